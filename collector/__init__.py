@@ -43,17 +43,18 @@ The wings. A floor imports only from floors below it; import-linter holds this (
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
     a filter            datasets/ct_timeseries.py; config.example.toml
-    a dataset           a module in datasets/, and its name in datasets/__init__.py
+    a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md;
+                        no key of a profile names a dataset yet: settings/schema.py, settings/profiles.py
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/schema.py, with a migration of the view `history`; simulator/odd/ has words for it
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
-    a metric            serve/metrics.py
-    an output format    FORMATS in report/export.py; the choice of formats in cli/commands/export.py
-    a column            migrations/versions/, store/db/schema.py, the module in store/ that writes the table,
-                        store/read/listing.py, serve/openapi.json
+    a metric            serve/metrics.py; a new key of the status document also in _STATUS of reference.py
+    an output format    FORMATS in report/export.py; the option --format in cli/commands/export.py
+    a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in
+                        store/ that writes the table, store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
-    a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
+    a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
                         collect/maintenance.py: when a failed pass or healing runs again
     a hook on failures  an Observer (collect/events.py) in serve/, where HTTP is allowed; daemon.py puts it between the

@@ -113,7 +113,7 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None
-        app = make_app(service, server.host, token, hosts=server.hosts, changing=server.token, fill=fill)
+        app = make_app(service, server.host, token, hosts=server.hosts, write_token=server.token, fill=fill)
         async with serving(app, server.host, server.port) as address:
             yield address
     except OSError as error:
@@ -143,7 +143,7 @@ class Daemon:
         self._settings = settings
         self.store = store
         self._reload = reload
-        self._clock = clock
+        self.now = clock
         self._started = clock()
         self._stopping = False
         self._stop = asyncio.Event()
@@ -196,10 +196,10 @@ class Daemon:
             try:
                 settings = self._settings = await self._on_grids(self._settings)
                 async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
-                    await self.store.interrupt(self._clock())
-                    await self.store.activate_labels(settings.profiles, self._clock())
+                    await self.store.interrupt(self.now())
+                    await self.store.activate_labels(settings.profiles, self.now())
                     failures = 0
-                    async with RadarClient(settings.radar, self._clock) as radar:
+                    async with RadarClient(settings.radar, self.now) as radar:
                         await self._run_generation(radar)
             except StoreUnavailable as error:
                 failures += 1
@@ -228,8 +228,8 @@ class Daemon:
         settings = self._settings
         limit = settings.radar.requests_per_5min
         names, known = [profile.name for profile in settings.active], self._collected_since
-        self._collected_since = {name: known.get(name, self._clock()) for name in names}
-        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self._clock, observer=self._heartbeat)
+        self._collected_since = {name: known.get(name, self.now()) for name in names}
+        fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self.now, observer=self._heartbeat)
         batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency), fetcher
         with Schedule() as schedule:
             self._workers = []
@@ -277,24 +277,20 @@ class Daemon:
         """The address of the simulator that stands in for Radar, None if Radar is asked."""
         return self._settings.radar.simulator
 
-    def now(self) -> datetime:
-        """Return the current time."""
-        return self._clock()
-
-    async def submit(self, wanted: BackfillRequest) -> BackfillJob:
+    async def submit(self, requested: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
-        job = await self.store.create_backfill(wanted, self._clock())
+        job = await self.store.create_backfill(requested, self.now())
         self._submitted.set()
         return job
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended; its requests in flight end within seconds."""
-        return await self.store.cancel_backfill(backfill_id, self._clock())
+        return await self.store.cancel_backfill(backfill_id, self.now())
 
     async def prune(self) -> Pruned:
         """Delete what is older than [retention] keeps. The deletion continues if the caller is cancelled."""
         if self._pruning is None or self._pruning.done():
-            work = self.store.prune(self._settings.retention, self._clock())
+            work = self.store.prune(self._settings.retention, self.now())
             self._pruning = asyncio.create_task(work)
             self._pruning.add_done_callback(_log_prune_failure)
         return await asyncio.shield(self._pruning)
@@ -308,7 +304,7 @@ class Daemon:
         waiting = {one.fetch_id: one for one in await self.store.bodies(waiting=True)}
         if fetch_id not in waiting:
             return None
-        return asdict(await replay(self.store, waiting[fetch_id], self._clock()))
+        return asdict(await replay(self.store, waiting[fetch_id], self.now()))
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Request the missing buckets of *wanted* from Radar. Raises RadarError if it fails."""
@@ -321,7 +317,7 @@ class Daemon:
         spelling = SpellingCheck()
         told: dict[str, datetime] = {}
         while not self._stop.is_set():
-            now = self._clock()
+            now = self.now()
             find = partial(spelling.warnings, profiles=self._settings.active, now=now)
             try:
                 found = await self.store.with_read_view(find)
@@ -336,7 +332,7 @@ class Daemon:
 
     async def unready(self) -> list[str]:
         """Return why the service is not ready, one sentence each: late or stale profiles, credentials, the store."""
-        now = self._clock()
+        now = self.now()
         reasons = []
         try:
             unasked = await self._waiting_profiles(now)

@@ -85,7 +85,9 @@ class AggInterval(StrEnum):
 
     properties: IntervalProperties
     step: timedelta
+    """The bucket's width."""
     seconds: int
+    """The bucket's width in seconds."""
 
     FIFTEEN_MINUTES = "15m", _QUARTER
     ONE_HOUR = "1h", _HOUR
@@ -93,7 +95,7 @@ class AggInterval(StrEnum):
     ONE_WEEK = "1w", _WEEK
 
     def floor(self, moment: datetime) -> datetime:
-        """Return the start of the bucket that contains *moment* on the usual grid; weeks start on Monday."""
+        """Return the start of the bucket that contains *moment*, on the usual grid. Weeks start on Monday."""
         return moment - (moment - DEFAULT_ORIGIN) % self.step
 
 

@@ -16,7 +16,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Literal, Protocol
 from urllib.parse import parse_qsl, unquote
 
-from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
+from collector.contract.response import DAY, SLOT, ApiError, ErrorCode, bad_request, quote
 from collector.interval import AggInterval, Grid
 from collector.model import Question
 from collector.timestamps import utc
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collector.datasets import Dataset, FilterParameter
 
     Grids = Mapping[AggInterval, Grid | None]
+    _Position = tuple[str, "DateRange", Mapping[str, tuple[str, ...]]]
 
 SCALARS = ("aggInterval", "format")
 FORMATS = ("JSON", "CSV")
@@ -111,21 +112,20 @@ class ApiRequest:
 
     def at(self, agg_interval: AggInterval) -> ApiRequest:
         """Return the same request at another interval."""
-        parsed = (_ParsedSeries(one.name, one.dates, one.query.filters) for one in self.series)
-        series = tuple(one.at(agg_interval, self.grids, self.dataset) for one in parsed)
+        positions = [(requested.name, requested.dates, requested.query.filters) for requested in self.series]
+        series = _series(self.dataset, agg_interval, self.grids, positions)
         return replace(self, agg_interval=agg_interval, series=series)
 
 
-@dataclass(frozen=True, slots=True)
-class _ParsedSeries:
-    name: str
-    dates: DateRange
-    filters: Mapping[str, tuple[str, ...]]
-
-    def at(self, agg_interval: AggInterval, grids: Grids, dataset: Dataset) -> SeriesRequest:
-        grid = grids.get(agg_interval, Grid(agg_interval))
-        start, end = self.dates.buckets(agg_interval, grid.seconds if grid else None)
-        return SeriesRequest(self.name, Question(agg_interval, self.filters, dataset.name), start, end, self.dates)
+def _series(
+    dataset: Dataset, agg_interval: AggInterval, grids: Grids, positions: Iterable[_Position]
+) -> tuple[SeriesRequest, ...]:
+    grid = grids.get(agg_interval, Grid(agg_interval))
+    offset = grid.seconds if grid else None
+    return tuple(
+        SeriesRequest(name, Question(agg_interval, filters, dataset.name), *dates.buckets(agg_interval, offset), dates)
+        for name, dates, filters in positions
+    )
 
 
 def decode_query(raw_query: str) -> list[tuple[str, str]]:
@@ -144,32 +144,28 @@ def parse_request(
     Raises ApiError for what the API would reject at *now*. A relative range ends at *today*, by default at *now*; both
     are epoch seconds.
     """
-    given = _known(dataset, pairs)
-    interval, form = _scalar(given, "aggInterval", tuple(AggInterval)), _scalar(given, "format", FORMATS)
-    positions = _positions(dataset, given, rules, now, today)
+    names = {*SCALARS, *array_parameters(dataset)}
+    values: dict[str, list[str]] = {}
+    for name, value in pairs:
+        if name in names:
+            values.setdefault(name, []).append(value)
+    interval, form = _scalar(values, "aggInterval", tuple(AggInterval)), _scalar(values, "format", FORMATS)
+    positions = _positions(dataset, values, rules, now, today)
     if len(positions) > rules.series_per_request:
         raise ApiError(rules.series_error, f"At most {rules.series_per_request} series can be requested")
-    durations = {position.dates.duration for position in positions}
+    durations = {dates.duration for _, dates, _ in positions}
     if len(durations) > 1:
         raise bad_request("All series must have the same duration")
-    agg_interval = AggInterval(interval) if interval else auto_interval(durations.pop())
-    if positions[0].dates.duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
+    duration = durations.pop()
+    agg_interval = AggInterval(interval) if interval else auto_interval(duration)
+    if duration > rules.max_span.get(agg_interval, timedelta.max).total_seconds():
         raise ApiError(rules.span_error, f"aggInterval {agg_interval} is too granular for the date range")
-    series = tuple(position.at(agg_interval, rules.grids, dataset) for position in positions)
+    series = _series(dataset, agg_interval, rules.grids, positions)
     return ApiRequest(dataset, agg_interval, form or "JSON", series, auto=interval is None, grids=rules.grids)
 
 
-def _known(dataset: Dataset, pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    given: dict[str, list[str]] = {}
-    known = {*SCALARS, *array_parameters(dataset)}
-    for name, value in pairs:
-        if name in known:
-            given.setdefault(name, []).append(value)
-    return given
-
-
-def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...]) -> str | None:
-    values = given.get(name, [])
+def _scalar(parameters: Mapping[str, list[str]], name: str, allowed: tuple[str, ...]) -> str | None:
+    values = parameters.get(name, [])
     if len(values) > 1:
         raise bad_request(f"{name}: expected one value, received {len(values)}")
     if not values:
@@ -181,18 +177,24 @@ def _scalar(given: Mapping[str, list[str]], name: str, allowed: tuple[str, ...])
 
 
 def _positions(
-    dataset: Dataset, given: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
-) -> list[_ParsedSeries]:
-    """Return the series of a request: the i-th value of every array belongs to series i. There is at least one."""
-    arrays = {name: given[name] for name in array_parameters(dataset) if name in given}
+    dataset: Dataset, parameters: Mapping[str, list[str]], rules: ContractRules, now: float, today: float | None
+) -> list[_Position]:
+    """Return (name, dates, filters) of each series: the i-th value of every array belongs to series i.
+
+    There is at least one series.
+    """
+    arrays = {name: parameters[name] for name in array_parameters(dataset) if name in parameters}
     arrays |= _shared_dates(arrays)
-    columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
-    rows = [dict(zip(arrays, column, strict=True)) for column in columns]
     if not rules.empty_values and any(name in dataset.filters and "" in values for name, values in arrays.items()):
         raise bad_request("A filter must not be empty")
-    names = _names([row.get("name", "") for row in rows], rules)
-    ranges = [parse_date_range(_dates(row), rules.default_range, now, today) for row in rows]
-    return [_ParsedSeries(*one) for one in zip(names, ranges, (_filters(dataset, row) for row in rows), strict=True)]
+    columns = list(zip_longest(*arrays.values(), fillvalue="")) or [()]
+    rows = [dict(zip(arrays, column, strict=True)) for column in columns]
+    names = [row.get("name") or f"serie_{position}" for position, row in enumerate(rows)]
+    if rules.equal_names == "refuse" and (len(set(names)) < len(names) or "meta" in names):
+        raise bad_request("name: every series needs a name of its own other than 'meta'")
+    texts = [(row.get("dateRange", ""), row.get("dateStart", ""), row.get("dateEnd", "")) for row in rows]
+    dates = [parse_date_range(text, rules.default_range, now, today) for text in texts]
+    return list(zip(names, dates, [_filters(dataset, row) for row in rows], strict=True))
 
 
 def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
@@ -208,20 +210,9 @@ def _shared_dates(arrays: Mapping[str, list[str]]) -> dict[str, list[str]]:
     return {name: values * count for name, values in dates.items()}
 
 
-def _dates(row: Mapping[str, str]) -> tuple[str, str, str]:
-    return row.get("dateRange", ""), row.get("dateStart", ""), row.get("dateEnd", "")
-
-
-def _names(given: list[str], rules: ContractRules) -> list[str]:
-    names = [name or f"serie_{position}" for position, name in enumerate(given)]
-    if rules.equal_names == "refuse" and (len(set(names)) < len(names) or "meta" in names):
-        raise bad_request("name: every series needs a name of its own other than 'meta'")
-    return names
-
-
 def _filters(dataset: Dataset, row: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    known = dataset.filters
-    filters = {name: _alternatives(known[name], text) for name, text in row.items() if name in known and text}
+    parameters = dataset.filters
+    filters = {name: _alternatives(parameters[name], text) for name, text in row.items() if name in parameters and text}
     for name, others in dataset.conflicting(filters):
         raise bad_request(f"{name} cannot be combined with {', '.join(sorted(others))}")
     return filters
@@ -235,7 +226,7 @@ def _alternatives(parameter: FilterParameter, text: str) -> tuple[str, ...]:
     return values
 
 
-SLOT, DAY, WEEK = 900, 86_400, 604_800
+_WEEK = 604_800
 _MONDAY = 4 * DAY
 _RELATIVE = re.compile(r"([1-9]\d{0,2})([dw])((?i:control))?", re.ASCII)
 _LONGEST = {"d": 364, "w": 52}
@@ -244,7 +235,10 @@ _MONTH = 31 * DAY
 
 
 def floor(moment: float, step: int, edge: int = _MONDAY) -> int:
-    """Return the start of the bucket of *step* seconds that contains *moment*; one starts at *edge*. Epoch seconds."""
+    """Return the start of the bucket that contains *moment*, in epoch seconds.
+
+    Buckets are *step* seconds wide, and one of them starts at *edge*.
+    """
     return int(moment - (moment - edge) % step)
 
 
@@ -277,14 +271,14 @@ def auto_interval(duration: int) -> AggInterval:
 
 
 def parse_date_range(
-    given: tuple[str, str, str], default: str | None, now: float, today: float | None = None
+    texts: tuple[str, str, str], default: str | None, now: float, today: float | None = None
 ) -> DateRange:
     """Parse (`dateRange`, `dateStart`, `dateEnd`) of one position; an empty text counts as absent.
 
     *default* is the `dateRange` of a position without a date (None: such a position is rejected). A relative range ends
     at *today*, by default at *now*. Nothing may be after *now*.
     """
-    relative, start, end = given
+    relative, start, end = texts
     if relative and (start or end):
         raise bad_request("dateRange cannot be combined with dateStart and dateEnd")
     if start or end:
@@ -300,10 +294,10 @@ def _relative(text: str, today: float) -> DateRange:
         raise bad_request(
             f"dateRange: expected 1d to 364d or 1w to 52w, with or without 'control', received {quote(text)}"
         )
-    length = int(match[1]) * (DAY if match[2] == "d" else WEEK)
+    length = int(match[1]) * (DAY if match[2] == "d" else _WEEK)
     end = floor(today, SLOT)
     if match[3]:
-        end -= -(-length // WEEK) * WEEK
+        end -= -(-length // _WEEK) * _WEEK
     return DateRange(end - length, end)
 
 

@@ -1,4 +1,4 @@
-"""One document that tells a maintainer what Radar does and what the collector made of it, without secrets."""
+"""The document of `collector report`: the state of program, settings and store, without secrets."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ NOTE = (
     " report. Passwords, tokens, keys and e-mail addresses are shown as ***. Read it before you attach it to an issue."
 )
 _PACKAGES = ("aiohttp", "apscheduler", "psycopg", "pydantic", "sqlalchemy")
-_FAILURES = 50
-_LOOKED_AT = 1_000
-_BODY_BYTES = 65_536
-_ALL_BODIES_BYTES = 2_097_152
-_SLICES = 100
-_LONG = 8
-_VALUE_CHARACTERS = 8_192
+_MAX_FAILURES = 50
+_FETCHES_READ = 1_000
+_MAX_BODY_BYTES = 65_536
+_MAX_BODIES_BYTES = 2_097_152
+_MAX_SLICES = 100
+_LONG_SECRET = 8
+_MAX_VALUE_CHARACTERS = 8_192
 _PERSONAL = ("credentials:", "service", "written")
-"""State that tells of this host or of credentials, or of nothing at all."""
+"""Prefixes of keys of the state that are left out: they concern credentials or this host, or have no use."""
 _HOMES = re.compile(r"(?:/home|/Users)/[^/\s\"']+")
 
 
 def about_program() -> dict[str, Any]:
-    """What runs here."""
+    """Return the versions of program, Python, platform and packages."""
     versions = {}
     for name in _PACKAGES:
         try:
@@ -58,17 +58,17 @@ def about_program() -> dict[str, Any]:
 
 
 def settings_rows(loaded: LoadedSettings) -> list[dict[str, Any]]:
-    """Every effective setting, with secrets masked, and where it came from."""
-    return [{"key": one.key, "value": one.value, "from": one.origin} for one in effective(loaded)]
+    """Return every effective setting with its source; secrets are masked."""
+    return [{"key": setting.key, "value": setting.value, "from": setting.origin} for setting in effective(loaded)]
 
 
 async def about_store(store: Reader, loaded: LoadedSettings, now: datetime) -> dict[str, Any]:
-    """What the store knows: how things stand, what was learned, what failed, and bodies as examples."""
+    """Return status, learned values, refusals, failed fetches and backfills, and kept bodies as examples."""
     settings = loaded.settings
     document = await status_document(store, settings.profiles, settings.radar.requests_per_5min, now)
-    for one in (document["service"] or {}, *document["replicas"]):
-        one.pop("name", None)
-    failed = [row for row in await store.list_fetches(limit=_LOOKED_AT) if row.outcome not in ("ok", "started")]
+    for process in (document["service"] or {}, *document["replicas"]):
+        process.pop("name", None)
+    failed = [row for row in await store.list_fetches(limit=_FETCHES_READ) if row.outcome not in ("ok", "started")]
     jobs = await store.list_backfills(10)
     return {
         "status": document,
@@ -77,60 +77,62 @@ async def about_store(store: Reader, loaded: LoadedSettings, now: datetime) -> d
             for key, value in (await store.list_state()).items()
             if not key.startswith(_PERSONAL)
         },
-        "refusals": [asdict(one) for one in await store.refusals()],
-        "failures": [asdict(row) for row in failed[:_FAILURES]],
+        "refusals": [asdict(refusal) for refusal in await store.refusals()],
+        "failures": [asdict(row) for row in failed[:_MAX_FAILURES]],
         "backfills": [asdict(job) for job in jobs],
         "bodies": await _bodies(store),
     }
 
 
 def _read_value(text: str) -> Any:
-    """Read a value of the state as JSON where it is some."""
+    """Return a value of the state, parsed if it is JSON."""
     try:
-        return json.loads(text[:_VALUE_CHARACTERS])
+        return json.loads(text[:_MAX_VALUE_CHARACTERS])
     except ValueError:
-        return text[:_VALUE_CHARACTERS]
+        return text[:_MAX_VALUE_CHARACTERS]
 
 
 async def _bodies(store: Reader) -> list[dict[str, Any]]:
-    """List what is kept, the newest first; the newest of each kind with its content, as far as there is room."""
-    found, seen, room = [], set[str](), _ALL_BODIES_BYTES
-    for kept in reversed(await store.bodies()):
-        row = asdict(kept)
-        if kept.kind not in seen and room > 0:
-            seen.add(kept.kind)
-            row |= await _example(store, kept, min(_BODY_BYTES, room))
-            room -= len(row["content"])
-        found.append(row)
-    return found
+    """List the kept bodies, the newest first; the newest of each kind has its content, up to a total size."""
+    rows, kinds, bytes_left = [], set[str](), _MAX_BODIES_BYTES
+    for body in reversed(await store.bodies()):
+        row = asdict(body)
+        if body.kind not in kinds and bytes_left > 0:
+            kinds.add(body.kind)
+            row |= await _example(store, body, min(_MAX_BODY_BYTES, bytes_left))
+            bytes_left -= len(row["content"])
+        rows.append(row)
+    return rows
 
 
-async def _example(store: Reader, kept: KeptBody, most: int) -> dict[str, Any]:
-    """Return the first *most* bytes of a kept body, and the first slices of its question; or why there are none."""
+async def _example(store: Reader, body: KeptBody, max_bytes: int) -> dict[str, Any]:
+    """Return the first *max_bytes* of a kept body, and the first slices of its batch; or why they cannot be read."""
     try:
-        content, question = await store.body(kept.fetch_id) or b"", await store.question(kept.fetch_id)
+        content, batch = await store.body(body.fetch_id) or b"", await store.question(body.fetch_id)
     except StoreCorrupt as error:
         return {"content": str(error), "content_is_whole": False, "question": []}
-    slices = question.slices[:_SLICES] if question else ()
+    slices = batch.slices[:_MAX_SLICES] if batch else ()
     return {
-        "content": content[:most].decode("utf-8", "backslashreplace"),
-        "content_is_whole": kept.whole and len(content) <= most,
+        "content": content[:max_bytes].decode("utf-8", "backslashreplace"),
+        "content_is_whole": body.whole and len(content) <= max_bytes,
         "question": [
-            {"filters": dict(one.series.filters), "start": one.window.start, "end": one.window.end} for one in slices
+            {"filters": dict(slice_.series.filters), "start": slice_.window.start, "end": slice_.window.end}
+            for slice_ in slices
         ],
     }
 
 
 def without_secrets(value: Any, secrets: Sequence[str]) -> Any:
-    """Return a document of plain values in which no text holds one of *secrets*, or a folder that names a user."""
+    """Return *value* as plain values; in each text *secrets* and the names of home folders are masked."""
     match value:
         case str():
             return _masked(value, secrets)
         case dict():
-            long = [secret for secret in secrets if len(secret) >= _LONG]  # a short one is a part of our own words
-            return {_masked(str(key), long): without_secrets(one, secrets) for key, one in value.items()}
+            # because a short secret can be a part of our own words
+            long = [secret for secret in secrets if len(secret) >= _LONG_SECRET]
+            return {_masked(str(key), long): without_secrets(item, secrets) for key, item in value.items()}
         case list() | tuple():
-            return [without_secrets(one, secrets) for one in value]
+            return [without_secrets(item, secrets) for item in value]
         case None | bool() | int() | float():
             return value
         case _:
@@ -146,12 +148,12 @@ def _masked(text: str, secrets: Iterable[str]) -> str:
 
 
 def secrets_of(loaded: LoadedSettings) -> list[str]:
-    """Return every text that a report must not hold, the longest first."""
+    """Return every text that must not be in a report, the longest first."""
     credentials = loaded.settings.radar.credentials
     personal = [credentials.email] if credentials and credentials.email else []
     return sorted((text for text in (*loaded.settings.secrets, *personal) if text), key=len, reverse=True)
 
 
 def write(document: Mapping[str, Any]) -> str:
-    """Write a document of plain values as JSON that a person can read."""
+    """Return a document of plain values as indented JSON."""
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -1,4 +1,4 @@
-"""Points as CSV, JSON or Parquet, written block by block, so that memory stays that of one block."""
+"""Points as CSV, JSON or Parquet. They are written block by block, so only one block is in memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLUMNS = ("profile", "series", "timestamp", "value")
 _DAY = 86_400
 
 
-async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
+async def export_csv(blocks: AsyncIterator[Block], _asked_at: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """Write CSV with a header, as in RFC 4180, except that lines end with a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
     async for block in blocks:
@@ -40,26 +40,26 @@ async def export_csv(blocks: AsyncIterator[Block], _asked: AskedAt = _NO_SNAPSHO
         yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block.points)]).encode()
 
 
-async def export_jsonl(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
+async def export_jsonl(blocks: AsyncIterator[Block], asked_at: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """Write one JSON object per line."""
     async for block in blocks:
-        yield "".join([f"{line}\n" for line in _objects(block, asked)]).encode()
+        yield "".join([f"{line}\n" for line in _objects(block, asked_at)]).encode()
 
 
-async def export_json(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
+async def export_json(blocks: AsyncIterator[Block], asked_at: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """Write one JSON array of the same objects."""
     opening = "["
     async for block in blocks:
-        lines = ",\n".join(_objects(block, asked))
+        lines = ",\n".join(_objects(block, asked_at))
         if lines:
             yield f"{opening}\n{lines}".encode()
             opening = ","
     yield b"[]\n" if opening == "[" else b"\n]\n"
 
 
-def export_parquet(blocks: AsyncIterator[Block], asked: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
+def export_parquet(blocks: AsyncIterator[Block], asked_at: AskedAt = _NO_SNAPSHOT) -> AsyncIterator[bytes]:
     """Write a Parquet file. Raises UsageError if pyarrow is not installed."""
-    return write_parquet(blocks, LICENCE, asked)
+    return write_parquet(blocks, LICENCE, asked_at)
 
 
 FORMATS: dict[str, Format] = {
@@ -68,22 +68,22 @@ FORMATS: dict[str, Format] = {
     "json": export_json,
     "parquet": export_parquet,
 }
-"""Each turns blocks, as `Store.export_blocks` gives them, into bytes. All but CSV have the unit of every point, and
-`asked_at` of the points of snapshots: when they were asked for, by (profile, label)."""
+"""Each function turns the blocks of `Store.export_blocks` into bytes. All formats but CSV have the unit of every point,
+and `asked_at` of the points of snapshots: when the snapshot was requested. It is given by (profile, label)."""
 
 
-def _objects(block: Block, asked: AskedAt) -> Iterator[str]:
+def _objects(block: Block, asked_at: AskedAt) -> Iterator[str]:
     label = f'"profile":{_quoted(block.profile)},"series":{_quoted(block.label)}'
-    moment = asked.get((block.profile, block.label))
+    moment = asked_at.get((block.profile, block.label))
     rest = f'"unit":{_quoted(block.unit)}' + (f',"asked_at":"{rfc3339(moment)}"' if moment else "")
     return (f'{{{label},"timestamp":"{time}","value":{value},{rest}}}' for time, value in _texts(block.points))
 
 
 def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:
-    """Return each timestamp as RFC 3339, and each value as it is printed: a whole one without a decimal point."""
+    """Yield each timestamp as RFC 3339, and each value as it is printed: a whole number without a decimal point."""
     for timestamp, value in rows:
-        whole = int(value) if value.is_integer() else value
-        yield _date(timestamp // _DAY) + _time(timestamp % _DAY), whole
+        printed = int(value) if value.is_integer() else value
+        yield _date(timestamp // _DAY) + _time(timestamp % _DAY), printed
 
 
 @lru_cache
@@ -98,7 +98,7 @@ def _time(second: int) -> str:
 
 def _csv_cells(*texts: str) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer).writerow(texts)  # it quotes either line break only because its lines end in both
+    csv.writer(buffer).writerow(texts)  # because its lines end in "\r\n", it quotes either of the two
     return buffer.getvalue().removesuffix("\r\n")
 
 
@@ -107,44 +107,44 @@ def _quoted(text: str) -> str:
 
 
 _ROWS_PER_GROUP = 100_000
-"""Much fewer compress badly and read slowly, more take memory: a group is built in memory before it is written."""
+"""Fewer rows compress badly and are read slowly. More take memory: a group is built in memory and then written."""
 
 
-def write_parquet(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncIterator[bytes]:
+def write_parquet(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt) -> AsyncIterator[bytes]:
     """Write profile, series and unit as dictionaries, timestamp in UTC, value as a double; *licence* is metadata.
 
-    If there are snapshots, which *asked* has to say before the first block comes, a column says when they were asked
-    for. UsageError where pyarrow is not installed.
+    *asked_at* must be complete when the first block comes. If it is not empty, there is a column with it. Raises
+    UsageError if pyarrow is not installed.
     """
     if find_spec("pyarrow") is None:
         raise UsageError(f"Parquet needs pyarrow, which is not installed; {how_to_install('pyarrow', 'parquet')}")
-    return _parquet_chunks(blocks, licence, asked)
+    return _parquet_chunks(blocks, licence, asked_at)
 
 
-async def _parquet_chunks(blocks: AsyncIterator[Block], licence: str, asked: AskedAt) -> AsyncIterator[bytes]:
+async def _parquet_chunks(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt) -> AsyncIterator[bytes]:
     from pyarrow.parquet import ParquetWriter
 
     sink = _Sink()
     first = await anext(blocks, None)
-    schema = _schema(licence, snapshots=bool(asked))
-    # Timestamps a step apart take next to nothing as differences.
+    schema = _schema(licence, snapshots=bool(asked_at))
+    # Timestamps at equal distances take very little space as differences.
     encoding: dict[str, Any] = {
         "use_dictionary": ["profile", "series", "unit"],
         "column_encoding": {"timestamp": "DELTA_BINARY_PACKED"},
     }
     with ParquetWriter(sink, schema, compression="zstd", write_page_checksum=True, **encoding) as writer:
-        group = _Group(asked)
+        group = _Group(asked_at)
         if first is not None:
             group.add(first)
         async for block in blocks:
             group.add(block)
             if len(group.values) >= _ROWS_PER_GROUP:
                 writer.write_table(group.table(schema))
-                group = _Group(asked)
-                yield sink.taken()
+                group = _Group(asked_at)
+                yield sink.take()
         if group.values:
             writer.write_table(group.table(schema))
-    yield sink.taken()
+    yield sink.take()
 
 
 def _schema(licence: str, *, snapshots: bool) -> Any:
@@ -164,7 +164,7 @@ def _schema(licence: str, *, snapshots: bool) -> Any:
 
 
 class _Sink(io.RawIOBase):
-    """A file that forgets what is taken out of it."""
+    """A file in memory; `take` returns and removes what was written."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -181,17 +181,17 @@ class _Sink(io.RawIOBase):
         self._position += len(self._parts[-1])
         return len(self._parts[-1])
 
-    def taken(self) -> bytes:
-        found = b"".join(self._parts)
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
         self._parts.clear()
-        return found
+        return data
 
 
 class _Group:
-    """The rows of a row group: columns of numbers, and labels by how many rows each has."""
+    """The rows of a row group: columns of numbers, and each label with its number of rows."""
 
-    def __init__(self, asked: AskedAt) -> None:
-        self._asked = asked
+    def __init__(self, asked_at: AskedAt) -> None:
+        self._asked_at = asked_at
         self.timestamps: list[int] = []
         self.values: list[float] = []
         self._runs: list[tuple[str, str, str, int]] = []
@@ -209,39 +209,39 @@ class _Group:
         columns = [profiles, series, *numbers, units]
         if "asked_at" in schema.names:
             kind = schema.field("asked_at").type
-            moments = [(self._asked.get((profile, label)), rows) for profile, label, _, rows in self._runs]
+            moments = [(self._asked_at.get((profile, label)), rows) for profile, label, _, rows in self._runs]
             columns.append(pa.concat_arrays([pa.repeat(pa.scalar(moment, kind), rows) for moment, rows in moments]))
         return pa.table(columns, schema=schema)
 
 
 def _repeated(runs: list[tuple[Any, Any]]) -> Any:
-    """A dictionary-encoded column of texts, each so many times."""
+    """Return a dictionary-encoded column; *runs* has each text with its number of rows."""
     import pyarrow as pa
 
-    known = {text: number for number, text in enumerate(dict.fromkeys(text for text, _ in runs))}
-    indices = [pa.repeat(pa.scalar(known[text], pa.int32()), times) for text, times in runs]
-    return pa.DictionaryArray.from_arrays(pa.concat_arrays(indices), pa.array(list(known), pa.string()))
+    numbers = {text: number for number, text in enumerate(dict.fromkeys(text for text, _ in runs))}
+    indices = [pa.repeat(pa.scalar(numbers[text], pa.int32()), rows) for text, rows in runs]
+    return pa.DictionaryArray.from_arrays(pa.concat_arrays(indices), pa.array(list(numbers), pa.string()))
 
 
 _DISTRIBUTION = "radar-collector"
 
 
 def how_to_install(module: str, extra: str) -> str:
-    """Return the command for *extra*. It names packages: that works beside a wheel, a checkout and an editable copy."""
-    wanted = " ".join(quote(requirement) for requirement in _requirements(extra) or [module])
+    """Return the command that installs *extra*. It names packages, because a checkout is not always there."""
+    packages = " ".join(quote(requirement) for requirement in _requirements(extra) or [module])
     if find_spec("pip"):
-        return f"install it: {quote(sys.executable)} -m pip install {wanted}"
+        return f"install it: {quote(sys.executable)} -m pip install {packages}"
     return (  # the Docker image, and environments of other installers
-        f"add {wanted} to the environment {sys.prefix} by what made it, "
+        f"add {packages} to the environment {sys.prefix} by what made it, "
         f"or build the Docker image with --build-arg EXTRAS={extra}"
     )
 
 
 def _requirements(extra: str) -> list[str]:
-    """Return what the installed distribution declares for *extra*, without the marker; none if it is not installed."""
+    """Return the requirements of *extra*, without the marker; an empty list if the distribution is not installed."""
     try:
         declared = metadata.requires(_DISTRIBUTION) or ()
     except metadata.PackageNotFoundError:  # modules on PYTHONPATH
         return []
-    found = (re.fullmatch(rf"(.+?)\s*;\s*extra == ['\"]{extra}['\"]", text) for text in declared)
-    return [match[1] for match in found if match]
+    matches = (re.fullmatch(rf"(.+?)\s*;\s*extra == ['\"]{extra}['\"]", text) for text in declared)
+    return [match[1] for match in matches if match]

@@ -61,60 +61,58 @@ def gaps_of_profiles(
     that are relative to one answer has no gaps, because a second answer could not be joined to the first.
     """
     queries = [series.query for profile in profiles for series in profile.series]
-    stored, whole = store.extents(queries), store.complete_extents(queries)
+    stored, complete = store.extents(queries), store.complete_extents(queries)
     relative = store.relative_queries(queries)
-    asked, expected = [], []
+    labelled, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - row.ahead - profile.publication_delay - row.behind
         for series in profile.series:
             if is_snapshot(series.query):  # a snapshot has no gaps
                 continue
             within = profile.expected(stored.get(series.query), published)
-            if within and series.query not in relative and not _is_inside(within, whole.get(series.query)):
-                asked.append((profile, series))
+            if within and series.query not in relative and not _is_inside(within, complete.get(series.query)):
+                labelled.append((profile, series))
                 expected.append(ExpectedWindow(series.query, within, profile.settle))
-    found = store.find_gaps(expected)
-    return [
-        _gap(profile, series, hole) for (profile, series), holes in zip(asked, found, strict=True) for hole in holes
-    ]
+    gaps = zip(labelled, store.find_gaps(expected), strict=True)
+    return [_gap(profile, series, gap) for (profile, series), windows in gaps for gap in windows]
 
 
-def _gap(profile: Profile, series: LabelledSeries, hole: GapWindow) -> Gap:
-    buckets = hole.window.duration // profile.agg_interval.step
-    return Gap(profile.name, series.label, hole.window.start, hole.window.end, buckets, hole.reason)
+def _gap(profile: Profile, series: LabelledSeries, gap: GapWindow) -> Gap:
+    buckets = gap.window.duration // profile.agg_interval.step
+    return Gap(profile.name, series.label, gap.window.start, gap.window.end, buckets, gap.reason)
 
 
-def _is_inside(within: Window, whole: Window | None) -> bool:
-    return whole is not None and whole.start <= within.start and within.end <= whole.end
+def _is_inside(window: Window, complete: Window | None) -> bool:
+    return complete is not None and complete.start <= window.start and window.end <= complete.end
 
 
 ABSENT_HEADER = "X-Absent-Buckets"
 ABSENT_CODE = 2100
 """The code of a message about absent buckets, in `messages` of an answer."""
-MAX_RUNS = 24
-"""So many runs are listed, of all series of an answer together; the others are counted."""
-_LONGEST_NAME = 80
+MAX_WINDOWS = 24
+"""The number of windows that are listed, of all series of an answer together. The others are counted."""
+_MAX_NAME_LENGTH = 80
 
 
 @dataclass(frozen=True, slots=True)
 class AbsentBuckets:
-    """The buckets of *agg_interval* that the answer lacks for the series *name*: *runs* [start, end), ascending."""
+    """The buckets of *agg_interval* that the answer lacks for the series *name*: *windows* [start, end), ascending."""
 
     name: str
     agg_interval: AggInterval
-    runs: tuple[EpochWindow, ...]
+    windows: tuple[EpochWindow, ...]
 
     @property
     def buckets(self) -> int:
-        """Their number."""
-        return sum(end - start for start, end in self.runs) // self.agg_interval.seconds
+        """The number of these buckets."""
+        return sum(end - start for start, end in self.windows) // self.agg_interval.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class StoredExtent:
     """What is stored of the series that answer one position: from the bucket *oldest* to *newest*, None for nothing.
 
-    *agg_interval* is theirs. Radar is proven not to have the buckets of the ranges *proven*. All in epoch seconds.
+    *agg_interval* is their interval. Radar is proven not to have the buckets in *proven*. Times are epoch seconds.
     """
 
     agg_interval: AggInterval
@@ -123,110 +121,116 @@ class StoredExtent:
     proven: tuple[EpochWindow, ...] = ()
 
 
-def published_absences(timestamps: Sequence[int], asked: EpochWindow, step: int, published: float) -> list[EpochWindow]:
-    """Find the runs that are absent of the range *asked*, of which *timestamps* are there.
+def published_absences(
+    timestamps: Sequence[int], requested: EpochWindow, step: int, published: float
+) -> list[EpochWindow]:
+    """Return the windows of *requested* that are published and absent; *timestamps* are the stored buckets.
 
     Radar has published the series up to *published*, in epoch seconds.
     """
-    start, end = asked
+    start, end = requested
     return absent_windows(timestamps, start, max(start, min(end, floor(published, step, start))), step)
 
 
 def absence_rejection(
-    timestamps: Sequence[int], asked: EpochWindow, runs: Sequence[EpochWindow], kept: StoredExtent
+    timestamps: Sequence[int], requested: EpochWindow, absent: Sequence[EpochWindow], stored: StoredExtent
 ) -> str | None:
-    """Say why a range cannot be answered: nothing of it is stored, or it begins before the first stored bucket.
+    """Return why a range cannot be answered: nothing of it is stored, or it begins before the first stored bucket.
 
-    None if it can be answered: it is no fault that Radar is proven to have none of the buckets at its beginning.
+    None if it can be answered, also if Radar is proven to have none of the buckets at its beginning.
     """
-    if not runs or runs[0][0] > asked[0] or _is_covered(runs[0], kept.proven):
+    if not absent or absent[0][0] > requested[0] or _is_covered(absent[0], stored.proven):
         return None
-    if timestamps and kept.oldest is not None and kept.oldest <= asked[0]:
+    if timestamps and stored.oldest is not None and stored.oldest <= requested[0]:
         return None
-    first = rfc3339(from_epoch(asked[0]))
-    if kept.oldest is None or kept.newest is None:
+    first = rfc3339(from_epoch(requested[0]))
+    if stored.oldest is None or stored.newest is None:
         return f"Nothing is stored from {first} on: the history has no bucket yet"
-    oldest, newest = (rfc3339(from_epoch(moment)) for moment in (kept.oldest, kept.newest))
-    stored = f"the first stored {kept.agg_interval} bucket is {oldest}, the last one is {newest}"
-    if timestamps or asked[0] < kept.oldest < asked[1]:
-        return f"The range begins at {first}, before the history: {stored}"
-    last = rfc3339(from_epoch(asked[1]))
-    return f"Nothing is stored from {first} to {last}: {stored}"
+    oldest, newest = (rfc3339(from_epoch(moment)) for moment in (stored.oldest, stored.newest))
+    extent = f"the first stored {stored.agg_interval} bucket is {oldest}, the last one is {newest}"
+    if timestamps or requested[0] < stored.oldest < requested[1]:
+        return f"The range begins at {first}, before the history: {extent}"
+    last = rfc3339(from_epoch(requested[1]))
+    return f"Nothing is stored from {first} to {last}: {extent}"
 
 
-def _is_covered(run: EpochWindow, ranges: Iterable[EpochWindow]) -> bool:
-    return any(start <= run[0] and run[1] <= end for start, end in ranges)
+def _is_covered(window: EpochWindow, windows: Iterable[EpochWindow]) -> bool:
+    return any(start <= window[0] and window[1] <= end for start, end in windows)
 
 
-def absence_sentences(found: Sequence[AbsentBuckets], most: int = MAX_RUNS) -> list[str]:
-    """Describe what is absent, a sentence a series, each with its name: `1h buckets absent: A..B (n), …`.
+def absence_sentences(absences: Sequence[AbsentBuckets], max_windows: int = MAX_WINDOWS) -> list[str]:
+    """Return one sentence for each series, with its name: `1h buckets absent: A..B (n), …`.
 
-    A and B are the starts of the first and of the last absent bucket of a run of n buckets.
+    A and B are the starts of the first and of the last of n absent buckets in a row.
     """
-    return [f"{one.name}: {text}" for one, text in _described_absences(found, most)]
+    return [f"{absent.name}: {text}" for absent, text in _described_absences(absences, max_windows)]
 
 
-def absence_header(found: Sequence[AbsentBuckets]) -> str:
-    """Write the same for a response header: names are percent-encoded, series separated by `; `."""
-    return "; ".join(f"{quote(one.name, safe=' ')[:_LONGEST_NAME]}: {text}" for one, text in _described_absences(found))
+def absence_header(absences: Sequence[AbsentBuckets]) -> str:
+    """Return the same for a response header: names are percent-encoded, series are separated by `; `."""
+    described = _described_absences(absences, MAX_WINDOWS)
+    return "; ".join(f"{quote(absent.name, safe=' ')[:_MAX_NAME_LENGTH]}: {text}" for absent, text in described)
 
 
-def _described_absences(found: Sequence[AbsentBuckets], most: int = MAX_RUNS) -> list[tuple[AbsentBuckets, str]]:
+def _described_absences(absences: Sequence[AbsentBuckets], max_windows: int) -> list[tuple[AbsentBuckets, str]]:
     described = []
-    for one in found:
-        shown = one.runs[:most]
-        most -= len(shown)
-        step, texts = one.agg_interval.seconds, []
+    for absent in absences:
+        shown = absent.windows[:max_windows]
+        max_windows -= len(shown)
+        step, texts = absent.agg_interval.seconds, []
         for start, end in shown:
             first, last = (rfc3339(from_epoch(moment)) for moment in (start, end - step))
             texts.append(f"{first}..{last} ({(end - start) // step})")
-        left = AbsentBuckets(one.name, one.agg_interval, one.runs[len(shown) :])
-        if left.runs:
-            texts.append(f"and others ({left.buckets})" if texts else f"in all ({left.buckets})")
-        described.append((one, f"{one.agg_interval} buckets absent: {', '.join(texts)}"))
+        rest = AbsentBuckets(absent.name, absent.agg_interval, absent.windows[len(shown) :])
+        if rest.windows:
+            texts.append(f"and others ({rest.buckets})" if texts else f"in all ({rest.buckets})")
+        described.append((absent, f"{absent.agg_interval} buckets absent: {', '.join(texts)}"))
     return described
 
 
-def why_outside(asked: SeriesRequest, taken: Snapshot, now: datetime) -> str | None:
-    """Return why the snapshot *taken* cannot answer *asked* at *now*; None if it can."""
-    start, end = from_epoch(asked.start), from_epoch(asked.end)
-    if _holds(taken, asked.query.agg_interval, start, end, now):
+def why_outside(requested: SeriesRequest, snapshot: Snapshot, now: datetime) -> str | None:
+    """Return why *snapshot* cannot answer *requested* at *now*; None if it can."""
+    start, end = from_epoch(requested.start), from_epoch(requested.end)
+    if _contains(snapshot, requested.query.agg_interval, start, end, now):
         return None
     return (
         f"The range {rfc3339(start)}..{rfc3339(end)} lies outside of the newest snapshot for these filters, "
-        f"{_described_snapshot(taken)}"
+        f"{_described_snapshot(snapshot)}"
     )
 
 
 def why_any_outside(
-    found: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime
+    selected: Iterable[SelectedSeries], start: datetime | None, end: datetime | None, now: datetime
 ) -> str | None:
-    """Return which snapshot of *found* does not cover *start* to *end*; None if all do.
+    """Return which snapshot of *selected* does not cover *start* to *end*; None if all do.
 
     A bound of None is that of the snapshot.
     """
-    for one in found:
-        if one.snapshot and not _holds(one.snapshot, one.agg_interval, start, end, now):
+    for series in selected:
+        if series.snapshot and not _contains(series.snapshot, series.agg_interval, start, end, now):
             return (
-                f"{one.label}: the range {_bound(start)}..{_bound(end)} lies outside of the newest snapshot, "
-                f"{_described_snapshot(one.snapshot)}; choose a range inside it, or leave this profile out"
+                f"{series.label}: the range {_bound(start)}..{_bound(end)} lies outside of the newest snapshot, "
+                f"{_described_snapshot(series.snapshot)}; choose a range inside it, or leave this profile out"
             )
     return None
 
 
-def _holds(taken: Snapshot, interval: AggInterval, start: datetime | None, end: datetime | None, now: datetime) -> bool:
-    """Return whether *taken* starts early enough, and reaches what Radar should have published since.
+def _contains(
+    snapshot: Snapshot, interval: AggInterval, start: datetime | None, end: datetime | None, now: datetime
+) -> bool:
+    """Return whether *snapshot* starts early enough, and reaches what Radar should have published since.
 
     The newest bucket may be absent, because the next pass will add it.
     """
-    lag = max(taken.asked_at - taken.last_updated, timedelta(0))
+    lag = max(snapshot.asked_at - snapshot.last_updated, timedelta(0))
     published = interval.floor(now - lag) - interval.step
-    begins = start is None or taken.start <= start < taken.end
-    return begins and (end is None or min(end, published) <= taken.end)
+    starts_inside = start is None or snapshot.start <= start < snapshot.end
+    return starts_inside and (end is None or min(end, published) <= snapshot.end)
 
 
-def _described_snapshot(taken: Snapshot) -> str:
-    return f"which was asked for at {rfc3339(taken.asked_at)} and covers {rfc3339(taken.start)}..{rfc3339(taken.end)}"
+def _described_snapshot(snapshot: Snapshot) -> str:
+    covered = f"{rfc3339(snapshot.start)}..{rfc3339(snapshot.end)}"
+    return f"which was requested at {rfc3339(snapshot.asked_at)} and covers {covered}"
 
 
 def _bound(moment: datetime | None) -> str:

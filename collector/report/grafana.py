@@ -1,4 +1,4 @@
-"""What Grafana and Prometheus import: a dashboard of the metrics, one of the stored history, alert rules."""
+"""Files for Grafana and Prometheus: a dashboard of the metrics, one of the stored history, and alert rules."""
 
 from __future__ import annotations
 
@@ -10,14 +10,27 @@ if TYPE_CHECKING:
 
     Panel = dict[str, Any]
 
-_SCHEMA = 41
-_WIDTH = 24
+_SCHEMA_VERSION = 41
+_GRID_COLUMNS = 24
+
+
+_QUANTILE = "histogram_quantile(0.95, sum by (le) (rate(collector_request_seconds_bucket[$__rate_interval])))"
+_HISTORY = """\
+SELECT timestamp AS time, series AS metric, value FROM history
+WHERE $__timeFilter(timestamp) AND series IN (${series:sqlstring}) ORDER BY 1"""
+_WEEK_EARLIER = """\
+SELECT timestamp + interval '7 days' AS time, series || ', a week earlier' AS metric, value FROM history
+WHERE timestamp BETWEEN $__timeFrom()::timestamptz - interval '7 days' AND $__timeTo()::timestamptz - interval '7 days'
+AND series IN (${series:sqlstring}) ORDER BY 1"""
+_REVISED = """\
+SELECT r.timestamp, l.label AS series, r.value AS was, r.replaced_at FROM revisions r JOIN labels l USING (series_id)
+WHERE $__timeFilter(r.timestamp) AND l.label IN (${series:sqlstring}) ORDER BY r.replaced_at DESC LIMIT 1000"""
 
 
 def metrics_dashboard() -> str:
-    """Write the dashboard of the Prometheus metrics, as JSON to import."""
+    """Return the dashboard of the Prometheus metrics as JSON, to be imported."""
     prometheus = {"type": "prometheus", "uid": "${datasource}"}
-    panels = _laid(
+    panels = _arranged(
         [
             _stat("Requests left in 5 minutes", "collector_request_budget_remaining", "short"),
             _stat("Radar blocks for", "collector_upstream_blocked_seconds", "s"),
@@ -37,16 +50,16 @@ def metrics_dashboard() -> str:
         ],
         prometheus,
     )
-    return _dashboard("Radar collector", "radar-collector", panels, [_source("prometheus")])
+    return _dashboard("Radar collector", "radar-collector", panels, [_source_variable("prometheus")])
 
 
 def history_dashboard() -> str:
-    """Write the dashboard of the history in Postgres, read from the view `history`, as JSON to import."""
+    """Return the dashboard of the history in Postgres as JSON, to be imported. It reads the view `history`."""
     postgres = {"type": "grafana-postgresql-datasource", "uid": "${datasource}"}
-    panels = _laid(
+    panels = _arranged(
         [_sql("History", _HISTORY), _sql("A week earlier", _WEEK_EARLIER), _table("Revised", _REVISED)], postgres
     )
-    variable = {
+    series = {
         "type": "query",
         "name": "series",
         "label": "Series",
@@ -57,97 +70,54 @@ def history_dashboard() -> str:
         "includeAll": True,
         "current": {"text": ["All"], "value": ["$__all"]},
     }
-    sources = [_source("grafana-postgresql-datasource"), variable]
-    return _dashboard("Certificate transparency, from Cloudflare Radar", "radar-history", panels, sources)
-
-
-def alert_rules() -> str:
-    """Write Prometheus' alert rules, as YAML (JSON is YAML, too)."""
-    rules = [
-        _rule("Absent", "absent(collector_build_info)", "10m", "critical", "No collector is scraped."),
-        _rule(
-            "Late",
-            "time() - collector_last_success_timestamp_seconds > 2 * collector_interval_seconds + 3600",
-            "10m",
-            "warning",
-            "{{ $labels.profile }} has had no answer for {{ $value | humanizeDuration }}.",
-        ),
-        _rule(
-            "NeverAnswered",
-            "collector_interval_seconds unless collector_last_success_timestamp_seconds",
-            "30m",
-            "warning",
-            "{{ $labels.profile }} has never had an answer.",
-        ),
-        _rule(
-            "Gap",
-            "collector_gap_buckets > 0",
-            "6h",
-            "warning",
-            "{{ $labels.profile }} lacks {{ $value }} buckets, which healing has not filled for hours.",
-        ),
-        _rule(
-            "Stale",
-            "collector_stale > 0",
-            "10m",
-            "warning",
-            "Radar has no new data for {{ $labels.profile }}: it does not move on.",
-        ),
-        _rule(
-            "Failing",
-            "collector_failing > 0",
-            "30m",
-            "warning",
-            "The requests for {{ $labels.profile }} fail; `collector fetches` says why.",
-        ),
-        _rule(
-            "Upstream",
-            _UNHEALTHY,
-            "15m",
-            "critical",
-            "Only {{ $value | humanizePercentage }} of the profiles are healthy: Radar, the network or the token.",
-        ),
-        _rule(
-            "Blocked",
-            "max_over_time(collector_upstream_blocked_seconds[5m]) > 0",
-            "15m",
-            "warning",
-            "Radar has refused or not answered for longer than a quarter of an hour.",
-        ),
-    ]
-    return json.dumps({"groups": [{"name": "radar-collector", "rules": rules}]}, indent=2) + "\n"
+    variables = [_source_variable("grafana-postgresql-datasource"), series]
+    return _dashboard("Certificate transparency, from Cloudflare Radar", "radar-history", panels, variables)
 
 
 _UNHEALTHY = "avg without (profile) (collector_healthy) < 0.5"
-"""Profiles are counted, not requests: a profile that fails is asked again most often."""
-_QUANTILE = "histogram_quantile(0.95, sum by (le) (rate(collector_request_seconds_bucket[$__rate_interval])))"
-_HISTORY = """\
-SELECT timestamp AS time, series AS metric, value FROM history
-WHERE $__timeFilter(timestamp) AND series IN (${series:sqlstring}) ORDER BY 1"""
-_WEEK_EARLIER = """\
-SELECT timestamp + interval '7 days' AS time, series || ', a week earlier' AS metric, value FROM history
-WHERE timestamp BETWEEN $__timeFrom()::timestamptz - interval '7 days' AND $__timeTo()::timestamptz - interval '7 days'
-AND series IN (${series:sqlstring}) ORDER BY 1"""
-_REVISED = """\
-SELECT r.timestamp, l.label AS series, r.value AS was, r.replaced_at FROM revisions r JOIN labels l USING (series_id)
-WHERE $__timeFilter(r.timestamp) AND l.label IN (${series:sqlstring}) ORDER BY r.replaced_at DESC LIMIT 1000"""
+"""This counts profiles, not requests, because a failing profile sends the most requests."""
+_LATE = "time() - collector_last_success_timestamp_seconds > 2 * collector_interval_seconds + 3600"
+_NEVER_ANSWERED = "collector_interval_seconds unless collector_last_success_timestamp_seconds"
+_BLOCKED = "max_over_time(collector_upstream_blocked_seconds[5m]) > 0"
+_NO_ANSWER_FOR = "{{ $labels.profile }} has had no answer for {{ $value | humanizeDuration }}."
+_GAPS_REMAIN = "{{ $labels.profile }} lacks {{ $value }} buckets, which healing has not filled for hours."
+_NO_NEW_DATA = "Radar has no new data for {{ $labels.profile }}: it does not move on."
+_REQUESTS_FAIL = "The requests for {{ $labels.profile }} fail; `collector fetches` says why."
+_FEW_HEALTHY = "Only {{ $value | humanizePercentage }} of the profiles are healthy: Radar, the network or the token."
+_NOT_ANSWERING = "Radar has refused or not answered for longer than a quarter of an hour."
+_RULES = (
+    ("Absent", "absent(collector_build_info)", "10m", "critical", "No collector is scraped."),
+    ("Late", _LATE, "10m", "warning", _NO_ANSWER_FOR),
+    ("NeverAnswered", _NEVER_ANSWERED, "30m", "warning", "{{ $labels.profile }} has never had an answer."),
+    ("Gap", "collector_gap_buckets > 0", "6h", "warning", _GAPS_REMAIN),
+    ("Stale", "collector_stale > 0", "10m", "warning", _NO_NEW_DATA),
+    ("Failing", "collector_failing > 0", "30m", "warning", _REQUESTS_FAIL),
+    ("Upstream", _UNHEALTHY, "15m", "critical", _FEW_HEALTHY),
+    ("Blocked", _BLOCKED, "15m", "warning", _NOT_ANSWERING),
+)
+"""Name, expression, how long it must hold, severity and summary of each alert."""
+
+
+def alert_rules() -> str:
+    """Return Prometheus' alert rules as YAML (any JSON is YAML, too)."""
+    rules = [
+        {
+            "alert": f"Collector{name}",
+            "expr": expression,
+            "for": duration,
+            "labels": {"severity": severity},
+            "annotations": {"summary": summary},
+        }
+        for name, expression, duration, severity, summary in _RULES
+    ]
+    return json.dumps({"groups": [{"name": "radar-collector", "rules": rules}]}, indent=2) + "\n"
 
 
 def _rate(counter: str, by: str) -> str:
     return f"sum by ({by}) (rate({counter}[$__rate_interval]))"
 
 
-def _rule(name: str, expression: str, lasting: str, severity: str, summary: str) -> dict[str, Any]:
-    return {
-        "alert": f"Collector{name}",
-        "expr": expression,
-        "for": lasting,
-        "labels": {"severity": severity},
-        "annotations": {"summary": summary},
-    }
-
-
-def _source(kind: str) -> dict[str, Any]:
+def _source_variable(kind: str) -> dict[str, Any]:
     return {"type": "datasource", "name": "datasource", "label": "Data source", "query": kind}
 
 
@@ -179,16 +149,16 @@ def _panel(kind: str, title: str, targets: Sequence[Panel], unit: str, size: tup
     }
 
 
-def _laid(panels: Iterable[Panel], source: Panel) -> list[Panel]:
-    """Lay panels out from left to right, row by row, each asking *source*."""
-    laid, x, y, height = [], 0, 0, 0
+def _arranged(panels: Iterable[Panel], source: Panel) -> list[Panel]:
+    """Place panels from left to right, row by row. Each reads from *source*."""
+    arranged, x, y, height = [], 0, 0, 0
     for number, panel in enumerate(panels, 1):
         size = panel["gridPos"]
-        if x + size["w"] > _WIDTH:
+        if x + size["w"] > _GRID_COLUMNS:
             x, y = 0, y + height
-        laid.append({**panel, "id": number, "datasource": source, "gridPos": {**size, "x": x, "y": y}})
+        arranged.append({**panel, "id": number, "datasource": source, "gridPos": {**size, "x": x, "y": y}})
         x, height = x + size["w"], size["h"]
-    return laid
+    return arranged
 
 
 def _dashboard(title: str, uid: str, panels: Sequence[Panel], variables: Sequence[Panel]) -> str:
@@ -196,7 +166,7 @@ def _dashboard(title: str, uid: str, panels: Sequence[Panel], variables: Sequenc
         "title": title,
         "uid": uid,
         "tags": ["radar-collector"],
-        "schemaVersion": _SCHEMA,
+        "schemaVersion": _SCHEMA_VERSION,
         "timezone": "utc",
         "editable": True,
         "refresh": "1m",

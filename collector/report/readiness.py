@@ -37,8 +37,8 @@ def due_past_grace(due: datetime, step: timedelta, now: datetime) -> datetime:
 def is_healthy(state: str, since: datetime, step: timedelta, now: datetime) -> bool:
     """Return whether a profile in this *state* of `status` counts as ready.
 
-    One that waits does for 15 minutes, a new one for its first interval of length *step*. Both count from *since*, see
-    `owed_since`.
+    A waiting profile counts as ready for 15 minutes, a new one for one *step*, its interval. Both count from *since*,
+    see `owed_since`.
     """
     if state in ("waiting", "new"):
         return now - since < (PATIENCE if state == "waiting" else step)
@@ -48,7 +48,7 @@ def is_healthy(state: str, since: datetime, step: timedelta, now: datetime) -> b
 def owed_since(profile: Profile, row: ProfileStatus, now: datetime) -> datetime:
     """Return the first due moment after the last success, not after *now*.
 
-    Before the first success it is the moment when the profile was put on record, *now* if it is not.
+    Before the first success, return when the profile was recorded, or *now* if it was not.
     """
     if row.last_success is None:
         return min(row.declared_at or now, now)
@@ -57,7 +57,7 @@ def owed_since(profile: Profile, row: ProfileStatus, now: datetime) -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """Radar's data ended at *until* when it was asked, so far *behind*; *usual* is what is normal, None if unknown."""
+    """Radar's newest data is from *until*, *behind* the present; *usual* is the normal lag, None if unknown."""
 
     until: datetime
     behind: timedelta
@@ -76,8 +76,8 @@ def _minutes(length: timedelta) -> str:
 def staleness_limit(profile: Profile, usual: timedelta | None) -> timedelta:
     """Return how far Radar's data may be behind an answer before the profile is stale.
 
-    It is the interval and three times the usual lag, at least 3 hours. The lag counts as an hour as long as it is
-    unknown, and as no less than the publication delay.
+    This is the interval and three times the usual lag, at least 3 hours. A lag that is unknown counts as one hour. The
+    publication delay is its minimum.
     """
     lag = max(UNKNOWN_LAG if usual is None else usual, profile.publication_delay)
     return max(profile.agg_interval.step + 3 * lag, _STALE_AT_LEAST)
@@ -88,21 +88,21 @@ def find_stalls(
 ) -> dict[str, Stall]:
     """Return the profiles whose newest answers show that Radar has no new data, by name.
 
-    *rows* is their status. Answers decide, not the clock: an old lastUpdated, or an answer that lacks
-    every bucket after the newest stored one, although they were requested.
+    *rows* is their status. Answers decide, not the clock: an old lastUpdated, or an answer without any bucket after the
+    newest stored one, although such buckets were requested.
     """
-    found = {}
+    stalls = {}
     for profile, row in zip(profiles, rows, strict=True):
-        most, step = staleness_limit(profile, row.usual_lag), profile.agg_interval.step
-        if row.last_success and row.last_updated and row.behind > most:
-            found[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
-        elif row.newest_point and now - row.ahead - row.newest_point - step > most:
+        limit, step = staleness_limit(profile, row.usual_lag), profile.agg_interval.step
+        if row.last_success and row.last_updated and row.behind > limit:
+            stalls[profile.name] = Stall(row.last_updated, row.behind, row.usual_lag)
+        elif row.newest_point and now - row.ahead - row.newest_point - step > limit:
             end = row.newest_point + step
-            asked = store.last_covered_at([one.query for one in profile.series], end)
-            newest = max(asked.values(), default=end + row.ahead) - row.ahead
-            if newest - end > most:
-                found[profile.name] = Stall(end, newest - end, row.usual_lag)
-    return found
+            covered_at = store.last_covered_at([series.query for series in profile.series], end)
+            newest = max(covered_at.values(), default=end + row.ahead) - row.ahead
+            if newest - end > limit:
+                stalls[profile.name] = Stall(end, newest - end, row.usual_lag)
+    return stalls
 
 
 class ProfileHealth(Protocol):
@@ -117,27 +117,26 @@ class ProfileHealth(Protocol):
         """Why the last pass failed; None if it did not."""
 
 
-def late_reason(freshness: ProfileHealth, due: datetime, attended_since: datetime, now: datetime) -> str | None:
+def late_reason(health: ProfileHealth, due: datetime, collected_since: datetime, now: datetime) -> str | None:
     """Return why a profile is late that needs a success since *due*, see `due_past_grace`; None if it is not late.
 
-    The grace counts from *due*, or from *attended_since*, when the service started to collect the profile.
+    The grace counts from *due*, or from *collected_since*, when the service started to collect the profile.
     """
-    if (
-        freshness.success is not None and due <= freshness.success <= now
-    ):  # a success after now was written by another clock
+    # A success after *now* does not count, because another clock has written it.
+    if health.success is not None and due <= health.success <= now:
         return None
-    if now - (max(due, attended_since) if attended_since <= now else due) < GRACE:
+    if now - (max(due, collected_since) if collected_since <= now else due) < GRACE:
         return None
-    last = rfc3339(freshness.success.replace(microsecond=0)) if freshness.success else "never"
-    return f"due since {rfc3339(due)}, last success {last}" + (f": {freshness.reason}" if freshness.reason else "")
+    last = rfc3339(health.success.replace(microsecond=0)) if health.success else "never"
+    return f"due since {rfc3339(due)}, last success {last}" + (f": {health.reason}" if health.reason else "")
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
     """No request is sent before *until*.
 
-    *reason*: `blocked` after a 429, `credentials` if Radar refuses them, `silent` if it does not answer, `budget` if
-    the request budget is spent, `refused` if an answer was refused for its content. *message*: the last words of Radar.
+    *reason*: `blocked` after a 429, `credentials` if Radar rejects them, `silent` if it does not answer, `budget` if
+    the request budget is spent, `refused` if an answer was rejected for its content. *message*: Radar's last message.
     """
 
     reason: str
@@ -161,12 +160,12 @@ def upstream_wait(budget: Budget, radar: UpstreamHealth, now: datetime) -> Wait 
 
 
 def current_wait(store: ReadView, limit: int, now: datetime) -> Wait | None:
-    """Return what keeps every question from being sent at *now*; None if requests may be sent.
+    """Return why no request may be sent at *now*, and until when; None if requests may be sent.
 
     *limit* is the number of requests in any 300 seconds.
     """
     budget = store.budget(now, limit)
-    if found := upstream_wait(budget, store.upstream(now), now):
-        return found
+    if wait := upstream_wait(budget, store.upstream(now), now):
+        return wait
     free_at = store.budget_free_at(now, budget)
     return Wait("budget", free_at, f"all {limit} requests of 5 minutes are spent") if free_at else None

@@ -48,10 +48,10 @@ _UNUSUAL_LAG = timedelta(hours=3)
 
 @dataclass(frozen=True, slots=True)
 class StateFacts:
-    """What decides the state of one profile, beside its row.
+    """What decides the state of one profile, in addition to its row.
 
-    *failed*: its newest requests failed. *wait*: what holds its requests back, if it has to send any. *stall*: Radar
-    does not move on. *missing*: the number of absent buckets. *relative*: its values are relative to one answer.
+    *failed*: its newest requests failed. *wait*: why its requests wait, if it has to send any. *stall*: Radar has no
+    new data. *missing*: the number of absent buckets. *relative*: its values are relative to one answer.
     """
 
     failed: bool = False
@@ -63,7 +63,7 @@ class StateFacts:
 
 @dataclass(slots=True)
 class _StoreFacts:
-    """What was read once for all profiles."""
+    """What is read once for all profiles."""
 
     gaps: dict[str, Counter[str]]
     relative: set[Question]
@@ -84,30 +84,30 @@ async def status_document(
     *spelling* caches earlier results; without it every text filter is checked.
     """
     spelling = spelling or SpellingCheck()
-    return await store.with_read_view(lambda state: _document(state, profiles, limit, now, spelling))
+    return await store.with_read_view(lambda view: _document(view, profiles, limit, now, spelling))
 
 
 def _document(
     store: ReadView, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck
 ) -> dict[str, Any]:
     grids = store.learned_grids()
-    profiles = on_grids(profiles, {interval: one.grid for interval, one in grids.items()})
+    profiles = on_grids(profiles, {interval: learned.grid for interval, learned in grids.items()})
     rows = store.status_rows(profiles)
-    known = _read(store, profiles, rows, limit, now)
-    documents = [_profile(store, *each, known, now) for each in zip(profiles, rows, strict=True)]
+    facts = _read(store, profiles, rows, limit, now)
+    documents = [_profile(store, profile, row, facts, now) for profile, row in zip(profiles, rows, strict=True)]
     difference = store.clock_difference().named
     for document in documents:
         document["clock_difference_seconds"] = clock_seconds(difference)
     info, budget, radar = store.info(), store.budget(now, limit), store.upstream(now)
     upstream = upstream_wait(budget, radar, now)
     return {
-        "service": _service(known.service),
+        "service": _service(facts.service),
         "commands": store.commands(),
-        "warnings": _warnings(store, profiles, known.service, now, spelling)
+        "warnings": _warnings(store, profiles, facts.service, now, spelling)
         + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
-        "deviations": [deviation_document(one) for one in store.deviations()],
-        "waiting": _waiting(known.wait),
+        "deviations": [deviation_document(deviation) for deviation in store.deviations()],
+        "waiting": _waiting(facts.wait),
         "profiles": documents,
         "store": {
             "backend": info.backend,
@@ -151,15 +151,15 @@ def _warnings(
     store: ReadView, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
 ) -> list[str]:
     """Return sentences for the operator on problems that no state of a profile shows."""
-    found = []
+    warnings = []
     if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
-        found.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
-    found += spelling.warnings(store, profiles, now).values()
+        warnings.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
+    warnings += spelling.warnings(store, profiles, now).values()
     queries = [series.query for profile in profiles for series in profile.series]
-    found += unit_warnings(profiles, store.unit_changes(queries))
-    found += clock_warnings(store.clock_difference().named)
-    found += [verdict.sentence() for verdict in store.normalizations()]
-    return found + replay_warnings(store.bodies(waiting=True))
+    warnings += unit_warnings(profiles, store.unit_changes(queries))
+    warnings += clock_warnings(store.clock_difference().named)
+    warnings += [verdict.sentence() for verdict in store.normalizations()]
+    return warnings + replay_warnings(store.bodies(waiting=True))
 
 
 def _moment(moment: datetime) -> str:
@@ -191,22 +191,22 @@ def _waiting(wait: Wait | None, since: datetime | None = None) -> dict[str, Any]
 
 
 def _profile(
-    store: ReadView, profile: Profile, row: ProfileStatus, known: _StoreFacts, now: datetime
+    store: ReadView, profile: Profile, row: ProfileStatus, facts: _StoreFacts, now: datetime
 ) -> dict[str, Any]:
     queries = [series.query for series in profile.series]
-    failed = row.failures > 0 or _is_failed(store, profile, known.fires.get(profile.name))
+    failed = row.failures > 0 or _is_failed(store, profile, facts.fires.get(profile.name))
     due = profile.due_edges(None, now)[0] + profile.publication_delay
-    owes = failed or row.last_success is None or row.last_success < due
-    gaps = known.gaps[profile.name]
-    relative = any(query in known.relative for query in queries)
-    wait = known.wait if owes else None
-    stall = known.stalls.get(profile.name)
-    word = profile_state(profile, row, StateFacts(failed, wait, stall, gaps["missing"], relative), now)
-    if profile.takes_snapshots and word != "waiting":
-        taken, row = snapshot_state(store, profile, row, now)
-        word = "stale" if taken == "snapshot" and stall else taken
-    word = word if profile.enabled else "paused"
-    wait = wait if word == "waiting" else _paused(queries, known) if profile.enabled else None
+    is_owed = failed or row.last_success is None or row.last_success < due
+    gaps = facts.gaps[profile.name]
+    relative = any(query in facts.relative for query in queries)
+    wait = facts.wait if is_owed else None
+    stall = facts.stalls.get(profile.name)
+    state = profile_state(profile, row, StateFacts(failed, wait, stall, gaps["missing"], relative), now)
+    if profile.takes_snapshots and state != "waiting":
+        state, row = snapshot_state(store, profile, row, now)
+        state = "stale" if state == "snapshot" and stall else state
+    state = state if profile.enabled else "paused"
+    wait = wait if state == "waiting" else _pause(queries, facts) if profile.enabled else None
     since = owed_since(profile, row, now)
     return {
         "name": row.name,
@@ -219,41 +219,42 @@ def _profile(
         "lag_seconds": lag_seconds(profile, row, now) if profile.enabled else None,
         "gaps": gaps["missing"],
         "upstream_gaps": gaps["upstream"],
-        "unconfirmed": known.unconfirmed.get(profile.name, 0),
-        "history_begins": history_begins(queries, known.edges),
+        "unconfirmed": facts.unconfirmed.get(profile.name, 0),
+        "history_begins": history_begins(queries, facts.edges),
         "failures": row.failures,
-        "next_fire": profile.next_due(now) if profile.enabled and _attends(known.service, profile) else None,
-        "state": word,
+        "next_fire": profile.next_due(now) if profile.enabled and _is_collected(facts.service, profile) else None,
+        "state": state,
         "waiting": _waiting(wait, since),
-        "healthy": is_healthy(word, since, profile.agg_interval.step, now),
+        "healthy": is_healthy(state, since, profile.agg_interval.step, now),
     }
 
 
 def history_begins(queries: Sequence[Question], edges: Mapping[Question, Edge]) -> datetime | None:
-    """Return where Radar's own history of the first of several series begins; None unless that is known of each."""
-    known = [edge for query in queries if (edge := edges.get(query)) and edge.is_accepted]
-    return from_epoch(min(edge.begins for edge in known)) if known and len(known) == len(queries) else None
+    """Return when Radar's own history of *queries* begins, the earliest; None unless it is known for each."""
+    accepted = [edge for query in queries if (edge := edges.get(query)) and edge.is_accepted]
+    return from_epoch(min(edge.begins for edge in accepted)) if accepted and len(accepted) == len(queries) else None
 
 
-def _attends(service: ServiceState | None, profile: Profile) -> bool:
+def _is_collected(service: ServiceState | None, profile: Profile) -> bool:
     """Return whether a running service collects *profile*, as far as the store knows."""
     return service is not None and service.running and (service.profiles is None or profile.name in service.profiles)
 
 
-def _paused(queries: Sequence[Question], known: _StoreFacts) -> Wait | None:
-    """Return the pause of a question of the profile that ends last."""
-    return max((known.pauses[q] for q in queries if q in known.pauses), key=lambda one: one.until, default=None)
+def _pause(queries: Sequence[Question], facts: _StoreFacts) -> Wait | None:
+    """Return the pause that ends last of those of *queries*."""
+    pauses = (facts.pauses[query] for query in queries if query in facts.pauses)
+    return max(pauses, key=lambda pause: pause.until, default=None)
 
 
 def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | None:
     """Return the seconds from the end of the newest stored bucket to the end of the newest one that should be stored.
 
     A bucket should be stored when the usual lag of Radar, the publication delay and two minutes have passed since its
-    end. Of several series the one that is furthest behind counts. 0 if nothing is late, None if a series has no point.
+    end. Of several series, the one that is furthest behind counts. 0 if nothing is late, None if a series has no point.
     """
     if row.last_point is None:
         return None
-    behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # what counts until there is a usual lag
+    behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # because it counts until a usual lag is known
     usual = behind if row.usual_lag is None else row.usual_lag
     published = profile.grid.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
@@ -262,21 +263,21 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
 def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: datetime) -> str:
     """Return one word: `waiting`, `failing`, `new`, `late`, `stale`, `gaps`, `relative` or `fresh`.
 
-    The first that is true counts. What keeps every request from being sent is no failure of the profile. A spent budget
-    is no excuse for a failure.
+    The first that is true counts. A profile whose requests wait for Radar is `waiting`, even if its newest requests
+    failed. If they wait for the budget, it is `waiting` only if its newest requests did not fail.
     """
     due = due_past_grace(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
     is_late = row.last_success is not None and row.last_success < due
-    words = {
+    states = {
         "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
         "failing": facts.failed,
         "new": row.last_success is None,
         "late": is_late,
         "stale": facts.stall is not None,
         "gaps": facts.missing > 0,
-        "relative": facts.relative,  # each answer stands alone: no history can be made of it
+        "relative": facts.relative,  # because no two answers can be joined to a history
     }
-    return next((word for word, holds in words.items() if holds), "fresh")
+    return next((state for state, holds in states.items() if holds), "fresh")
 
 
 def _is_failed(store: ReadView, profile: Profile, fire: Fire | None) -> bool:
@@ -284,8 +285,8 @@ def _is_failed(store: ReadView, profile: Profile, fire: Fire | None) -> bool:
     if fire is None or fire.outcome != "failed":
         return False
     queries = [series.query for series in profile.series]
-    asked = store.last_covered_at(queries, fire.due - profile.agg_interval.step)
-    return any(query not in asked or asked[query] <= fire.finished_at for query in queries)
+    covered_at = store.last_covered_at(queries, fire.due - profile.agg_interval.step)
+    return any(query not in covered_at or covered_at[query] <= fire.finished_at for query in queries)
 
 
 _DAY = timedelta(days=1)
@@ -293,18 +294,17 @@ _DAY = timedelta(days=1)
 
 def snapshot_state(store: ReadView, profile: Profile, row: ProfileStatus, now: datetime) -> tuple[str, ProfileStatus]:
     """Return the state of *profile*, and its *row* with the time of the snapshot as last success."""
-    taken = store.snapshots([series.query for series in profile.series])
-    complete = all(series.query in taken for series in profile.series)
-    asked_at = min(one.asked_at for one in taken.values()) if complete else None
-    return snapshot_word(profile, asked_at, store.snapshot_record(profile.name), now), replace(
-        row, last_success=asked_at
-    )
+    snapshots = store.snapshots([series.query for series in profile.series])
+    complete = all(series.query in snapshots for series in profile.series)
+    asked_at = min(snapshot.asked_at for snapshot in snapshots.values()) if complete else None
+    word = snapshot_word(profile, asked_at, store.snapshot_record(profile.name), now)
+    return word, replace(row, last_success=asked_at)
 
 
 def snapshot_word(profile: Profile, asked_at: datetime | None, record: PassRecord, now: datetime) -> str:
-    """One word: `failing` if the last pass failed, `new` before the first one, `late` after a missed one, `snapshot`.
+    """Return `failing` if the last pass failed, `new` before the first, `late` after a missed one, else `snapshot`.
 
-    *asked_at* is when the oldest of its series' newest snapshots was asked for; None while one has none.
+    *asked_at* is when the newest snapshot of each series was requested, the earliest; None if a series has none.
     """
     if record.failures:
         return "failing"

@@ -1,4 +1,4 @@
-"""Sentences of the status document on what an operator should look at: misspelt filters, clocks, units, bodies."""
+"""Warnings of the status document: misspelt filters, clocks, units, grids, rejected bodies."""
 
 from __future__ import annotations
 
@@ -25,47 +25,47 @@ if TYPE_CHECKING:
     Measure = tuple[str, str]
 
 
-_ENOUGH = timedelta(days=2)
-_AGAIN = timedelta(days=1)
+_MIN_COVERED = timedelta(days=2)
+_CACHED_FOR = timedelta(days=1)
 
 
 class SpellingCheck:
     """Finds text filters that match nothing. Radar answers a misspelt name with zeros, too.
 
-    It caches its findings for a day, and the series that have values for ever.
+    A finding is cached for a day. That a series has values is cached for ever.
     """
 
     def __init__(self) -> None:
-        self._right: set[Question] = set()
-        self._found: dict[Question, tuple[datetime, timedelta]] = {}
+        self._with_values: set[Question] = set()
+        self._empty: dict[Question, tuple[datetime, timedelta]] = {}
 
     def warnings(self, store: ReadView, profiles: Sequence[Profile], now: datetime) -> dict[str, str]:
         """Return a sentence by label for each series with a text filter and no value other than zero.
 
         Answers must have covered two days of its buckets. Only series with a text filter are read.
         """
-        labelled = [one for profile in profiles for one in profile.series if _text_filters(one.query)]
-        unknown = list(dict.fromkeys(one.query for one in labelled if not self._knows(one.query, now)))
+        labelled = [series for profile in profiles for series in profile.series if _text_filters(series.query)]
+        unknown = list(dict.fromkeys(each.query for each in labelled if not self._is_cached(each.query, now)))
         if unknown:
-            covered, with_values = _look(store, unknown)
-            self._right |= with_values
-            long = {query: length for query, length in covered.items() if length >= _ENOUGH}
-            self._found = {q: seen for q, seen in self._found.items() if q not in unknown}
-            self._found |= {query: (now, length) for query, length in long.items()}
+            covered, with_values = _read_values(store, unknown)
+            self._with_values |= with_values
+            long = {query: length for query, length in covered.items() if length >= _MIN_COVERED}
+            self._empty = {query: found for query, found in self._empty.items() if query not in unknown}
+            self._empty |= {query: (now, length) for query, length in long.items()}
         return {
-            one.label: _spelling_sentence(one.label, one.query, self._found[one.query][1])
-            for one in labelled
-            if one.query in self._found
+            series.label: _spelling_sentence(series.label, series.query, self._empty[series.query][1])
+            for series in labelled
+            if series.query in self._empty
         }
 
-    def _knows(self, query: Question, now: datetime) -> bool:
-        if query in self._right:
+    def _is_cached(self, query: Question, now: datetime) -> bool:
+        if query in self._with_values:
             return True
-        seen = self._found.get(query)
-        return seen is not None and timedelta(0) <= now - seen[0] < _AGAIN
+        cached = self._empty.get(query)
+        return cached is not None and timedelta(0) <= now - cached[0] < _CACHED_FOR
 
 
-def _look(store: ReadView, queries: Sequence[Question]) -> tuple[dict[Question, timedelta], set[Question]]:
+def _read_values(store: ReadView, queries: Sequence[Question]) -> tuple[dict[Question, timedelta], set[Question]]:
     """Return the queries without a value other than zero, with the time that answers covered, and those with one."""
     with_points = set(store.newest_buckets(queries))  # of the same state of the store as what is covered
     covered = store.empty(queries)
@@ -74,8 +74,8 @@ def _look(store: ReadView, queries: Sequence[Question]) -> tuple[dict[Question, 
 
 def _text_filters(query: Question) -> list[FilterParameter]:
     """Return the filters of *query* that accept any text."""
-    known = dataset_of(query).filters
-    return [known[name] for name in query.filters if not known[name].values]
+    parameters = dataset_of(query).filters
+    return [parameters[name] for name in query.filters if not parameters[name].values]
 
 
 def _spelling_sentence(label: str, query: Question, covered: timedelta) -> str:
@@ -101,12 +101,12 @@ def grid_documents(learned: Mapping[AggInterval, LearnedGrid]) -> list[dict[str,
     return [
         {
             "agg_interval": interval.value,
-            "buckets_start": str(one.grid),
-            "offset_seconds": one.grid.seconds,
-            "since": one.since,
+            "buckets_start": str(current.grid),
+            "offset_seconds": current.grid.seconds,
+            "since": current.since,
         }
-        for interval, one in learned.items()
-        if one.since is not None or one.grid != Grid(interval)
+        for interval, current in learned.items()
+        if current.since is not None or current.grid != Grid(interval)
     ]
 
 
@@ -115,17 +115,18 @@ def grid_warnings(
 ) -> list[str]:
     """Return a sentence for each interval in use with history on a *former* grid, or with a proposed grid."""
     former, warnings = set(former), []
-    for interval in sorted(set(used), key=lambda one: one.seconds):
-        one = learned[interval]
-        if one.before and one.since and interval in former:
+    for interval in sorted(set(used), key=lambda each: each.seconds):
+        current = learned[interval]
+        if current.before and current.since and interval in former:
             warnings.append(
-                f"{interval}: buckets start at {one.grid} UTC since {_moment(one.since)}, before at {one.before}: "
-                "these are new series; earlier buckets stay where no new one overlaps them"
+                f"{interval}: buckets start at {current.grid} UTC since {_moment(current.since)}, before at "
+                f"{current.before}: these are new series; earlier buckets stay where no new one overlaps them"
             )
-        if one.proposed and one.proposed_at:
+        if current.proposed and current.proposed_at:
             warnings.append(
-                f"{interval}: Radar answered with buckets that start at {one.proposed} UTC instead of {one.grid} at "
-                f"{_moment(one.proposed_at)}; a second such answer at least an hour later begins new series"
+                f"{interval}: Radar answered with buckets that start at {current.proposed} UTC instead of "
+                f"{current.grid} at {_moment(current.proposed_at)}; a second such answer at least an hour later begins "
+                "new series"
             )
     return warnings
 
@@ -134,14 +135,19 @@ def _moment(moment: datetime) -> str:
     return rfc3339(moment.replace(microsecond=0))
 
 
-def deviation_document(one: Deviation) -> dict[str, Any]:
+def deviation_document(deviation: Deviation) -> dict[str, Any]:
     """Return the JSON document of a deviation."""
-    return {"kind": one.kind, "first_seen": one.first_seen, "fetch": one.fetch_id, "example": one.example}
+    return {
+        "kind": deviation.kind,
+        "first_seen": deviation.first_seen,
+        "fetch": deviation.fetch_id,
+        "example": deviation.example,
+    }
 
 
 def replay_warnings(bodies: Sequence[KeptBody]) -> list[str]:
-    """Return a sentence on the refused answers that this version has not tried to read."""
-    unread = sum(one.replayable and one.version != __version__ for one in bodies)
+    """Return a sentence on the rejected answers that this version has not tried to parse."""
+    unread = sum(body.replayable and body.version != __version__ for body in bodies)
     if not unread:
         return []
     noun, them = ("1 refused answer was", "it") if unread == 1 else (f"{unread} refused answers were", "them")
@@ -153,10 +159,10 @@ class UnitWatch:
 
     def __init__(self) -> None:
         self._measures: dict[tuple[str, str], Measure] = {}
-        self._said: set[tuple[str, str, str, str]] = set()
+        self._reported: set[tuple[str, str, str, str]] = set()
 
-    def seen(self, block: Block) -> str | None:
-        """Return a sentence if the next block changes the unit of its label in a new way; else None."""
+    def change(self, block: Block) -> str | None:
+        """Return a sentence if *block*, the next one, changes the unit of its label in a new way; None if not."""
         if not block.points:
             return None
         label, measure = (block.profile, block.label), (block.normalization, block.unit)
@@ -165,9 +171,9 @@ class UnitWatch:
             return None
         self._measures[label] = measure
         old, new = described(before, measure), described(measure, before)
-        if (*label, old, new) in self._said:
+        if (*label, old, new) in self._reported:
             return None
-        self._said.add((*label, old, new))
+        self._reported.add((*label, old, new))
         moment = rfc3339(from_epoch(block.points[0][0]))
         return f"{block.label}: the unit changes from {old} to {new} with the bucket {moment}"
 
@@ -180,22 +186,22 @@ def unit_warnings(profiles: Iterable[Profile], changes: Sequence[UnitChange]) ->
     warnings = []
     for profile in profiles:
         labels = {series.query: series.label for series in profile.series}
-        alike: dict[tuple[str, str, bool], list[UnitChange]] = {}
+        equal_changes: dict[tuple[str, str, bool], list[UnitChange]] = {}
         for change in changes:
             if change.query in labels:
-                alike.setdefault((change.old, change.new, change.in_force), []).append(change)
-        for same in alike.values():
-            first = min(same, key=lambda change: change.moment)
-            of = labels[first.query] if len(same) == 1 else f"{profile.name} ({len(same)} of {len(labels)} series)"
-            warnings.append(_unit_sentence(of, first, first.moment))
+                equal_changes.setdefault((change.old, change.new, change.in_force), []).append(change)
+        for equal in equal_changes.values():
+            first = min(equal, key=lambda change: change.moment)
+            name = labels[first.query] if len(equal) == 1 else f"{profile.name} ({len(equal)} of {len(labels)} series)"
+            warnings.append(_unit_sentence(name, first))
     return warnings
 
 
-def _unit_sentence(of: str, change: UnitChange, moment: datetime) -> str:
-    at = rfc3339(moment.replace(microsecond=0))
+def _unit_sentence(name: str, change: UnitChange) -> str:
+    at = _moment(change.moment)
     if change.in_force:
-        return f"{of}: the unit changed from {change.old} to {change.new} at {at}; earlier buckets keep {change.old}"
+        return f"{name}: the unit changed from {change.old} to {change.new} at {at}; earlier buckets keep {change.old}"
     return (
-        f"{of}: Radar answered with the unit {change.new} instead of {change.old} at {at}; "
+        f"{name}: Radar answered with the unit {change.new} instead of {change.old} at {at}; "
         f"a second such answer at least an hour later changes the unit"
     )

@@ -36,12 +36,6 @@ class ClockSample:
     confirmed: bool = False
     at: float | None = None
 
-    @property
-    def is_small(self) -> bool:
-        """Whether the response agrees with our own clock, which counts like a second response."""
-        limit = NAMED_FROM.total_seconds()
-        return self.least <= limit and self.most >= -limit
-
     def agrees(self, other: ClockSample) -> bool:
         """Return whether one difference fits both."""
         return max(self.least, other.least) <= min(self.most, other.most) + _SLACK_SECONDS
@@ -70,11 +64,13 @@ class ClockDifference:
 
     @property
     def found(self) -> timedelta | None:
-        """How far our clock is ahead of Radar's, in whole seconds; None if unknown."""
-        for one in self.samples:
-            alike = [other.most for other in self.samples if one.agrees(other)]
-            if one.confirmed or one.is_small or len(alike) > 1:
-                return timedelta(seconds=round(min(alike)))
+        """How far our clock is ahead of Radar's, in whole seconds; None if that is not known."""
+        limit = NAMED_FROM.total_seconds()
+        for sample in self.samples:
+            agreeing = [other.most for other in self.samples if sample.agrees(other)]
+            fits_no_difference = sample.least <= limit and sample.most >= -limit  # our own clock is the second witness
+            if sample.confirmed or fits_no_difference or len(agreeing) > 1:
+                return timedelta(seconds=round(min(agreeing)))
         return None
 
     @property

@@ -1,4 +1,4 @@
-"""The HTTP server: health, history, dashboard, metrics, and the daemon's jobs."""
+"""The HTTP server: its routes, middlewares and address."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from aiohttp import web
 
 from collector.serve import api, dashboard, docs, metrics
 from collector.serve.connections import ConnectionLimiter, track_connection
-from collector.serve.errors import handle_errors, mark_response_started
-from collector.serve.middleware import add_security_headers, check_host, limit_concurrency, require_token
+from collector.serve.middleware import handle_errors, limit_concurrency, prepare_response, restrict_access
 from collector.serve.radar_api import RadarApi
 from collector.serve.service import StatusCache
 
@@ -32,18 +31,18 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     token: Secret | None = None,
     *,
     hosts: Iterable[str] = (),
-    changing: Secret | None = None,
+    write_token: Secret | None = None,
     fill: Fill | None = None,
 ) -> web.Application:
     """Return the application. It answers only requests whose Host is *host*, one of *hosts* or the loopback.
 
-    Reading data needs *token*, changing something *changing*; None: no token is needed. *fill* requests from Radar
+    To read data needs *token*, to change something *write_token*; None: no token is needed. *fill* requests from Radar
     what the history lacks for a query; None: nothing is requested.
     """
-    tokens = require_token(token, changing or token)
-    middlewares = [handle_errors, track_connection, check_host(host, hosts), tokens, limit_concurrency()]
+    access = restrict_access(host, hosts, read_token=token, write_token=write_token or token)
+    middlewares = [handle_errors, track_connection, access, limit_concurrency()]
     app = web.Application(middlewares=middlewares, client_max_size=65_536)
-    app.on_response_prepare.extend([mark_response_started, add_security_headers])
+    app.on_response_prepare.append(prepare_response)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
     RadarApi(service, fill).add_to(app)
@@ -60,12 +59,12 @@ async def _alive(_request: web.Request) -> web.Response:
 
 
 def _readyz(service: ServiceApi) -> Handler:
-    async def answer(_request: web.Request) -> web.Response:
+    async def handle(_request: web.Request) -> web.Response:
         reasons = await service.unready()
         status = HTTPStatus.SERVICE_UNAVAILABLE if reasons else HTTPStatus.OK
         return web.json_response({"ready": not reasons, "reasons": reasons}, status=status)
 
-    return answer
+    return handle
 
 
 @asynccontextmanager
@@ -76,13 +75,13 @@ async def serving(app: web.Application, host: str, port: int) -> AsyncIterator[s
     assert runner.server is not None
     connections = ConnectionLimiter(runner.server)
     try:
-        listening = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)
-        bound = listening.sockets[0].getsockname()
-        shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+        tcp_server = await asyncio.get_running_loop().create_server(connections, host, port, backlog=128)
+        bound = tcp_server.sockets[0].getsockname()
+        host_text = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
         try:
-            yield f"http://{shown}:{bound[1]}"
+            yield f"http://{host_text}:{bound[1]}"
         finally:
-            listening.close()
+            tcp_server.close()
     finally:
         connections.close()
         await runner.cleanup()

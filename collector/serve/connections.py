@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from collector.serve.errors import error_response, log_failure
-from collector.serve.middleware import SECURITY_HEADERS
+from collector.serve.middleware import SECURITY_HEADERS, error_response, log_failure
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Handler
@@ -22,75 +21,65 @@ _SWEEP_SECONDS = 5.0
 
 
 class ConnectionLimiter:
-    """Protocol factory of *server*. Closes idle connections, and the idlest ones if there are too many."""
+    """Protocol factory of *server*. Closes idle connections, and the idlest ones if there are too many.
+
+    *open_connections* are all of them. *idle_since* has those that wait for their client, the longest idle one first,
+    with the time of the event loop.
+    """
 
     def __init__(self, server: web.Server) -> None:
         self.server = server
         server.request_handler = _check_expectation(server.request_handler)
-        self._loop = asyncio.get_running_loop()
-        self._open: set[CountedConnection] = set()
-        self._idle_since: dict[CountedConnection, float] = {}  # the longest idle one first
-        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        self.loop = asyncio.get_running_loop()
+        self.open_connections: set[CountedConnection] = set()
+        self.idle_since: dict[CountedConnection, float] = {}
+        self._sweeping = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
     def __call__(self) -> CountedConnection:
         """Return the protocol of a new connection."""
-        return CountedConnection(self, loop=self._loop, access_log=None, keepalive_timeout=IDLE_SECONDS)
-
-    def __len__(self) -> int:
-        return len(self._open)
-
-    def add(self, connection: CountedConnection) -> None:
-        """Count a new connection. If there are too many, close the idlest one: the new one if all others are busy."""
-        self._open.add(connection)
-        self._idle_since[connection] = self._loop.time()
-        while len(self._open) > MAX_CONNECTIONS:
-            self._drop(next(iter(self._idle_since)))
-
-    def set_busy(self, connection: CountedConnection) -> None:
-        """Start to answer a request of *connection*."""
-        self._idle_since.pop(connection, None)
-
-    def set_idle(self, connection: CountedConnection) -> None:
-        """Wait for the client of *connection* again, if it is still open."""
-        if connection in self._open:
-            self._idle_since[connection] = self._loop.time()
+        return CountedConnection(self, loop=self.loop, access_log=None, keepalive_timeout=IDLE_SECONDS)
 
     def remove(self, connection: CountedConnection) -> None:
         """Remove a closed connection."""
-        self._open.discard(connection)
-        self._idle_since.pop(connection, None)
+        self.open_connections.discard(connection)
+        self.idle_since.pop(connection, None)
+
+    def abort(self, connection: CountedConnection) -> None:
+        """Close a connection at once."""
+        self.remove(connection)
+        if connection.transport is not None:
+            connection.transport.abort()
 
     def close(self) -> None:
         """Stop closing idle connections."""
         self._sweeping.cancel()
 
-    def _drop(self, connection: CountedConnection) -> None:
-        self.remove(connection)
-        if connection.transport is not None:
-            connection.transport.abort()
-
     def _sweep(self) -> None:
-        oldest = self._loop.time() - IDLE_SECONDS
-        for connection in [one for one, since in self._idle_since.items() if since < oldest]:
-            self._drop(connection)
-        self._sweeping = self._loop.call_later(_SWEEP_SECONDS, self._sweep)
+        oldest = self.loop.time() - IDLE_SECONDS
+        for connection in [connection for connection, since in self.idle_since.items() if since < oldest]:
+            self.abort(connection)
+        self._sweeping = self.loop.call_later(_SWEEP_SECONDS, self._sweep)
 
 
 class CountedConnection(web.RequestHandler):
-    """aiohttp's protocol of one connection, counted by *pool*."""
+    """aiohttp's protocol of one connection, counted by *limiter*."""
 
-    def __init__(self, pool: ConnectionLimiter, **options: Any) -> None:
-        super().__init__(pool.server, **options)
-        self.pool = pool
+    def __init__(self, limiter: ConnectionLimiter, **options: Any) -> None:
+        super().__init__(limiter.server, **options)
+        self.limiter = limiter
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Count the connection."""
+        """Count the connection. If there are too many, close the idlest one: this one if all others are busy."""
         super().connection_made(transport)
-        self.pool.add(self)
+        limiter = self.limiter
+        limiter.open_connections.add(self)
+        limiter.idle_since[self] = limiter.loop.time()
+        while len(limiter.open_connections) > MAX_CONNECTIONS:
+            limiter.abort(next(iter(limiter.idle_since)))
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Remove the connection."""
-        self.pool.remove(self)
+        self.limiter.remove(self)
         super().connection_lost(exc)
 
     def handle_error(
@@ -137,11 +126,13 @@ async def track_connection(request: web.Request, handler: Handler) -> web.Stream
         await _read_whole(request)
     if not isinstance(connection, CountedConnection):
         return await handler(request)
-    connection.pool.set_busy(connection)
+    limiter = connection.limiter
+    limiter.idle_since.pop(connection, None)
     try:
         return await handler(request)
     finally:
-        connection.pool.set_idle(connection)
+        if connection in limiter.open_connections:
+            limiter.idle_since[connection] = limiter.loop.time()
 
 
 async def _read_whole(request: web.Request) -> None:

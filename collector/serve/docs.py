@@ -44,9 +44,9 @@ _DOCUMENT = """<!doctype html>
 
 def add_routes(app: web.Application) -> None:
     """Add `/docs`, its style sheet, and one route for each page."""
-    app.router.add_get("/docs", _send(_CONTENTS))
+    app.router.add_get("/docs", _page_handler(_CONTENTS))
     for name in docs.PAGES:
-        app.router.add_get(f"/docs/{name}", _send(name))
+        app.router.add_get(f"/docs/{name}", _page_handler(name))
     style = files(docs).joinpath("style.css").read_text("utf-8")
 
     async def send_style(_request: web.Request) -> web.Response:
@@ -55,7 +55,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/docs/style.css", send_style)
 
 
-def _send(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _page_handler(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def send(_request: web.Request) -> web.Response:
         text = await asyncio.to_thread(page_html, name)
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
@@ -70,7 +70,7 @@ def page_html(name: str) -> str:
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(docs.page(name))
-    _link(tokens)
+    _set_links(tokens)
     title = name if name in docs.PAGES else "reference"
     return _DOCUMENT.format(
         title=title, links=_links(name), content=markdown.renderer.render(tokens, markdown.options, {})
@@ -79,12 +79,13 @@ def page_html(name: str) -> str:
 
 def _links(current: str) -> str:
     pages = {"/": "dashboard", "/docs": "contents", **{f"/docs/{name}": name for name in docs.PAGES}}
-    here = f"/docs/{current}" if current in docs.PAGES else "/docs"
-    mark = {here: ' aria-current="page"'}
-    return "\n".join(f'<a href="{path}"{mark.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items())
+    current_path = f"/docs/{current}" if current in docs.PAGES else "/docs"
+    attribute = {current_path: ' aria-current="page"'}
+    links = [f'<a href="{path}"{attribute.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items()]
+    return "\n".join(links)
 
 
-def _link(tokens: Sequence[Token]) -> None:
+def _set_links(tokens: Sequence[Token]) -> None:
     """Give every heading an id, as GitHub does, and turn links to `PAGE.md` into links to `/docs/PAGE`."""
     for position, token in enumerate(tokens):
         if token.type == "heading_open":

@@ -1,6 +1,6 @@
-"""`/metrics`: what was counted since the start, and how things stand when Prometheus asks.
+"""`/metrics`: counters since the start, and gauges of the state at the time of the request.
 
-Every server has a registry of its own.
+Every server has its own registry.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _OUTCOMES = ("ok", "unavailable", "rate_limited", "refused", "too_costly", "misd
 
 
 class Metrics:
-    """Counts what is collected, as an observer of it, and writes all metrics in Prometheus' text format."""
+    """Counters of what is collected, as an observer of it; writes all metrics in Prometheus' text format."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -75,14 +75,14 @@ class Metrics:
         for fire in fires:
             self._fires.labels(fire.profile, fire.outcome).inc()
 
-    def text(self, standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> bytes:
-        """Write all metrics: what was counted, and gauges from the status document and the confidence levels."""
-        self._gauges.families = tuple(_families(standing, levels, now))
-        self._begin([row["name"] for row in standing["profiles"]])
+    def text(self, status: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> bytes:
+        """Return all metrics: the counters, and gauges from the *status* document and the confidence *levels*."""
+        self._gauges.families = tuple(_families(status, levels, now))
+        self._start_at_zero([row["name"] for row in status["profiles"]])
         return generate_latest(_WithoutCreation(self._registry))
 
-    def _begin(self, profiles: Iterable[str]) -> None:
-        """Let counters begin at zero: Prometheus does not see the first step of one that begins at one."""
+    def _start_at_zero(self, profiles: Iterable[str]) -> None:
+        """Create all counters, because Prometheus does not see the first step of a counter that starts at one."""
         for outcome in _OUTCOMES:
             self._requests.labels(outcome)
         for profile in profiles:
@@ -93,20 +93,20 @@ class Metrics:
 
 
 class _WithoutCreation(CollectorRegistry):
-    """A registry as it is, but for the moments at which its counters began, which Prometheus has no use for."""
+    """A registry without the times at which its counters were created, because Prometheus does not use them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         super().__init__()
-        self._whole = registry
+        self._registry_with_creation = registry
 
     def collect(self) -> Iterator[Metric]:
-        for metric in self._whole.collect():
+        for metric in self._registry_with_creation.collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
 
 
 class _Gauges(Collector):
-    """The gauges of the newest look at the store."""
+    """The gauges of the newest status document."""
 
     def __init__(self) -> None:
         self.families: tuple[Metric, ...] = ()
@@ -115,9 +115,9 @@ class _Gauges(Collector):
         yield from self.families
 
 
-def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> Iterator[Metric]:
-    rows = standing["profiles"]
-    running = [row for row in rows if row["state"] != "paused"]  # what an alert of lateness goes by
+def _families(status: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> Iterator[Metric]:
+    rows = status["profiles"]
+    running = [row for row in rows if row["state"] != "paused"]  # because a paused profile must raise no alert
     successes = {row["name"]: row["last_success"].timestamp() for row in running if row["last_success"]}
     yield _by_profile("last_success_timestamp_seconds", "When the newest answer was received.", successes)
     widths = {row["name"]: AggInterval(row["agg_interval"]).seconds for row in running}
@@ -131,19 +131,19 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
     yield _by_profile(
         "gap_buckets",
         "Expected buckets that are not stored and that Radar may still have.",
-        {r["name"]: r["gaps"] for r in rows},
+        {row["name"]: row["gaps"] for row in rows},
     )
-    lacking = {r["name"]: r["upstream_gaps"] for r in rows}
+    upstream_gaps = {row["name"]: row["upstream_gaps"] for row in rows}
     yield _by_profile(
-        "upstream_gap_buckets", "Expected buckets that Radar does not have, as two answers show.", lacking
+        "upstream_gap_buckets", "Expected buckets that Radar does not have, as two answers show.", upstream_gaps
     )
-    unconfirmed = {r["name"]: r["unconfirmed"] for r in rows}
+    unconfirmed = {row["name"]: row["unconfirmed"] for row in rows}
     yield _by_profile("unconfirmed_buckets", "Final buckets that only one answer confirms.", unconfirmed)
     yield from _states(rows)
     yield _by_profile(
         "confidence_level", "Cloudflare's confidence in the newest answer, from 1 to 5, the best.", levels
     )
-    budget, store = standing["budget"], standing["store"]
+    budget, store = status["budget"], status["store"]
     left = max(0, budget["limit"] - budget["used"])
     yield _single("request_budget_remaining", "Requests that may still be sent in the current five minutes.", left)
     until = budget["blocked_until"]
@@ -153,7 +153,7 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
         "Seconds until the next request may be sent, while Radar answers 429 or nothing, or rejects the credentials.",
         blocked,
     )
-    difference = next((row["clock_difference_seconds"] for row in rows), None) or 0  # one clock is that of all
+    difference = next((row["clock_difference_seconds"] for row in rows), None) or 0  # it is the same for all profiles
     text = "Seconds that our clock is ahead of Radar's, negative if it is behind; 0 if less than a minute."
     yield _single("clock_difference_seconds", text, difference)
     yield _single("store_points", "Points in the store.", store["points"])
@@ -161,7 +161,7 @@ def _families(standing: Mapping[str, Any], levels: Mapping[str, int | None], now
 
 
 def _states(rows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
-    """The states that alerts go by: 1 if a profile is in it, else 0."""
+    """Yield the states that alerts use: 1 if a profile is in the state, else 0."""
     stale = {row["name"]: float(row["state"] == "stale") for row in rows}
     yield _by_profile("stale", "1 if the newest answer shows that Radar publishes nothing new, else 0.", stale)
     failing = {row["name"]: float(row["state"] == "failing") for row in rows}
@@ -183,9 +183,9 @@ def _by_profile(name: str, text: str, values: Mapping[str, float | None]) -> Met
 
 
 def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
-    """Add `/metrics` to *app*; a store that cannot be read fails the scrape, which is what an alert sees first."""
+    """Add `/metrics` to *app*. If the store cannot be read, the scrape fails, which an alert notices first."""
 
-    async def scraped(_request: web.Request) -> web.Response:
+    async def scrape(_request: web.Request) -> web.Response:
         document, levels = await status_cache.document(), {}
         for profile in service.profiles:
             newest = await service.store.newest_answer(profile.name)
@@ -193,4 +193,4 @@ def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCa
         text = service.metrics.text(document, levels, service.now())
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app.router.add_get("/metrics", scraped)
+    app.router.add_get("/metrics", scrape)

@@ -47,7 +47,7 @@ class ServiceApi(Protocol):
     async def unready(self) -> list[str]:
         """Return why the service is not ready, one sentence each; an empty list if it is ready."""
 
-    async def submit(self, wanted: BackfillRequest) -> BackfillJob:
+    async def submit(self, requested: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
@@ -60,7 +60,7 @@ class ServiceApi(Protocol):
         """Delete a series. Raises SeriesWanted if a profile uses it, SeriesUnknown if there is none."""
 
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:
-        """Read the kept body of a fetch again; None if no body of this fetch waits for that."""
+        """Parse the kept body of a fetch again; None if this fetch has no body that can be parsed again."""
 
 
 _MAX_AGE_SECONDS = 5.0

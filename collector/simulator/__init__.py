@@ -1,7 +1,7 @@
 """A local Radar for the demo, the tests and experiments: an HTTP server with the API's contract and synthetic data."""
 
-from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
 from collector.contract.request_parser import ApiRequest, SeriesRequest
+from collector.contract.response import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
 from collector.simulator.faults import Fault
 from collector.simulator.gateway import LoggedRequest
 from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange

@@ -14,7 +14,7 @@ from collector.simulator.gateway import LoggedRequest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from collector.contract.errors import HttpReply
+    from collector.contract.response import HttpReply
 
 HTTP_OK = 200
 

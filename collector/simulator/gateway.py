@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import NO_CREDENTIALS, ApiError, ErrorCode
+from collector.contract.response import NO_CREDENTIALS, ApiError, ErrorCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from collector.contract.request_parser import SLOT, floor
+from collector.contract.request_parser import floor
+from collector.contract.response import SLOT
 from collector.datasets import dataset_of
 from collector.interval import AggInterval
 from collector.model import Annotation, Window

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from collector.contract.errors import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, ErrorCode
+from collector.contract.response import BAD_REQUEST, URI_TOO_LONG, WRONG_CREDENTIALS, ErrorCode
 from collector.interval import AggInterval
 
 if TYPE_CHECKING:

@@ -7,8 +7,7 @@ from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import HttpReply
-from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
+from collector.contract.response import HttpReply, annotation_json, csv_chunks, format_timestamps, json_strings
 from collector.model import Window
 from collector.timestamps import from_epoch, rfc3339
 

@@ -10,9 +10,8 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import HttpReply, bad_request
-from collector.contract.render import format_timestamps
 from collector.contract.request_parser import parse_request
+from collector.contract.response import HttpReply, bad_request, format_timestamps
 from collector.simulator.response import meta
 from collector.simulator.values import dimension_of
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from collector.contract.errors import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
+from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.datasets import DATASETS, DEFAULT, dataset_of
 from collector.model import Points
 from collector.simulator import odd

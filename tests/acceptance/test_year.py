@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import BAD_REQUEST, TOO_COSTLY
+from collector.contract.response import BAD_REQUEST, TOO_COSTLY
 from collector.interval import AggInterval
 from collector.model import Question, Window
 from tests.bench.requests import SERIES, Cell, fewest

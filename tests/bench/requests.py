@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.contract.errors import envelope
+from collector.contract.response import envelope
 from collector.interval import AggInterval
 from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.classify import classify_response

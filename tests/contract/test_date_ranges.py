@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import auto_interval, parse_date_range
+from collector.contract.response import ApiError
 from collector.interval import AggInterval
 from collector.timestamps import from_epoch, rfc3339, utc
 
@@ -37,7 +37,7 @@ def test_a_relative_range_ends_now_and_a_control_lies_whole_weeks_before(expecte
 @pytest.mark.parametrize(
     "text", ["0d", "365d", "53w", "07d", "7", "d", "7D", "7d control", "7d ", "-7d", "\u0667d", "1h"]
 )
-def test_a_relative_range_of_another_form_is_refused(text):
+def test_a_relative_range_of_another_form_is_rejected(text):
     with pytest.raises(ApiError, match="dateRange"):
         _read(text)
 
@@ -63,7 +63,7 @@ def test_dates_are_floored_to_fifteen_minutes():
         ("2026-08-01T00:00:00Z", "9999-12-31T23:59:59-14:00"),
     ],
 )
-def test_dates_that_are_no_range_are_refused(start, end):
+def test_dates_that_are_no_range_are_rejected(start, end):
     with pytest.raises(ApiError) as refused:
         _read("", start, end)
     assert refused.value.reply().status == 400
@@ -74,14 +74,14 @@ def test_a_range_and_dates_exclude_each_other():
         _read("1d", "2026-08-01T00:00:00Z", "2026-08-02T00:00:00Z")
 
 
-def test_without_any_date_the_default_holds_or_the_question_is_refused():
+def test_without_a_date_the_default_is_used_or_the_request_is_rejected():
     assert _read() == ("2026-08-07T10:00", "2026-08-14T10:00")
     assert _read(default_range="1d") == ("2026-08-13T10:00", "2026-08-14T10:00")
     with pytest.raises(ApiError, match="must be given"):
         _read(default_range=None)
 
 
-def test_the_bucket_that_holds_the_end_is_part_of_the_range():
+def test_the_bucket_that_contains_the_end_is_part_of_the_range():
     dates = parse_date_range(("", "2026-08-12T02:00:00Z", "2026-08-12T05:00:00Z"), None, NOW)
     assert dates.buckets(AggInterval.ONE_HOUR) == (dates.start, dates.start + 4 * 3600)
     monday = utc("2026-08-10T00:00:00Z").timestamp()
@@ -111,7 +111,7 @@ def test_dates_may_be_one_moment_up_to_the_present_and_from_1970_on():
         ("dateStart: must not lie behind dateEnd", "2026-08-01T00:00:01Z", "2026-08-01T00:00:00Z"),
     ],
 )
-def test_a_refusal_of_dates_says_which_and_why(words, start, end):
+def test_an_error_of_dates_names_the_parameter_and_the_reason(words, start, end):
     with pytest.raises(ApiError, match=f"^(dateStart and dateEnd )?{words}"):
         _read("", start, end)
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from collector.contract import errors
-from collector.contract.errors import ApiError, HttpReply, bad_request, envelope, quote
+from collector.contract import response
+from collector.contract.response import ApiError, HttpReply, bad_request, envelope, quote
 
 
 @pytest.mark.parametrize(
@@ -20,8 +20,8 @@ from collector.contract.errors import ApiError, HttpReply, bad_request, envelope
         (403, 10000, "WRONG_CREDENTIALS"),
     ],
 )
-def test_a_refusal_has_a_status_and_a_code(status, code, name):
-    refusal = getattr(errors, name)
+def test_an_error_has_a_status_and_a_code(status, code, name):
+    refusal = getattr(response, name)
     assert (refusal.status, refusal.code) == (status, code)
     reply = ApiError(refusal, "why", retry_after="7").reply()
     assert (reply.status, reply.headers, reply.content_type) == (status, {"Retry-After": "7"}, "application/json")
@@ -29,18 +29,18 @@ def test_a_refusal_has_a_status_and_a_code(status, code, name):
 
 
 @pytest.mark.parametrize(("result", "code"), [(None, 1999), ({}, 2000), ({}, 2999), (None, 3000)])
-def test_the_result_of_a_refusal_is_empty_or_null(result, code):
+def test_the_result_of_an_error_is_empty_or_null(result, code):
     expected = {"success": False, "errors": [{"code": code, "message": "why"}], "messages": [], "result": result}
     assert json.loads(envelope(code, "why")) == expected
 
 
-def test_a_refusal_may_have_a_chain_and_no_time_to_wait():
-    reply = ApiError(errors.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
+def test_an_error_may_have_a_chain_and_no_retry_after():
+    reply = ApiError(response.NO_CREDENTIALS, "why", chain=((6111, "inner"),)).reply()
     error = {"code": 9106, "message": "why", "error_chain": [{"code": 6111, "message": "inner"}]}
     assert (json.loads(reply.body)["errors"], reply.headers) == ([error], {})
     assert (HttpReply().status, HttpReply().body, HttpReply().headers) == (200, b"", {})
     assert (bad_request("why").error_code, bad_request("why").message, str(bad_request("why"))) == (
-        errors.BAD_REQUEST,
+        response.BAD_REQUEST,
         "why",
         "why",
     )

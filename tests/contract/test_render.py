@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from collector.contract.render import annotation_json, csv_chunks, format_timestamps, json_strings
+from collector.contract.response import annotation_json, csv_chunks, format_timestamps, json_strings
 from collector.model import Annotation
 from collector.timestamps import utc
 
@@ -28,7 +28,7 @@ def written(*series):
     return "".join(csv_chunks(series))
 
 
-def test_series_stand_side_by_side_and_a_shorter_one_has_empty_cells():
+def test_each_series_has_two_columns_and_a_shorter_one_has_empty_cells():
     found = written(("one", ["t1", "t2"], ["1", "2"]), ("Two", ["t1"], ["3"]))
     assert found == "One timestamps,One values,Two timestamps,Two values\nt1,1,t1,3\nt2,2,,\n"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, parse_request
+from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval
 from collector.simulator import TOO_COSTLY, SimulatorOptions
@@ -43,7 +43,7 @@ def test_it_works():
     assert question.series[0].query.filters == {"tld": ("com",)}
 
 
-def test_a_question_without_parameters_has_one_unfiltered_series():
+def test_a_request_without_parameters_has_one_unfiltered_series():
     question = _read("")
     assert [(asked.name, dict(asked.query.filters)) for asked in question.series] == [("serie_0", {})]
     assert question.agg_interval is AggInterval.ONE_HOUR
@@ -72,7 +72,7 @@ def test_several_dates_belong_to_their_positions():
     assert len({asked.start for asked in _read(dates).series}) == 2
 
 
-def test_an_empty_filter_can_be_refused():
+def test_an_empty_filter_can_be_rejected():
     assert _refusal("tld=com&tld=&dateRange=1d&dateRange=1d", empty_values=False) == (400, 2001)
 
 
@@ -93,7 +93,7 @@ def test_a_comma_is_an_or_unless_it_was_encoded_twice(expected, text):
     assert _filters(f"caOwner={text}") == [{"caOwner": expected}]
 
 
-def test_a_name_whose_comma_was_encoded_once_is_refused():
+def test_a_name_whose_comma_was_encoded_once_is_rejected():
     assert _refusal("caOwner=DigiCert%2C%20Inc.") == (400, 2001)
 
 
@@ -103,7 +103,7 @@ def test_an_unknown_parameter_is_ignored(name):
 
 
 @pytest.mark.parametrize("parameter", [p for p in DEFAULT.parameters if p.values], ids=lambda p: p.name)
-def test_every_enumerated_filter_takes_its_values_and_no_other(parameter):
+def test_every_enumerated_filter_accepts_its_values_and_no_other(parameter):
     assert _filters(f"{parameter.name}={','.join(parameter.values)}") == [{parameter.name: parameter.values}]
     assert _refusal(f"{parameter.name}=NONSENSE") == (400, 2001)
     assert _refusal(f"{parameter.name}={parameter.values[0]},") == (400, 2001)
@@ -139,7 +139,7 @@ def test_every_enumerated_filter_takes_its_values_and_no_other(parameter):
         f"{ONE_DAY}&dateStart=2026-08-01T00:00:00Z&dateEnd=2026-08-02T00:15:00Z",
     ],
 )
-def test_a_bad_value_of_a_known_parameter_is_refused(query):
+def test_an_invalid_value_of_a_known_parameter_is_rejected(query):
     assert _refusal(query) == (400, 2001)
 
 
@@ -152,7 +152,7 @@ def test_equal_names_may_overwrite_instead():
     assert [asked.name for asked in question.series] == ["a", "a"]
 
 
-def test_too_fine_an_interval_is_refused_in_either_way():
+def test_an_interval_that_is_too_fine_is_rejected_in_either_way():
     assert _read("dateRange=7d&aggInterval=15m").agg_interval == "15m"
     assert _refusal("dateRange=8d&aggInterval=15m") == (400, 2001)
     assert _refusal("dateRange=72d&aggInterval=1h", span_error=TOO_COSTLY) == (422, 2002)
@@ -164,7 +164,7 @@ def test_an_interval_without_a_limit_takes_any_span():
     assert _read("dateRange=364d&aggInterval=15m", max_span={}).agg_interval == "15m"
 
 
-def test_too_many_series_are_refused_in_either_way():
+def test_too_many_series_are_rejected_in_either_way():
     query = "&".join(["dateRange=1d"] * 3)
     assert len(_read(query, series_per_request=3).series) == 3
     assert _refusal(query, series_per_request=2) == (400, 2001)
@@ -181,12 +181,12 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(PARAMETERS, VALUES), max_size=6))
-def test_whatever_is_asked_is_answered_or_refused(pairs):
+def test_any_query_is_answered_or_rejected(pairs):
     with suppress(ApiError):
         assert _read(urlencode(pairs)).series
 
 
-def test_a_question_can_be_asked_at_another_interval():
+def test_a_request_can_be_placed_at_another_interval():
     question = _read("dateRange=1d&name=a&tld=com")
     assert question.auto
     assert question.at(AggInterval.ONE_HOUR) == replace(_read("dateRange=1d&aggInterval=1h&name=a&tld=com"), auto=True)
@@ -198,13 +198,13 @@ def test_a_relative_range_ends_at_the_day_that_is_given():
     assert question.series[0].dates.end == utc("2026-05-01T00:00:00Z").timestamp()
 
 
-def test_what_is_received_is_shown_in_part_where_it_is_long():
+def test_a_long_received_text_is_cut_in_an_error():
     with pytest.raises(ApiError) as refused:
         _read("tld=" + "A" * 2000)
     assert len(refused.value.message) < 200
 
 
-def test_a_question_knows_its_buckets_its_format_and_whether_it_named_an_interval():
+def test_a_request_has_its_buckets_its_format_and_whether_it_named_an_interval():
     question = _read("dateRange=1d&dateRange=1dcontrol&aggInterval=1h")
     assert (question.buckets, question.format, question.auto) == (2 * 25, "JSON", False)
     assert (_read("format=csv").format, _read("").auto) == ("CSV", True)
@@ -226,7 +226,7 @@ def test_a_question_knows_its_buckets_its_format_and_whether_it_named_an_interva
         ("The query string is not UTF-8", "ca=%ff"),
     ],
 )
-def test_a_refusal_says_what_is_wrong(words, query):
+def test_an_error_names_the_problem(words, query):
     with pytest.raises(ApiError, match=words):
         _read(query, series_per_request=2, empty_values=False)
 

@@ -9,7 +9,7 @@ import pytest
 
 from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
-from collector.contract.errors import envelope
+from collector.contract.response import envelope
 from collector.interval import AggInterval
 from collector.model import DATASET, RequestKind, Window
 from collector.report.status import status_document

@@ -35,7 +35,9 @@ agg_interval = "1h"
 ca_owner = ["A", "B, Inc."]
 """
 SERVER_TOKEN = "server-token-0123456789"
-REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascript:alert(1)", is_instantaneous=False)
+ANNOTATION = Annotation(
+    DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "<b>down</b>", "javascript:alert(1)", is_instantaneous=False
+)
 
 
 @dataclass
@@ -62,15 +64,15 @@ class ServedStore:
 
 
 @asynccontextmanager
-async def served(url, folder, token=None, changing=None, clock=lambda: NOW):
+async def served(url, folder, token=None, write_token=None, clock=lambda: NOW):
     path = folder / "config.toml"
     path.write_text(CONFIG.format(url=url))
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
-    tokens = [Secret(text) if text else None for text in (token, changing)]
+    tokens = [Secret(text) if text else None for text in (token, write_token)]
     async with Store.open(url, owner="run") as store, aiohttp.ClientSession() as session:
         service = Daemon(settings, store, lambda: settings, clock)
         await store.activate_labels(settings.profiles, NOW)
-        app = make_app(service, "127.0.0.1", tokens[0], changing=tokens[1])
+        app = make_app(service, "127.0.0.1", tokens[0], write_token=tokens[1])
         async with serving(app, "127.0.0.1", 0) as address:
             yield ServedStore(service, store, session, address)
 
@@ -89,22 +91,22 @@ async def prove_gap(store, window, asked_at):
     await store._database.write(work)
 
 
-async def fill(world):
+async def fill(server):
     """A day of three series, of `all` without the hours 4 and 5; two values of `by/A` revised; one failed request.
 
     That Radar lacks the two hours is proven by a second answer.
     """
-    (every, by) = world.service.profiles
+    (every, by) = server.service.profiles
     one, other = (series.query for series in by.series)
     day = hours(0, 24)
     some = {h: h * 10 for h in range(24) if h not in (4, 5)}
     asked = batch((every.series[0].query, day), (one, day), (other, day))
     values = [some, [float(h) for h in range(24)], [h + 0.5 for h in range(24)]]
     updated = DAY + 24 * HOUR
-    await saved(world.store, asked, *values, profiles=("all", "by"), updated=updated, annotations=(REMARK,))
+    await saved(server.store, asked, *values, profiles=("all", "by"), updated=updated, annotations=(ANNOTATION,))
     again = batch((one, hours(2, 4)))
     later = NOW + timedelta(minutes=1)
-    await saved(world.store, again, [20, 30], now=later, profiles=("by",), updated=updated + HOUR)
-    await prove_gap(world.store, hours(4, 6), NOW + timedelta(days=2))
-    failed = await start_fetch(world.store, again, later, ("by",))
-    await world.store.fail(failed, Unavailable("no answer: <script>"), later)
+    await saved(server.store, again, [20, 30], now=later, profiles=("by",), updated=updated + HOUR)
+    await prove_gap(server.store, hours(4, 6), NOW + timedelta(days=2))
+    failed = await start_fetch(server.store, again, later, ("by",))
+    await server.store.fail(failed, Unavailable("no answer: <script>"), later)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from collector.contract.request_parser import SLOT
+from collector.contract.response import SLOT
 from collector.model import Window
 from collector.simulator import GapChange, Simulator, SimulatorOptions
 from collector.simulator.history import SimulatedHistory

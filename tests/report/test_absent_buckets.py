@@ -36,7 +36,7 @@ def _runs(*runs):
         ([], (), 0.5),
     ],
 )
-def test_what_is_published_and_not_stored_is_absent(expected, stored, published):
+def test_a_bucket_that_is_published_and_not_stored_is_absent(expected, stored, published):
     assert published_absences(_hours(*stored), (0, 6 * H), H, published * H) == _runs(*expected)
 
 
@@ -69,23 +69,23 @@ def test_what_is_published_and_not_stored_is_absent(expected, stored, published)
         ("the history has no bucket yet", (), StoredExtent(HOUR, None, None)),
     ],
 )
-def test_a_range_is_refused_that_is_not_stored_or_begins_earlier(words, stored, kept):
+def test_a_range_that_is_not_stored_or_begins_before_the_history_is_rejected(words, stored, kept):
     asked, timestamps = (0, 4 * H), _hours(*stored)
     why = absence_rejection(timestamps, asked, absent_windows(timestamps, *asked, H), kept)
     assert why == words if words is None else words in why
 
 
-def test_several_parts_are_proven_absent_where_all_are():
+def test_only_buckets_that_all_parts_lack_are_proven_absent():
     assert intersect(_runs((0, 4)), _runs((4, 7), (8, 9))) == []
     assert intersect(_runs((0, 4), (6, 9)), _runs((2, 7))) == [(2 * H, 4 * H), (6 * H, 7 * H)]
 
 
-def test_a_few_runs_are_listed_and_the_others_counted():
+def test_a_few_windows_are_listed_and_the_others_counted():
     found = [
         AbsentBuckets("a", HOUR, tuple(_runs((0, 1), (2, 4), (5, 9)))),
         AbsentBuckets("b", HOUR, tuple(_runs((0, 1)))),
     ]
-    first, second = absence_sentences(found, most=2)
+    first, second = absence_sentences(found, max_windows=2)
     assert first == (
         "a: 1h buckets absent: 1970-01-01T00:00:00Z..1970-01-01T00:00:00Z (1), "
         "1970-01-01T02:00:00Z..1970-01-01T03:00:00Z (2), and others (4)"
@@ -95,7 +95,7 @@ def test_a_few_runs_are_listed_and_the_others_counted():
     assert len(absence_header([AbsentBuckets("\n" * 5000, HOUR, tuple(_runs((0, 1))))])) < 200
 
 
-def test_a_header_lists_24_runs_of_all_series_and_codes_names():
+def test_a_header_lists_24_windows_of_all_series_and_encodes_names():
     runs = _runs(*((2 * n, 2 * n + 1) for n in range(25)))
     one, other = (AbsentBuckets(name, HOUR, tuple(runs[:count])) for name, count in (("a é%", 23), ("b", 25)))
     first, second = absence_header([one, other]).split("; ")
@@ -109,10 +109,10 @@ def test_a_header_lists_24_runs_of_all_series_and_codes_names():
     ("expected", "timestamps"),
     [([(0, 6)], []), ([], [0, 2, 4]), ([(0, 2)], [2, 4]), ([(4, 6)], [0, 2]), ([(2, 4)], [0, 4])],
 )
-def test_runs_are_what_timestamps_lack(expected, timestamps):
+def test_the_listed_windows_are_those_without_timestamps(expected, timestamps):
     assert absent_windows(timestamps, 0, 6, 2) == expected
 
 
-def test_what_is_asked_from_later_than_is_published_is_not_absent():
+def test_a_range_after_the_published_end_has_no_absent_buckets():
     assert published_absences([], (4 * H, 6 * H), H, 2 * H) == []
     assert published_absences([], (4 * H, 6 * H), H, 5.5 * H) == _runs((4, 5))

@@ -20,7 +20,7 @@ from collector.report.diagnostics import without_secrets
     ],
     ids=["text", "deep", "short", "home", "homes", "moment", "numbers"],
 )
-def test_secrets_and_homes_are_masked_wherever_they_stand(expected, value):
+def test_secrets_and_home_folders_are_masked_everywhere(expected, value):
     assert without_secrets(value, ["canary-0123", "pw"]) == expected
 
 

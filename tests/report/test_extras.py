@@ -1,4 +1,4 @@
-"""What is said when an optional dependency is missing."""
+"""The error if an optional dependency is missing."""
 
 import sys
 import tomllib
@@ -21,7 +21,7 @@ DECLARED = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_tex
 def missing(monkeypatch):
     """Makes modules look as if they were not installed."""
     absent = {"matplotlib", "pyarrow"}
-    for module in (export, export, image):
+    for module in (export, image):
         monkeypatch.setattr(module, "find_spec", lambda name: None if name in absent else object())
     return absent
 

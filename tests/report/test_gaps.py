@@ -30,19 +30,19 @@ async def test_it_works(store_url):
         ]
 
 
-async def test_before_anything_was_collected_all_since_since_is_missing(sqlite_url):
+async def test_before_the_first_pass_everything_from_since_on_is_missing(sqlite_url):
     async with open_core(sqlite_url, profile(since=MIDNIGHT - DAY)) as core:
         (gap,) = await _gaps(core)
         assert (gap.start, gap.buckets, gap.reason) == (MIDNIGHT - DAY, 36, "missing")
 
 
-async def test_what_the_server_lags_behind_is_no_gap(sqlite_url):
+async def test_buckets_that_radar_has_not_published_are_no_gap(sqlite_url):
     async with open_core(sqlite_url, profile(since=MIDNIGHT - DAY), lag=timedelta(hours=5)) as core:
         await _collect(core)
         assert await _gaps(core) == []
 
 
-async def test_a_bucket_that_is_final_and_that_two_answers_lack_is_upstream(sqlite_url):
+async def test_a_final_bucket_that_two_answers_lack_is_upstream(sqlite_url):
     hole = Window(MIDNIGHT - 3 * DAY, MIDNIGHT - 3 * DAY + timedelta(hours=1))
     async with open_core(sqlite_url, profile(since=MIDNIGHT - 4 * DAY, settle=2 * DAY)) as core:
         core.simulator.change(GapChange(hole))
@@ -57,7 +57,7 @@ async def test_a_bucket_that_is_final_and_that_two_answers_lack_is_upstream(sqli
         assert reasons[-1] == "upstream"
 
 
-async def test_downtime_is_a_gap_until_it_is_made_good(sqlite_url):
+async def test_downtime_is_a_gap_until_it_is_filled(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         await _collect(core)
         core.clock.advance(hours=5, minutes=15)

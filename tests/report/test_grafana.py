@@ -29,7 +29,7 @@ def _queries():
     return panels | {"variable": document["templating"]["list"][1]["query"]}
 
 
-async def test_every_metric_that_is_asked_for_is_served(sqlite_url, tmp_path):
+async def test_every_metric_of_the_dashboard_is_served(sqlite_url, tmp_path):
     async with served(sqlite_url, tmp_path) as core:
         await fill(core)
         _count_one_of_each(core.service.metrics)
@@ -59,7 +59,7 @@ async def test_every_query_runs_on_postgres(postgres_url, tmp_path, title):
 
 
 @pytest.mark.parametrize("write", DASHBOARDS)
-def test_panels_lie_beside_each_other_and_ask_the_chosen_source(write):
+def test_panels_do_not_overlap_and_use_the_chosen_source(write):
     document = json.loads(write())
     places = [panel["gridPos"] for panel in document["panels"]]
     cells = [(x, y) for p in places for x in range(p["x"], p["x"] + p["w"]) for y in range(p["y"], p["y"] + p["h"])]
@@ -69,7 +69,7 @@ def test_panels_lie_beside_each_other_and_ask_the_chosen_source(write):
     assert document["timezone"] == "utc"
 
 
-def test_there_is_a_rule_for_each_kind_of_trouble():
+def test_there_is_an_alert_for_each_kind_of_failure():
     rules = json.loads(grafana.alert_rules())["groups"][0]["rules"]
     names = {rule["alert"] for rule in rules}
     kinds = ("Absent", "Late", "NeverAnswered", "Gap", "Stale", "Failing", "Upstream", "Blocked")
@@ -87,7 +87,7 @@ async def _samples(metrics, standing, name):
     return {profile: float(value) for profile, value in re.findall(rf'{name}{{profile="(\w+)"}} (\S+)', text)}
 
 
-async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is_well(sqlite_url):
+async def test_two_failing_profiles_of_thirteen_raise_their_own_alerts_and_not_that_of_the_upstream(sqlite_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(13)]
     async with open_core(sqlite_url, *profiles) as core:
         ill = lambda got: any(a.query.filters["ca"][0] in ("CA 1", "CA 2") for a in got.request.series)  # noqa: E731
@@ -109,7 +109,7 @@ async def test_two_ill_profiles_of_thirteen_are_told_by_name_and_the_upstream_is
     assert _expression("Upstream") == "avg without (profile) (collector_healthy) < 0.5"
 
 
-async def test_the_whole_upstream_counts_as_ill_when_most_profiles_are(sqlite_url):
+async def test_the_upstream_alert_fires_if_most_profiles_fail(sqlite_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(3)]
     async with open_core(sqlite_url, *profiles) as core:
         core.script(faults.html(503).always())

@@ -36,13 +36,13 @@ def test_late_two_minutes_after_the_due_moment_or_the_start_and_not_before(is_la
     assert (late_reason(known, DUE, started, now) is not None) == is_late
 
 
-def test_it_says_since_when_and_why():
+def test_the_reason_names_the_due_time_and_the_failure():
     said = late_reason(Known(DUE - 60 * MINUTE, "HTTP 503"), DUE, DUE, DUE + GRACE)
     assert said == "due since 2026-03-10T12:02:00Z, last success 2026-03-10T11:02:00Z: HTTP 503"
     assert late_reason(Known(), DUE, DUE, DUE + GRACE) == "due since 2026-03-10T12:02:00Z, last success never"
 
 
-def test_what_was_missed_before_is_owed_while_the_newest_may_still_come():
+def test_during_the_grace_the_previous_due_time_counts():
     step = timedelta(minutes=15)
     for seconds, expected in ((0, DUE - step), (119, DUE - step), (120, DUE)):
         assert due_past_grace(DUE, step, DUE + timedelta(seconds=seconds)) == expected
@@ -88,7 +88,7 @@ def _row(success=None, declared=None):
     return ProfileStatus("all", "15m", 1, 0, None, None, None, success, 0, declared_at=declared)
 
 
-def test_it_is_waited_since_the_first_due_moment_after_the_last_success_or_since_the_profile_is_known():
+def test_a_wait_counts_from_the_first_due_time_after_the_last_success_or_from_the_first_record():
     every, now = profile(agg_interval=AggInterval.FIFTEEN_MINUTES), DUE + 7 * MINUTE
     assert owed_since(every, _row(DUE - 60 * MINUTE), now) == DUE - 45 * MINUTE
     assert owed_since(every, _row(DUE), now) == now

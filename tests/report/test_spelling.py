@@ -24,7 +24,7 @@ async def warnings(store, spelling, profiles, now):
 
 
 @pytest.mark.parametrize("values", [[0.0] * 48, []])
-async def test_two_days_of_nothing_are_most_likely_a_misspelt_name(store, values):
+async def test_two_days_of_zeros_are_reported_as_a_misspelt_name(store, values):
     await store.activate_labels([WRONG], NOW)
     await saved(store, batch((SERIES.query, TWO_DAYS)), values, profiles=["wrong"])
     expected = 'wrong: Radar counted nothing in 2 days for ca_owner "Lets Encrypt"; is it spelt as Radar spells it?'
@@ -39,7 +39,7 @@ async def test_less_than_two_days_are_not(store):
     assert len(await warned(store, WRONG, now=NOW + HOUR)) == 1
 
 
-async def test_one_value_is_enough_to_be_spelt_right(store):
+async def test_a_series_with_one_value_is_not_reported(store):
     await store.activate_labels([WRONG], NOW)
     await saved(store, batch((SERIES.query, TWO_DAYS)), [0.0] * 40 + [1.0] + [0.0] * 7, profiles=["wrong"])
     assert await warned(store, WRONG) == []
@@ -53,7 +53,7 @@ async def test_filters_with_listed_values_cannot_be_misspelt(store):
     assert await warned(store, few, profile()) == []
 
 
-async def test_each_value_is_looked_at_by_itself(store):
+async def test_each_series_is_checked_by_itself(store):
     by = profile("by", log=("argon", "agron"))
     await store.activate_labels([by], NOW)
     asked = batch(*((series.query, TWO_DAYS) for series in by.series))
@@ -62,7 +62,7 @@ async def test_each_value_is_looked_at_by_itself(store):
     assert warning.startswith("by/agron: ")
 
 
-async def test_what_was_found_is_looked_at_again_a_day_later_and_what_has_values_never(store, monkeypatch):
+async def test_a_finding_is_checked_again_after_a_day_and_a_series_with_values_never(store, monkeypatch):
     right, spelling, read = filtered("right", tld="com"), SpellingCheck(), []
     empty = ReadView.empty
 

@@ -63,7 +63,7 @@ async def test_it_works(store_url):
         assert (document["service"], document["warnings"], document["waiting"]) == (None, [], None)
 
 
-async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
+async def test_late_two_minutes_after_a_due_time(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         await _attend(core)
         core.clock.now = HOUR.floor(NOW) + timedelta(hours=1, minutes=3, seconds=59)
@@ -72,7 +72,7 @@ async def test_late_when_a_due_moment_went_by_for_two_minutes(sqlite_url):
         assert (await _row(core))["state"] == "late"
 
 
-async def test_failing_until_it_is_made_good(sqlite_url):
+async def test_failing_until_the_buckets_are_answered(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         core.script(faults.unequal())
@@ -85,7 +85,7 @@ async def test_failing_until_it_is_made_good(sqlite_url):
         assert (row["state"], row["failures"]) == ("fresh", 0)
 
 
-async def test_failing_while_one_of_its_series_is(sqlite_url):
+async def test_failing_while_one_of_its_series_fails(sqlite_url):
     async with open_core(sqlite_url, many(3)) as core:
         ill = lambda got: any("Owner 1" in a.query.filters["caOwner"] for a in got.request.series)  # noqa: E731
         core.script(faults.api_error(400, 2001).always().only(ill))
@@ -108,7 +108,7 @@ async def test_gaps_are_counted_and_named(sqlite_url):
         assert (row["state"], row["gaps"]) == ("gaps", 2)
 
 
-async def test_a_block_shows_until_it_is_over(sqlite_url):
+async def test_a_rate_limit_is_shown_until_it_ends(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.too_many("3600"))
         await _attend(core)
@@ -123,7 +123,7 @@ async def test_a_block_shows_until_it_is_over(sqlite_url):
     ("state", "fault", "seconds"),
     [("silent", faults.html(503), 60), ("unauthorized", faults.api_error(403, 10000, "Authentication error"), 300)],
 )
-async def test_a_radar_that_does_not_serve_shows_until_it_does(store_url, state, fault, seconds):
+async def test_an_open_circuit_breaker_is_shown_until_it_closes(store_url, state, fault, seconds):
     async with open_core(store_url, profile()) as core:
         core.script(fault.always())
         for _ in range(3):
@@ -213,7 +213,7 @@ async def test_stale_when_no_new_bucket_comes_although_lastupdated_moves_on(stor
         assert states == ["fresh", "gaps"] + ["stale"] * 4
 
 
-async def test_what_was_not_asked_for_is_late_and_never_stale(sqlite_url):
+async def test_a_bucket_that_was_not_requested_is_late_and_not_stale(sqlite_url):
     async with open_core(sqlite_url, profile(since=NOW - 9 * DAY)) as core:
         await _attend(core)
         core.clock.advance(days=2)
@@ -224,7 +224,7 @@ async def test_what_was_not_asked_for_is_late_and_never_stale(sqlite_url):
 
 
 @pytest.mark.parametrize("interval", list(AggInterval))
-async def test_what_is_complete_has_no_lag(sqlite_url, interval):
+async def test_a_complete_profile_has_no_lag(sqlite_url, interval):
     lag = timedelta(minutes=45)
     async with open_core(sqlite_url, profile(agg_interval=interval, lookback=14 * DAY), lag=lag) as core:
         for _ in range(3):
@@ -247,7 +247,7 @@ async def test_what_is_complete_has_no_lag(sqlite_url, interval):
         ("blocked", faults.too_many("3600"), 3600),
     ],
 )
-async def test_a_wait_shows_with_its_reason_and_its_end(store_url, reason, fault, seconds):
+async def test_a_wait_is_shown_with_its_reason_and_its_end(store_url, reason, fault, seconds):
     async with open_core(store_url, profile()) as core:
         core.script(fault.always())
         for _ in range(3):
@@ -271,7 +271,7 @@ async def test_a_wait_shows_with_its_reason_and_its_end(store_url, reason, fault
         assert document["profiles"][0]["state"] == "fresh"
 
 
-async def test_a_spent_budget_is_waited_for(store_url):
+async def test_a_spent_budget_is_shown_as_a_wait(store_url):
     async with open_core(store_url, profile()) as core:
         await core.fetcher.fetch(batch(query()), ["other"])
         document = await _document(core, limit=1)
@@ -283,7 +283,7 @@ async def test_a_spent_budget_is_waited_for(store_url):
         assert (await _document(core, limit=1))["profiles"][0]["state"] == "fresh"
 
 
-async def test_a_question_that_is_paused_shows_until_when(store_url):
+async def test_a_paused_question_is_shown_with_its_end(store_url):
     async with open_core(store_url, profile()) as core:
         core.script(faults.unequal())
         await _attend(core)
@@ -319,7 +319,7 @@ async def test_values_that_are_relative_to_one_answer_have_no_gaps(store_url):
         assert await find_gaps(core.store, [one], core.clock()) == []
 
 
-async def test_a_hole_upstream_is_no_state_gaps(sqlite_url, monkeypatch):
+async def test_an_upstream_gap_does_not_make_the_state_gaps(sqlite_url, monkeypatch):
     async with open_core(sqlite_url, profile()) as core:
         await _attend(core)
 

@@ -11,10 +11,10 @@ def _block(hour, unit, label="p/a", normalization="RAW_VALUES"):
 
 def _said(*blocks):
     watch = UnitWatch()
-    return [said for block in blocks if (said := watch.seen(block))]
+    return [said for block in blocks if (said := watch.change(block))]
 
 
-def test_a_change_is_said_with_its_first_bucket():
+def test_a_change_is_reported_with_its_first_bucket():
     assert _said(_block(0, "x"), _block(1, "x"), _block(2, "y"), _block(3, "y")) == [SAID]
 
 
@@ -22,7 +22,7 @@ def test_another_label_another_spelling_and_no_points_are_no_change():
     assert _said(_block(0, "x"), _block(2, "y", "p/b"), _block(3, " X "), Block("p", "p/a", [], "y")) == []
 
 
-def test_the_same_change_is_said_once():
+def test_the_same_change_is_reported_once():
     back = "p/a: the unit changes from 'y' to 'x' with the bucket 2026-04-30T03:00:00Z"
     assert _said(*(_block(hour, unit) for hour, unit in enumerate("xxyxyxy"))) == [SAID, back]
 
@@ -33,7 +33,7 @@ def test_a_normalization_is_named_where_it_changes():
     ]
 
 
-def test_status_warns_of_what_changed_and_of_what_is_proposed():
+def test_status_warns_of_changed_and_of_proposed_units():
     changes = [
         UnitChange(query(tld="a"), "'x'", "'y'", NOW, in_force=True),
         UnitChange(query(tld="a"), "'y'", "'z'", NOW + HOUR, in_force=False),
@@ -47,7 +47,7 @@ def test_status_warns_of_what_changed_and_of_what_is_proposed():
     ]
 
 
-def test_series_of_a_profile_that_changed_alike_share_a_warning():
+def test_equal_changes_within_a_profile_share_a_warning():
     changes = [UnitChange(query(tld=name), "'x'", "'y'", NOW, in_force=True) for name in ("a", "b")]
     (warning,) = unit_warnings([profile("p", tld=("a", "b", "c"))], changes)
     assert warning.startswith("p (2 of 3 series): the unit changed from 'x' to 'y'")

@@ -2,7 +2,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from collector.serve.middleware import check_host, without_port
+from collector.serve.middleware import restrict_access, without_port
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ async def _status(bound, hosts, *given):
         return web.Response()
 
     request = make_mocked_request("GET", "/", headers=[("Host", host) for host in given])
-    return (await check_host(bound, hosts)(request, answer)).status
+    return (await restrict_access(bound, hosts)(request, answer)).status
 
 
 @pytest.fixture(autouse=True)

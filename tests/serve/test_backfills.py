@@ -5,82 +5,76 @@ from datetime import timedelta
 import pytest
 
 from collector.timestamps import rfc3339
-from tests.harness.http_server import NOW, served
+from tests.harness.http_server import NOW
 
 ORDER = {"start": rfc3339(NOW - timedelta(days=3))}
 
 
-@pytest.fixture
-async def world(sqlite_url, tmp_path):
-    async with served(sqlite_url, tmp_path) as found:
-        yield found
-
-
-async def post(world, path, body, status):
-    async with world.session.post(f"{world.url}/api/v1/{path}", json=body) as answer:
+async def post(server, path, body, status):
+    async with server.session.post(f"{server.url}/api/v1/{path}", json=body) as answer:
         assert answer.status == status, (path, answer.status, await answer.text())
         return await answer.json()
 
 
 @pytest.mark.parametrize("name", ["start", "end"])
 @pytest.mark.parametrize("year", ["0001", "0002", "1999", "2027", "9999"])
-async def test_a_job_of_an_impossible_date_is_refused(world, name, year):
-    refused = await post(world, "backfills", {**ORDER, name: f"{year}-01-01T00:00:00Z"}, 400)
+async def test_a_job_of_an_impossible_date_is_refused(empty_server, name, year):
+    refused = await post(empty_server, "backfills", {**ORDER, name: f"{year}-01-01T00:00:00Z"}, 400)
     assert refused["error"].startswith(f"{name}: {year}-01-01T00:00:00Z is out of range; allowed: 2000-01-01 to ")
-    assert await world.store.list_backfills() == []
+    assert await empty_server.store.list_backfills() == []
 
 
 @pytest.mark.parametrize("name", ["start", "end", "as_of"])
 @pytest.mark.parametrize("year", ["0001", "9999"])
-async def test_what_is_read_is_held_to_the_same_rule(world, name, year):
-    refused = await world.get(f"/api/v1/points?{name}={year}-01-01T00:00:00Z", 400)
+async def test_a_list_with_an_impossible_date_is_rejected(empty_server, name, year):
+    refused = await empty_server.get(f"/api/v1/points?{name}={year}-01-01T00:00:00Z", 400)
     assert f"{name}: {year}-01-01T00:00:00Z is out of range" in refused["error"]
 
 
-async def test_so_is_a_question_to_the_local_radar(world):
+async def test_a_query_with_an_impossible_date_is_rejected(empty_server):
     asked = "/client/v4/radar/ct/timeseries?dateStart=1999-12-31T00:00:00Z&dateEnd=2000-01-03T00:00:00Z&aggInterval=1d"
-    (error,) = (await world.get(asked, 400))["errors"]
+    (error,) = (await empty_server.get(asked, 400))["errors"]
     assert error["message"].startswith("dateStart: 1999-12-31T00:00:00Z is out of range")
 
 
-async def test_a_job_is_cancelled_once(world):
-    job = await post(world, "backfills", ORDER, 201)
+async def test_a_job_is_cancelled_once(empty_server):
+    job = await post(empty_server, "backfills", ORDER, 201)
     assert job["state"] == "queued"
-    cancelled = await post(world, f"backfills/{job['id']}/cancel", {}, 200)
+    cancelled = await post(empty_server, f"backfills/{job['id']}/cancel", {}, 200)
     assert (cancelled["state"], cancelled["message"]) == ("cancelled", "cancelled before all of it was asked for")
     assert cancelled["finished_at"] is not None
-    assert await world.get(f"/api/v1/backfills/{job['id']}") == cancelled
-    again = await post(world, f"backfills/{job['id']}/cancel", {}, 409)
+    assert await empty_server.get(f"/api/v1/backfills/{job['id']}") == cancelled
+    again = await post(empty_server, f"backfills/{job['id']}/cancel", {}, 409)
     assert again == {"error": f"backfill {job['id']} is over: cancelled"}
 
 
-async def test_cancelling_takes_json_of_the_same_origin_and_a_job_that_exists(world):
-    job = (await post(world, "backfills", ORDER, 201))["id"]
-    path = f"{world.url}/api/v1/backfills/{job}/cancel"
+async def test_cancelling_takes_json_of_the_same_origin_and_a_job_that_exists(empty_server):
+    job = (await post(empty_server, "backfills", ORDER, 201))["id"]
+    path = f"{empty_server.url}/api/v1/backfills/{job}/cancel"
     for status, options in (
         (415, {"data": b"{}", "headers": {"Content-Type": "text/plain"}}),
         (403, {"json": {}, "headers": {"Origin": "http://elsewhere.example"}}),
         (400, {"json": {"why": "not"}}),
         (400, {"data": b"", "headers": {"Content-Type": "application/json"}}),
     ):
-        async with world.session.post(path, **options) as answer:
+        async with empty_server.session.post(path, **options) as answer:
             assert answer.status == status, options
-    assert await post(world, "backfills/999/cancel", {}, 404) == {"error": "there is no such backfill"}
-    assert (await world.get(f"/api/v1/backfills/{job}"))["state"] == "queued"
+    assert await post(empty_server, "backfills/999/cancel", {}, 404) == {"error": "there is no such backfill"}
+    assert (await empty_server.get(f"/api/v1/backfills/{job}"))["state"] == "queued"
 
 
 @pytest.mark.parametrize("moment", ["2026-02-30", "", 0, None])
-async def test_a_body_is_refused_in_our_own_words(world, moment):
-    refused = await post(world, "backfills", {"start": moment}, 400)
+async def test_the_error_of_a_body_is_our_own_text(empty_server, moment):
+    refused = await post(empty_server, "backfills", {"start": moment}, 400)
     assert refused["error"].startswith("start: ")
     assert "Value error" not in refused["error"]
 
 
-async def test_the_list_of_jobs_takes_no_parameter(world):
-    assert await world.get("/api/v1/backfills?limit=1", 400) == {"error": "unknown parameter 'limit'"}
+async def test_the_list_of_jobs_takes_no_parameter(empty_server):
+    assert await empty_server.get("/api/v1/backfills?limit=1", 400) == {"error": "unknown parameter 'limit'"}
 
 
-async def test_a_date_before_1970_is_not_called_misspelt(world):
+async def test_a_date_before_1970_is_not_called_misspelt(empty_server):
     asked = "/client/v4/radar/ct/timeseries?dateStart=0001-01-01T00:00:00Z&dateEnd=2000-01-03T00:00:00Z&aggInterval=1d"
-    (error,) = (await world.get(asked, 400))["errors"]
+    (error,) = (await empty_server.get(asked, 400))["errors"]
     assert error["message"] == "dateStart: must not lie before 1970, received '0001-01-01T00:00:00Z'"

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from collector.cli.main import command
-from collector.contract.errors import ApiError
 from collector.contract.request_parser import floor
+from collector.contract.response import ApiError
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.report.gaps import absence_sentences

@@ -9,7 +9,7 @@ from collector.serve import middleware
 from collector.serve.app import serving
 
 
-async def test_few_read_at_once_and_who_gets_no_place_in_time_is_put_off(monkeypatch):
+async def test_a_request_that_waits_too_long_for_a_slot_gets_503(monkeypatch):
     monkeypatch.setattr(middleware, "MAX_READS", 2)
     monkeypatch.setattr(middleware, "MAX_STREAMS", 1)
     monkeypatch.setattr(middleware, "SLOT_TIMEOUT_SECONDS", 0.05)

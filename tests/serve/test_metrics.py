@@ -14,15 +14,8 @@ from tests.harness.factories import NOW, batch, hours, start_fetch
 from tests.harness.http_server import fill, served
 
 
-@pytest.fixture
-async def world(store_url, tmp_path):
-    async with served(store_url, tmp_path) as found:
-        await fill(found)
-        yield found
-
-
-async def _metrics(world):
-    async with world.session.get(f"{world.url}/metrics") as answer:
+async def _metrics(server):
+    async with server.session.get(f"{server.url}/metrics") as answer:
         assert answer.status == 200
         assert answer.content_type == "text/plain"
         text = await answer.text()
@@ -33,12 +26,12 @@ async def _metrics(world):
     }
 
 
-async def test_it_works(world):
-    world.service.metrics.asked("ok", 0.2)
-    world.service.metrics.asked("unavailable", 31)
-    world.service.metrics.saved("all", SaveResult(inserted=3, revised=2, unchanged=1))
-    world.service.metrics.fired([Fire("all", NOW, "collected", NOW)])
-    found = await _metrics(world)
+async def test_it_works(server):
+    server.service.metrics.asked("ok", 0.2)
+    server.service.metrics.asked("unavailable", 31)
+    server.service.metrics.saved("all", SaveResult(inserted=3, revised=2, unchanged=1))
+    server.service.metrics.fired([Fire("all", NOW, "collected", NOW)])
+    found = await _metrics(server)
     expected = {
         ("collector_requests_total", "ok"): 1,
         ("collector_requests_total", "unavailable"): 1,
@@ -95,8 +88,8 @@ NAMES = {
 }
 
 
-async def test_the_names_are_those_that_are_promised_with_few_labels(world):
-    async with world.session.get(f"{world.url}/metrics") as answer:
+async def test_the_names_are_those_that_are_promised_with_few_labels(server):
+    async with server.session.get(f"{server.url}/metrics") as answer:
         families = list(text_string_to_metric_families(await answer.text()))
     found = {
         family.name + ("_total" if family.type == "counter" else ""): {
@@ -115,8 +108,8 @@ async def test_the_names_are_those_that_are_promised_with_few_labels(world):
 CHANGES = ("inserted", "revised", "unchanged", "ignored")
 
 
-async def test_what_has_not_happened_yet_is_zero(world):
-    found = await _metrics(world)
+async def test_what_has_not_happened_yet_is_zero(server):
+    found = await _metrics(server)
     outcomes = {kind.outcome for kind in _kinds(RadarError)} - {RadarError.outcome}
     zeros = [("collector_requests_total", outcome) for outcome in outcomes | {"ok"}]
     zeros += [("collector_fires_total", name, o) for name in ("all", "by") for o in ("collected", "failed")]
@@ -130,63 +123,63 @@ def _kinds(kind):
 
 async def test_a_server_counts_for_itself(sqlite_url, tmp_path):
     Metrics().asked("ok", 1)
-    async with served(sqlite_url, tmp_path) as world:
-        assert (await _metrics(world))["collector_requests_total", "ok"] == 0
+    async with served(sqlite_url, tmp_path) as server:
+        assert (await _metrics(server))["collector_requests_total", "ok"] == 0
 
 
-async def test_a_store_that_is_gone_fails_the_scrape(sqlite_url, tmp_path):
-    async with served(sqlite_url, tmp_path) as world:
+async def test_a_missing_store_fails_the_scrape(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path) as server:
         (tmp_path / "collector.db").unlink()
-        await world.get("/metrics", 503)
+        await server.get("/metrics", 503)
 
 
-async def test_the_store_is_asked_once_for_many_scrapes(world, monkeypatch):
+async def test_the_store_is_read_once_for_many_scrapes(server, monkeypatch):
     asked = []
-    with_read_view = world.store.with_read_view
+    with_read_view = server.store.with_read_view
 
     async def counted(work):
         asked.append(1)
         return await with_read_view(work)
 
-    monkeypatch.setattr(world.store, "with_read_view", counted)
+    monkeypatch.setattr(server.store, "with_read_view", counted)
     for _ in range(5):
-        await _metrics(world)
+        await _metrics(server)
     assert len(asked) == 1
 
 
-async def test_a_profile_name_is_text_and_nothing_else(world):
-    world.service.metrics.saved('a"\n\\', SaveResult(1))
-    async with world.session.get(f"{world.url}/metrics") as answer:
+async def test_a_profile_name_is_escaped_in_a_label(server):
+    server.service.metrics.saved('a"\n\\', SaveResult(1))
+    async with server.session.get(f"{server.url}/metrics") as answer:
         assert re.search(r'collector_points_total\{.*profile="a\\"\\n\\\\"', await answer.text())
 
 
-async def test_a_wait_for_radar_shows_how_long_it_lasts(world):
-    await world.store.set_state("blocked_until", (NOW + timedelta(minutes=20)).isoformat())
-    assert (await _metrics(world))["collector_upstream_blocked_seconds",] == 1200
+async def test_a_wait_for_radar_shows_how_long_it_lasts(server):
+    await server.store.set_state("blocked_until", (NOW + timedelta(minutes=20)).isoformat())
+    assert (await _metrics(server))["collector_upstream_blocked_seconds",] == 1200
 
 
 async def test_an_open_circuit_breaker_shows_how_long_it_lasts(store_url, tmp_path):
-    async with served(store_url, tmp_path) as world:
-        (every, _) = world.service.profiles
+    async with served(store_url, tmp_path) as server:
+        (every, _) = server.service.profiles
         asked = batch((every.series[0].query, hours(0, 1)))
         for number in range(BREAKER_THRESHOLD):
-            fetch_id = await start_fetch(world.store, asked, NOW - timedelta(seconds=50 - number))
-            await world.store.fail(fetch_id, Unavailable("down"), NOW - timedelta(seconds=50 - number))
-        assert 20 < (await _metrics(world))["collector_upstream_blocked_seconds",] < 60
+            fetch_id = await start_fetch(server.store, asked, NOW - timedelta(seconds=50 - number))
+            await server.store.fail(fetch_id, Unavailable("down"), NOW - timedelta(seconds=50 - number))
+        assert 20 < (await _metrics(server))["collector_upstream_blocked_seconds",] < 60
 
 
 async def test_a_paused_profile_is_healthy_and_never_late(sqlite_url, tmp_path):
-    async with served(sqlite_url, tmp_path) as world:
-        await fill(world)
-        paused, by = world.service.profiles
+    async with served(sqlite_url, tmp_path) as server:
+        await fill(server)
+        paused, by = server.service.profiles
         profiles = (replace(paused, enabled=False), by)
-        world.service._settings = replace(world.service._settings, profiles=profiles)
-        found = await _metrics(world)
+        server.service._settings = replace(server.service._settings, profiles=profiles)
+        found = await _metrics(server)
         gone = ("last_success_timestamp_seconds", "interval_seconds", "lag_seconds")
         assert {(f"collector_{name}", "all") for name in gone}.isdisjoint(found)
         assert {(f"collector_{name}", "by") for name in gone} <= found.keys()
         assert [found[f"collector_{name}", "all"] for name in ("healthy", "stale", "failing", "gap_buckets")] == [
             1, 0, 0, 0,
         ]  # fmt: skip
-        row, _ = (await world.get("/api/v1/profiles"))["profiles"]
+        row, _ = (await server.get("/api/v1/profiles"))["profiles"]
         assert row["enabled"] is False

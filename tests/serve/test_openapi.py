@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from collector.serve.api.routes import _POINTS, _RESOURCES, _written
+from collector.serve.api.routes import _POINTS, _RESOURCES, openapi_text
 from tests.harness.http_server import fill, served
 
 with warnings.catch_warnings():
@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 LONGEST_URL = 8_000  # a longer one does not come as far as the routes
-DOCUMENT = json.loads(_written())
+DOCUMENT = json.loads(openapi_text())
 
 
 @contextmanager
@@ -36,9 +36,9 @@ def _serving(url, folder):
     loop, stop = asyncio.new_event_loop(), asyncio.Event()
 
     async def main():
-        async with served(url, folder) as world:
-            await fill(world)
-            addresses.append(world.url)
+        async with served(url, folder) as server:
+            await fill(server)
+            addresses.append(server.url)
             ready.set()
             await stop.wait()
 

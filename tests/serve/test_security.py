@@ -21,7 +21,7 @@ from aiohttp import web
 
 from collector.daemon import Daemon
 from collector.logs import configure
-from collector.serve import connections, errors, middleware
+from collector.serve import connections, middleware
 from collector.serve.app import make_app, serving
 from collector.settings import ConfigurationError, Secret, load
 from collector.store import Store
@@ -65,7 +65,7 @@ NAMES += ["dateStart", "dateEnd", "aggInterval", "ca", "caOwner", "tld", "log", 
 
 
 @dataclass
-class World:
+class SecuredServer:
     service: Daemon
     store: Store
     session: aiohttp.ClientSession
@@ -91,7 +91,7 @@ class World:
 
 
 @asynccontextmanager
-async def serving_history(folder, url, token=None, changing=None):
+async def serving_history(folder, url, token=None, write_token=None):
     path = folder / "config.toml"
     path.write_text(CONFIG)
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
@@ -99,19 +99,19 @@ async def serving_history(folder, url, token=None, changing=None):
         service = Daemon(settings, store, lambda: settings, lambda: NOW)
         await store.activate_labels(settings.profiles, NOW)
         await saved(store, batch((query(), hours(0, 24))), range(24))
-        secrets = [Secret(text) if text else None for text in (token, changing)]
-        made = make_app(service, "127.0.0.1", secrets[0], changing=secrets[1])
+        secrets = [Secret(text) if text else None for text in (token, write_token)]
+        made = make_app(service, "127.0.0.1", secrets[0], write_token=secrets[1])
 
         async def broken(_request):
             raise RuntimeError("SELECT secret FROM /etc/passwd")
 
         made.router.add_get("/api/v1/broken", broken)
         async with serving(made, "127.0.0.1", 0) as address, aiohttp.ClientSession() as session:
-            yield World(service, store, session, address, made)
+            yield SecuredServer(service, store, session, address, made)
 
 
 @pytest.fixture
-async def world(tmp_path, sqlite_url):
+async def server(tmp_path, sqlite_url):
     async with serving_history(tmp_path, sqlite_url) as opened:
         yield opened
 
@@ -128,80 +128,80 @@ BEARER = {"Authorization": f"Bearer {SERVER_TOKEN}"}
 @pytest.mark.parametrize(
     "host", ["evil.example", "127.0.0.1.evil.example", "127.0.0.1@evil.example", "[::2]", "0", "*"]
 )
-async def test_a_wrong_host_is_misdirected_on_every_route(world, host):
+async def test_a_wrong_host_is_misdirected_on_every_route(server, host):
     for target in OPEN + DATA:
-        status, _, body = await world.ask(target, headers={"Host": host})
+        status, _, body = await server.ask(target, headers={"Host": host})
         assert status == 421, target
         assert "error" in json.loads(body)
-    assert (await world.ask("/api/v1/backfills", "POST", headers={"Host": host}, json=ORDER))[0] == 421
+    assert (await server.ask("/api/v1/backfills", "POST", headers={"Host": host}, json=ORDER))[0] == 421
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1@evil.example:80", "https://[::2]:1", "x:"])
-async def test_a_target_that_names_another_host_is_misdirected_on_every_route(world, origin):
+async def test_a_target_that_names_another_host_is_misdirected_on_every_route(server, origin):
     for target in OPEN + DATA:
-        said = await world.raw(
+        said = await server.raw(
             f"GET {origin}{target} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
         )
         assert said.split(b" ", 2)[1] in {b"400", b"421"}, (target, said[:200])
         assert origin == "x:" or said.split(b" ", 2)[1] == b"421"
 
 
-async def test_a_target_that_names_this_host_is_served(world):
-    said = await world.raw(b"GET http://localhost:1/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+async def test_a_target_that_names_this_host_is_served(server):
+    said = await server.raw(b"GET http://localhost:1/healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert said.split(b" ", 2)[1] == b"200"
-    said = await world.raw(b"CONNECT evil.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+    said = await server.raw(b"CONNECT evil.example:443 HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert said.split(b" ", 2)[1] in {b"400", b"421"}
 
 
 @pytest.mark.parametrize(
     "head", [b"", b"Host:\r\n", b"Host: 127.0.0.1\r\nHost: evil.example\r\n", b"Host: 127.0.0.1\r\nHost: 127.0.0.1\r\n"]
 )
-async def test_a_missing_or_double_host_is_not_served_on_any_route(world, head):
+async def test_a_missing_or_double_host_is_not_served_on_any_route(server, head):
     for target in OPEN + DATA:
-        said = await world.raw(b"GET " + target.encode() + b" HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n")
+        said = await server.raw(b"GET " + target.encode() + b" HTTP/1.1\r\n" + head + b"Connection: close\r\n\r\n")
         assert said.split(b" ", 2)[1] in {b"400", b"421"}, (target, said[:200])
 
 
-async def test_no_page_elsewhere_may_read(world):
+async def test_a_page_of_another_origin_cannot_read_the_data(server):
     origin = {"Origin": "http://evil.example", "Access-Control-Request-Method": "POST"}
     for method in ("GET", "OPTIONS"):
         for target in OPEN + DATA:
-            _, headers, _ = await world.ask(target, method, headers=origin)
+            _, headers, _ = await server.ask(target, method, headers=origin)
             assert not [name for name in headers if name.lower().startswith("access-control")]
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", "https://127.0.0.1"])
-async def test_another_origin_may_not_change_anything(world, origin):
-    status, _, _ = await world.ask("/api/v1/backfills", "POST", json=ORDER, headers={"Origin": origin})
+async def test_a_request_of_another_origin_changes_nothing(server, origin):
+    status, _, _ = await server.ask("/api/v1/backfills", "POST", json=ORDER, headers={"Origin": origin})
     assert status == 403
-    assert await world.store.list_backfills() == []
+    assert await server.store.list_backfills() == []
 
 
-async def test_the_own_origin_may(world):
-    assert (await world.ask("/api/v1/backfills", "POST", json=ORDER, headers={"Origin": world.url}))[0] == 201
+async def test_a_request_of_the_same_origin_may_change_data(server):
+    assert (await server.ask("/api/v1/backfills", "POST", json=ORDER, headers={"Origin": server.url}))[0] == 201
 
 
 @pytest.mark.parametrize("form", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-async def test_only_json_changes_anything(world, form):
+async def test_a_body_that_is_not_json_changes_nothing(server, form):
     headers = {"Content-Type": form} if form else {}
-    status, _, _ = await world.ask("/api/v1/backfills", "POST", data=json.dumps(ORDER).encode(), headers=headers)
+    status, _, _ = await server.ask("/api/v1/backfills", "POST", data=json.dumps(ORDER).encode(), headers=headers)
     assert status == 415
-    assert await world.store.list_backfills() == []
+    assert await server.store.list_backfills() == []
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH", "POST", "OPTIONS", "TRACE", "PROPFIND"])
-async def test_every_other_method_is_refused(world, method):
+async def test_every_other_method_is_refused(server, method):
     for target in OPEN + DATA:
         if method != "POST" or target != "/api/v1/backfills":
-            assert (await world.ask(target, method))[0] in {404, 405} or target == "/client/v4/other", target
+            assert (await server.ask(target, method))[0] in {404, 405} or target == "/client/v4/other", target
 
 
-async def test_reading_with_get_changes_nothing(world):
-    assert (await world.ask("/api/v1/backfills?start=2026-04-30T00:00:00Z"))[0] in {200, 400}
-    assert await world.store.list_backfills() == []
+async def test_a_get_request_changes_nothing(server):
+    assert (await server.ask("/api/v1/backfills?start=2026-04-30T00:00:00Z"))[0] in {200, 400}
+    assert await server.store.list_backfills() == []
 
 
-async def test_who_shows_no_token_reads_and_changes_nothing(guarded):
+async def test_without_the_token_nothing_is_read_or_changed(guarded):
     for target in DATA:
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Auth-Key": "wrong"}):
             assert (await guarded.ask(target, headers=headers))[0] in {401, 403}, target
@@ -223,15 +223,15 @@ async def test_who_shows_no_token_reads_and_changes_nothing(guarded):
         "http://127.0.0.1/metrics", "//client/v4/radar/ct/timeseries", "/client%2fv4/radar/ct/timeseries",
     ],
 )  # fmt: skip
-async def test_no_spelling_of_a_path_goes_around_the_token(guarded, path):
+async def test_every_spelling_of_a_path_needs_the_token(guarded, path):
     said = await guarded.raw(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert said.split(b" ", 2)[1] in {b"400", b"401", b"403", b"404"}, said[:200]
 
 
-async def test_anonymous_reading_does_not_let_anybody_change(tmp_path, sqlite_url):
-    async with serving_history(tmp_path, sqlite_url, None, SERVER_TOKEN) as world:
-        assert (await world.ask("/api/v1/series"))[0] == 200
-        assert (await world.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 401
+async def test_with_anonymous_read_a_change_needs_the_token(tmp_path, sqlite_url):
+    async with serving_history(tmp_path, sqlite_url, None, SERVER_TOKEN) as server:
+        assert (await server.ask("/api/v1/series"))[0] == 200
+        assert (await server.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 401
 
 
 async def test_a_token_is_compared_in_constant_time(guarded, monkeypatch):
@@ -248,15 +248,15 @@ async def test_a_token_is_compared_in_constant_time(guarded, monkeypatch):
         assert b"wrong" in compared
 
 
-async def test_a_token_is_in_no_log_and_no_answer(tmp_path, sqlite_url, capfd):
+async def test_a_token_is_in_no_log_and_no_response(tmp_path, sqlite_url, capfd):
     before = logging.root.handlers[:]
     try:
         configure("debug", "json")  # without its redacting filter: nothing may get that far
-        async with serving_history(tmp_path, sqlite_url, SERVER_TOKEN) as world:
+        async with serving_history(tmp_path, sqlite_url, SERVER_TOKEN) as server:
             for target in [*OPEN, *DATA, "/api/v1/broken", f"/api/v1/series?profile={'x' * 9_000}"]:
-                _, headers, body = await world.ask(target, headers=BEARER)
+                _, headers, body = await server.ask(target, headers=BEARER)
                 assert SERVER_TOKEN not in str(headers) + body.decode("utf-8", "replace")
-            await world.raw(
+            await server.raw(
                 b"GET / HTTP/1.1\r\nAuthorization: Bearer " + SERVER_TOKEN.encode() + b"\r\nb\x00d: x\r\n\r\n"
             )
         captured = capfd.readouterr()
@@ -266,12 +266,12 @@ async def test_a_token_is_in_no_log_and_no_answer(tmp_path, sqlite_url, capfd):
         logging.root.handlers[:] = before
 
 
-async def test_every_answer_carries_the_headers_errors_included(world):
+async def test_every_response_has_the_security_headers(server):
     targets = [*OPEN, *DATA, "/api/v1/broken", "/api/v1/series?limit=x", f"{SERIES}?aggInterval=x", "/x" * 4_000]
-    answers = [await world.ask(target) for target in targets]
-    answers += [await world.ask("/", "DELETE"), await world.ask("/", headers={"Host": "evil"})]
+    answers = [await server.ask(target) for target in targets]
+    answers += [await server.ask("/", "DELETE"), await server.ask("/", headers={"Host": "evil"})]
     answers.append(
-        await world.ask("/api/v1/backfills", "POST", data=b"x" * 70_000, headers={"Content-Type": "application/json"})
+        await server.ask("/api/v1/backfills", "POST", data=b"x" * 70_000, headers={"Content-Type": "application/json"})
     )
     assert {200, 400, 404, 405, 413, 421, 500, 503} <= {status for status, _, _ in answers}
     for status, headers, _ in answers:
@@ -294,8 +294,8 @@ async def test_every_answer_carries_the_headers_errors_included(world):
         b"GET / HTTP/9.9\r\n\r\n",
     ],
 )
-async def test_what_is_no_http_is_answered_shortly_and_is_no_news(world, text, caplog):
-    said = await world.raw(text)
+async def test_a_malformed_request_gets_a_short_error_and_no_log_line(server, text, caplog):
+    said = await server.raw(text)
     head, _, body = said.partition(b"\r\n\r\n")
     assert head.split(b" ", 2)[1] == b"400"
     assert b"nosniff" in head
@@ -304,17 +304,17 @@ async def test_what_is_no_http_is_answered_shortly_and_is_no_news(world, text, c
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_an_expectation_that_cannot_be_met_is_refused_whatever_it_is_written_in(world, caplog):
+async def test_an_unknown_expect_header_is_rejected_in_any_encoding(server, caplog):
     for expected in (b"10\xb4-continue", b"xyzzy", b"<script>"):
-        said = await world.raw(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: " + expected + b"\r\n\r\n")
+        said = await server.raw(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nExpect: " + expected + b"\r\n\r\n")
         assert said.split(b" ", 2)[1] == b"417"
         assert b"nosniff" in said
         assert expected not in said
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_what_nobody_expected_is_500_with_an_id_and_logged_once(world, caplog):
-    status, _, body = await world.ask("/api/v1/broken")
+async def test_an_unexpected_exception_is_500_with_an_id_and_logged_once(server, caplog):
+    status, _, body = await server.ask("/api/v1/broken")
     assert status == 500
     number = re.search(r"under ([0-9a-f]{8})", json.loads(body)["error"])[1]
     assert not LEAKS.search(body)
@@ -322,34 +322,34 @@ async def test_what_nobody_expected_is_500_with_an_id_and_logged_once(world, cap
     assert [(record.id, bool(record.exc_info)) for record in records] == [(number, True)]
 
 
-async def test_an_answer_that_fails_halfway_breaks_off(world):
+async def test_a_response_that_fails_halfway_is_cut_off(server):
     async def halfway(request):
         response = web.StreamResponse()
         await response.prepare(request)
         await response.write(b"first")
         raise RuntimeError("secret")
 
-    world.app.router._frozen = False
-    world.app.router.add_get("/api/v1/halfway", halfway)
-    said = await world.raw(b"GET /api/v1/halfway HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    server.app.router._frozen = False
+    server.app.router.add_get("/api/v1/halfway", halfway)
+    said = await server.raw(b"GET /api/v1/halfway HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
     assert b"secret" not in said
     assert said.count(b"HTTP/1.1") <= 1
     assert not said.endswith(b"0\r\n\r\n")
 
 
-async def test_the_store_down_is_503_and_never_an_empty_200(tmp_path, sqlite_url, caplog):
-    async with serving_history(tmp_path, sqlite_url) as world:
+async def test_a_store_that_fails_is_503_and_never_an_empty_200(tmp_path, sqlite_url, caplog):
+    async with serving_history(tmp_path, sqlite_url) as server:
         (tmp_path / "collector.db").unlink()
         # profiles: its answer is read from the store, too
         for target in [SERIES, "/metrics", "/readyz", "/api/v1/points?format=csv", *(f"/api/v1/{n}" for n in READS)]:
-            status, _, body = await world.ask(target)
+            status, _, body = await server.ask(target)
             assert status == 503, (target, body)
             assert not LEAKS.search(body), (target, body)
             assert target == "/readyz" or re.search(rb"[0-9a-f]{8}", body), (target, body)
-        assert (await world.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 503
+        assert (await server.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 503
 
 
-async def test_a_body_may_not_be_large(world):
+async def test_a_large_body_is_rejected(server):
     async def gigabyte():
         for _ in range(16_384):
             yield b"x" * 65_536
@@ -357,60 +357,60 @@ async def test_a_body_may_not_be_large(world):
     headers = {"Content-Type": "application/json"}
     for data in (b"x" * 70_000, gigabyte()):
         try:
-            status, _, _ = await world.ask("/api/v1/backfills", "POST", data=data, headers=headers)
+            status, _, _ = await server.ask("/api/v1/backfills", "POST", data=data, headers=headers)
         except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
             continue  # hung up on before all was sent
         assert status == 413
     bomb = gzip.compress(b" " * 50_000_000)
-    status, _, _ = await world.ask(
+    status, _, _ = await server.ask(
         "/api/v1/backfills", "POST", data=bomb, headers={**headers, "Content-Encoding": "gzip"}
     )
     assert status in {400, 413}
-    assert (await world.ask("/healthz"))[0] == 200
+    assert (await server.ask("/healthz"))[0] == 200
 
 
-async def test_an_address_or_a_header_may_not_be_long_nor_the_headers_many(world):
+async def test_a_long_address_or_header_and_many_headers_are_rejected(server):
     start = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
     for text in (
         b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
         start + b"X: " + b"x" * 20_000 + b"\r\n\r\n",
         start + b"".join(b"X%d: x\r\n" % number for number in range(1_000)) + b"\r\n",
     ):
-        assert (await world.raw(text)).split(b" ", 2)[1] in {b"400", b"414", b"431"}
+        assert (await server.raw(text)).split(b" ", 2)[1] in {b"400", b"414", b"431"}
 
 
-async def test_a_page_may_not_be_large(world):
+async def test_a_large_limit_is_rejected(server):
     for limit in ("10001", "0", "-1", "999999999999", "1e3"):
-        assert (await world.ask(f"/api/v1/points?limit={limit}"))[0] == 400
-    assert (await world.ask("/api/v1/points?thin=1000000"))[0] == 400
+        assert (await server.ask(f"/api/v1/points?limit={limit}"))[0] == 400
+    assert (await server.ask("/api/v1/points?thin=1000000"))[0] == 400
 
 
-async def test_an_answer_may_not_take_for_ever(world, monkeypatch):
+async def test_a_request_that_takes_too_long_is_503(server, monkeypatch):
     async def never(_request):
         await asyncio.Event().wait()
 
-    world.app.router._frozen = False
-    world.app.router.add_get("/api/v1/never", never)
-    monkeypatch.setattr(errors, "REQUEST_TIMEOUT_SECONDS", 0.05)
-    status, _, body = await world.ask("/api/v1/never")
+    server.app.router._frozen = False
+    server.app.router.add_get("/api/v1/never", never)
+    monkeypatch.setattr(middleware, "REQUEST_TIMEOUT_SECONDS", 0.05)
+    status, _, body = await server.ask("/api/v1/never")
     assert (status, b"took too long" in body) == (503, True)
 
 
-async def test_connections_are_counted_and_the_idlest_goes_first(world, monkeypatch):
+async def test_beyond_the_limit_the_idlest_connection_is_closed(server, monkeypatch):
     monkeypatch.setattr(connections, "MAX_CONNECTIONS", 3)
-    port = int(world.url.rpartition(":")[2])
+    port = int(server.url.rpartition(":")[2])
     idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(5)]
-    assert (await world.ask("/healthz"))[0] == 200
+    assert (await server.ask("/healthz"))[0] == 200
     ended = await asyncio.wait_for(idle[0][0].read(), 5)
     assert ended == b""
     for _, writer in idle:
         writer.close()
 
 
-async def test_a_connection_that_trickles_is_closed(world, monkeypatch):
+async def test_a_connection_that_sends_too_slowly_is_closed(server, monkeypatch):
     monkeypatch.setattr(connections, "IDLE_SECONDS", 0.1)
     monkeypatch.setattr(connections, "_SWEEP_SECONDS", 0.05)
-    async with serving(make_app(world.service, "127.0.0.1"), "127.0.0.1", 0) as url:
+    async with serving(make_app(server.service, "127.0.0.1"), "127.0.0.1", 0) as url:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
 
         async def trickle():
@@ -440,29 +440,29 @@ async def test_a_connection_that_trickles_is_closed(world, monkeypatch):
         "/api/v1/backfills/../../x", "/client/v4/../../etc/passwd", "/%ff%fe", "/dashboard/.%00./app.py",
     ],
 )  # fmt: skip
-async def test_no_path_leads_out(world, path):
-    said = await world.raw(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+async def test_no_path_leads_out_of_the_package(server, path):
+    said = await server.raw(b"GET " + path.encode() + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
     assert said.split(b" ", 2)[1] in {b"400", b"404"}, said[:300]
     assert b"root:" not in said
     assert b"import" not in said
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
-async def test_injected_text_is_a_value_like_any_other(world, text):
+async def test_injected_text_is_a_value_like_any_other(server, text):
     targets = [SERIES, *(f"/api/v1/{name}" for name in READS)]
     for target in targets:
         for name in NAMES:
-            status, headers, body = await world.ask(f"{target}?{quote(name)}={quote(text)}")
+            status, headers, body = await server.ask(f"{target}?{quote(name)}={quote(text)}")
             assert status in {200, 400, 404}, (target, name, body)
             ours = body.replace(b"sqlite_master", b"")
             assert not re.search(rb"Traceback|sqlite|sqlalchemy|OperationalError", ours), (target, name, body)
             assert headers["Content-Type"].startswith(("application/json", "text/csv")), (target, name)
             assert "Set-Cookie" not in headers
-    assert (await world.store.info()).points == 24
+    assert (await server.store.info()).points == 24
 
 
 @pytest.mark.parametrize("text", INJECTIONS)
-async def test_injected_text_in_an_order_is_refused(world, text):
+async def test_injected_text_in_a_body_is_rejected(server, text):
     for order in (
         {"profiles": [text], **ORDER},
         {"start": text},
@@ -471,16 +471,16 @@ async def test_injected_text_in_an_order_is_refused(world, text):
         text,
         [text],
     ):
-        status, _, body = await world.ask("/api/v1/backfills", "POST", json=order)
+        status, _, body = await server.ask("/api/v1/backfills", "POST", json=order)
         assert status == 400, (order, body)
         assert not LEAKS.search(body.replace(text.encode(), b"").replace(json.dumps(text)[1:-1].encode(), b""))
-    assert await world.store.list_backfills() == []
+    assert await server.store.list_backfills() == []
 
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
-async def test_no_cell_of_a_csv_is_a_formula(world, start, tmp_path):
+async def test_no_cell_of_a_csv_is_a_formula(server, start, tmp_path):
     asked = f"?format=CSV&aggInterval=1h&name={quote(start)}cmd%7C%27x%27%21A1&dateStart=2026-04-30T00:00:00Z"
-    status, _, body = await world.ask(f"{SERIES}{asked}&dateEnd=2026-04-30T03:00:00Z")
+    status, _, body = await server.ask(f"{SERIES}{asked}&dateEnd=2026-04-30T03:00:00Z")
     if status == 200:  # some cannot be a name at all
         assert not [cell for cell in next(csv.reader(io.StringIO(body.decode()))) if cell.startswith(start)]
     else:
@@ -490,7 +490,7 @@ async def test_no_cell_of_a_csv_is_a_formula(world, start, tmp_path):
         load(str(tmp_path / "other.toml"), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
 
 
-def test_the_page_never_reads_markup():
+def test_the_page_never_parses_text_as_markup():
     folder = files("collector.serve.dashboard")
     scripts = [file for file in folder.iterdir() if file.name.endswith(".js")]
     assert len(scripts) > 10

@@ -27,5 +27,5 @@ TOKEN = "0123456789abcdef"
         (False, {"X-Auth-Key": ""}),
     ],
 )
-def test_only_who_shows_the_token_is_admitted(expected, headers):
+def test_only_the_token_is_accepted(expected, headers):
     assert token_matches(CIMultiDict(headers), Secret(TOKEN)) is expected

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError, ErrorCode
+from collector.contract.response import ApiError, ErrorCode
 from collector.simulator import RateLimit, SimulatorOptions
 from collector.simulator.gateway import RateLimiter, caller_id, check_credentials
 

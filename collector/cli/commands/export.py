@@ -102,7 +102,7 @@ async def _export(
             async for block in blocks:
                 written += len(block.points)
                 gaps.see(block.profile, block.label, block.points)
-                if output == "csv" and (change := watch.seen(block)):
+                if output == "csv" and (change := watch.change(block)):
                     say(change)
                 yield block
 
@@ -212,7 +212,7 @@ class ExportGaps:
         sentences = []
         for label in self._labels.values():
             absent = label.absent()
-            if not absent.runs:
+            if not absent.windows:
                 continue
             text = absence_sentences([absent], MAX_GAPS)[0]
             if label.oldest is None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from collector.contract.errors import ApiError
+    from collector.contract.response import ApiError
     from collector.settings import Settings
 
 
@@ -78,7 +78,7 @@ def query_command(config: str | None, **parameters: Any) -> None:
 async def _query(settings: Settings, raw_query: str) -> None:
     from collector.cli.atomic_file import STDOUT, open_output
     from collector.cli.output import say
-    from collector.contract.errors import ApiError
+    from collector.contract.response import ApiError
     from collector.report.gaps import absence_sentences
     from collector.serve.radar_api import query_history
     from collector.store import Store

@@ -51,8 +51,8 @@ def _grid(text: str) -> tuple[AggInterval, Grid | None]:
 
 
 def _range(text: str) -> str | None:
-    from collector.contract.errors import ApiError
     from collector.contract.request_parser import parse_date_range
+    from collector.contract.response import ApiError
 
     if text == "none":
         return None

@@ -1,1 +1,1 @@
-"""Charts of a profile's history: `chart` reads what is drawn, `terminal` and `picture` draw it."""
+"""Charts of a profile's history: `chart` reads what is drawn, `terminal` and `image` draw it."""

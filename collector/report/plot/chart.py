@@ -1,4 +1,4 @@
-"""What a chart shows, read from the store, and the ticks of its axes. How it is drawn is decided elsewhere."""
+"""What a chart shows, read from the store, and the ticks of its axes. `terminal` and `image` draw it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from collector.model import Question, Window, is_absolute, spelling_free
 from collector.report.gaps import why_any_outside
 from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
+from collector.windows import hull
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,13 +25,14 @@ if TYPE_CHECKING:
     from collector.store import Store
     from collector.store.read.listing import AnnotationRow, SeriesRow
 
-_FETCHES_LOOKED_AT = 200
-_FAR = 0.8
+_FETCHES_READ = 200
+_MAX_LOWEST = 0.8
+"""The axis begins at zero if the lowest value is at most this part of the highest."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """One series: *timestamps* in epoch seconds (start of bucket), ascending; *name* is short, beside others."""
+    """One series: *timestamps* in epoch seconds (start of bucket), ascending. *name* is short, for the legend."""
 
     name: str
     timestamps: Sequence[int]
@@ -61,19 +63,18 @@ class Chart:
 
     @property
     def not_final_from(self) -> int | None:
-        """Start of the first bucket of the window that may still be revised, in epoch seconds; None where none may."""
+        """The start of the first bucket of the window that may still be revised, in epoch seconds; None if none may."""
         if self.final_until is None:
             return None
-        shown = next((from_epoch(line.timestamps[0]) for line in self.lines if line.timestamps), DEFAULT_ORIGIN)
-        first = grid_of(self.agg_interval, shown).floor(self.final_until)
-        shown = max(first, self.window.start)
-        return int(shown.timestamp()) if shown < self.window.end else None
+        bucket = next((from_epoch(line.timestamps[0]) for line in self.lines if line.timestamps), DEFAULT_ORIGIN)
+        first = max(grid_of(self.agg_interval, bucket).floor(self.final_until), self.window.start)
+        return int(first.timestamp()) if first < self.window.end else None
 
     @property
     def from_zero(self) -> bool:
-        """Whether the axis should begin at zero: not where all changes would be lost in its upper end."""
+        """Whether the axis should begin at zero. If not, the changes would be too small to see."""
         lowest, highest = (extreme(extreme(line.values) for line in self.lines) for extreme in (min, max))
-        return lowest >= 0 and lowest <= _FAR * highest and highest > 0
+        return lowest >= 0 and lowest <= _MAX_LOWEST * highest and highest > 0
 
     @property
     def measure(self) -> str:
@@ -88,7 +89,7 @@ class Chart:
 
 
 def unbroken_runs(timestamps: Sequence[int], step: int) -> list[slice]:
-    """Cut *timestamps* where a bucket of *step* seconds is missing: a line is drawn through each run alone."""
+    """Cut *timestamps* where a bucket of *step* seconds is missing, because no line is drawn over a gap."""
     cuts = [n for n, (a, b) in enumerate(pairwise(timestamps), start=1) if b - a > step]
     edges = [0, *cuts, len(timestamps)] if timestamps else []
     return [slice(a, b) for a, b in pairwise(edges)]
@@ -97,11 +98,10 @@ def unbroken_runs(timestamps: Sequence[int], step: int) -> list[slice]:
 async def read_chart(
     store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta
 ) -> Chart:
-    """Read the points of *profile* between *start* and *end*, by default the newest; CollectorError where are none.
+    """Read the points of *profile* between *start* and *end*, by default the newest.
 
-    So it is for a range outside of a snapshot that would have to give it.
-
-    *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated.
+    *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated. Raises
+    CollectorError if there are no points, or if the range lies outside of a snapshot.
     """
     named = await store.of_profile(profile)
     rows = await store.list_series(profile=named.profile, labels=named.labels)
@@ -111,11 +111,11 @@ async def read_chart(
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     agg_interval = queries[0].agg_interval
     await _check_snapshots(store, profile, start, end)
-    whole = Window(min(each.start for each in stored), max(each.end for each in stored))
-    window = _window(profile, whole, start, end, agg_interval.properties.chart)
+    extent = hull(stored)
+    window = _window(profile, extent, start, end, agg_interval.properties.chart)
     lines = await _lines(store, profile, window)
     if not lines:
-        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {whole}")
+        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {extent}")
     return Chart(
         profile=profile,
         agg_interval=agg_interval,
@@ -127,37 +127,37 @@ async def read_chart(
     )
 
 
-def _window(profile: str, whole: Window, start: datetime | None, end: datetime | None, span: timedelta) -> Window:
-    """Choose what is shown of the *whole* that is stored; CollectorError if nothing of that is in the period."""
-    if start is not None and start >= whole.end:
-        raise CollectorError(f"no point of profile {profile!r} from {rfc3339(start)} on; stored are {whole}")
-    if end is not None and end <= whole.start:
-        raise CollectorError(f"no point of profile {profile!r} before {rfc3339(end)}; stored are {whole}")
-    until = end or whole.end
-    return Window(start or max(whole.start, until - span), until)
+def _window(profile: str, extent: Window, start: datetime | None, end: datetime | None, span: timedelta) -> Window:
+    """Return the window to show, by default the last *span* of *extent*. Raises CollectorError if nothing is stored."""
+    if start is not None and start >= extent.end:
+        raise CollectorError(f"no point of profile {profile!r} from {rfc3339(start)} on; stored are {extent}")
+    if end is not None and end <= extent.start:
+        raise CollectorError(f"no point of profile {profile!r} before {rfc3339(end)}; stored are {extent}")
+    until = end or extent.end
+    return Window(start or max(extent.start, until - span), until)
 
 
 async def _check_snapshots(store: Store, profile: str, start: datetime | None, end: datetime | None) -> None:
-    found = await store.selected(PointQuery(profiles=(profile,)))
-    if refused := why_any_outside(found, start, end, store.clock()):
-        raise CollectorError(refused)
+    selected = await store.selected(PointQuery(profiles=(profile,)))
+    if reason := why_any_outside(selected, start, end, store.clock()):
+        raise CollectorError(reason)
 
 
 async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, ChartLine]]:
-    """Read (unit, line) of each label, one for each unit if that changes within the window."""
-    found: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
+    """Read (unit, line) of each label. If its unit changes in the window, it has one line for each unit."""
+    columns: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
     async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
         async for block in blocks:
             unit = _measure(block.unit, block.normalization)
             empty = (unit, array("q"), array("d"))
             name = block.label.removeprefix(f"{block.profile}/")
-            _, timestamps, values = found.setdefault((name, spelling_free(unit)), empty)
+            _, timestamps, values = columns.setdefault((name, spelling_free(unit)), empty)
             timestamps.extend(timestamp for timestamp, _ in block.points)
             values.extend(value for _, value in block.points)
-    units = Counter(name for name, _ in found)
+    units = Counter(name for name, _ in columns)
     return [
         (unit, ChartLine(f"{name} ({unit})" if units[name] > 1 else name, timestamps, values))
-        for (name, _), (unit, timestamps, values) in found.items()
+        for (name, _), (unit, timestamps, values) in columns.items()
     ]
 
 
@@ -167,7 +167,7 @@ def _query(row: SeriesRow) -> Question:
 
 
 def _measure(unit: str, normalization: str) -> str:
-    """Name the unit, and a normalization that makes values comparable with nothing else."""
+    """Return the unit, with its normalization if the values cannot be compared with others."""
     return unit if is_absolute(normalization) else f"{unit} ({normalization})".strip()
 
 
@@ -182,8 +182,8 @@ def _chart_annotation(row: AnnotationRow) -> ChartAnnotation:
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:
-    names = [profile, *dict.fromkeys(one.new_profile for one in await store.renamed([profile]))]
-    fetches = [row for name in names for row in await store.list_fetches(profile=name, limit=_FETCHES_LOOKED_AT)]
+    names = [profile, *dict.fromkeys(label.new_profile for label in await store.renamed([profile]))]
+    fetches = [row for name in names for row in await store.list_fetches(profile=name, limit=_FETCHES_READ)]
     updated = [fetch.last_updated for fetch in fetches if fetch.last_updated]
     return max(updated) - settle if updated else None
 
@@ -193,17 +193,17 @@ _MONTHS = (1, 2, 3, 6, 12)
 _DAY = timedelta(days=1)
 
 
-def time_ticks(window: Window, most: int) -> list[tuple[datetime, str]]:
-    """At most *most* round moments of *window*, with their texts."""
+def time_ticks(window: Window, max_ticks: int) -> list[tuple[datetime, str]]:
+    """Return at most *max_ticks* round moments of *window*, with their texts."""
     for step in _STEPS:
-        if window.duration / step <= most:
+        if window.duration / step <= max_ticks:
             return [(moment, _text(moment, step)) for moment in _every(window, step)]
     for months in _MONTHS:
-        found = [moment for moment in _firsts(window) if (moment.month - 1) % months == 0]
-        if len(found) <= most:
-            return [(moment, f"{moment:%Y-%m}") for moment in found]
-    years = [moment for moment in _firsts(window) if moment.month == 1]
-    return [(moment, f"{moment:%Y}") for moment in years[:: math.ceil(len(years) / most)]]
+        starts = [moment for moment in _month_starts(window) if (moment.month - 1) % months == 0]
+        if len(starts) <= max_ticks:
+            return [(moment, f"{moment:%Y-%m}") for moment in starts]
+    years = [moment for moment in _month_starts(window) if moment.month == 1]
+    return [(moment, f"{moment:%Y}") for moment in years[:: math.ceil(len(years) / max_ticks)]]
 
 
 def _every(window: Window, step: timedelta) -> Iterator[datetime]:
@@ -214,8 +214,8 @@ def _every(window: Window, step: timedelta) -> Iterator[datetime]:
         moment += step
 
 
-def _firsts(window: Window) -> Iterator[datetime]:
-    """The first of every month."""
+def _month_starts(window: Window) -> Iterator[datetime]:
+    """Yield the starts of the months in *window*."""
     moment = window.start.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
     while moment < window.end:
         if moment >= window.start:
@@ -229,10 +229,10 @@ def _text(moment: datetime, step: timedelta) -> str:
     return f"{moment:%H:%M}" if moment.hour or moment.minute else f"{moment:%m-%d}"
 
 
-def number_ticks(lowest: float, highest: float, most: int) -> list[float]:
-    """At most about *most* round numbers that reach from *lowest* or less to *highest* or more."""
+def number_ticks(lowest: float, highest: float, max_ticks: int) -> list[float]:
+    """Return about *max_ticks* round numbers at most, from *lowest* or less to *highest* or more."""
     span = highest - lowest or abs(highest) or 1.0
-    raw = span / most
+    raw = span / max_ticks
     power = 10.0 ** math.floor(math.log10(raw))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= raw * (1 - 1e-9))
     first = math.floor(lowest / step + 1e-9)
@@ -241,7 +241,7 @@ def number_ticks(lowest: float, highest: float, most: int) -> list[float]:
 
 
 def tick_text(value: float) -> str:
-    """Write *value* short: `0`, `950`, `1.25M`."""
+    """Return *value* as a short text: `0`, `950`, `1.25M`."""
     for size, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{value / size:.4g}{unit}"

@@ -1,4 +1,4 @@
-"""A chart as a picture, drawn by matplotlib without a display and without its global state.
+"""A chart as a picture. Matplotlib draws it without a display and without its global state.
 
 Each annotation is a labelled bar above the chart, and a pale band through it.
 """
@@ -32,15 +32,15 @@ _DOTS_PER_INCH = 150
 _LANE_INCHES = 0.18
 _POINTS_PER_INCH = 72
 _SHARE, _SHARE_BESIDE_LEGEND = 0.9, 0.72
-"""Of the picture's width, what the axes get."""
+"""The part of the picture's width for the axes, without and with a legend."""
 _COLOURS = (
     "#0b6fc2", "#e2711d", "#2f9e44", "#c2255c", "#7048b6", "#0c8599", "#946c00", "#e64980", "#4d5c6b", "#74b816",
 )  # fmt: skip
 _STYLES: tuple[Any, ...] = ("solid", (0, (4, 1.2)), (0, (1.2, 1.0)), (0, (6, 1.2, 1.2, 1.2)))
 _INK, _GREY, _FAINT = "#1c2530", "#66707c", "#d9dee4"
-_MOST_IN_LEGEND = 40
-_LONGEST_NAME = 34
-_MOST_HOLLOW = 120
+_MAX_IN_LEGEND = 40
+_MAX_NAME_LENGTH = 34
+_MAX_HOLLOW_DOTS = 120
 _TICKS = ["%Y", "%b", "%a %d", "%H:%M", "%H:%M", "%H:%M"]
 _DATES = ["", "%Y", "%b %Y", "%d %b %Y", "%d %b %Y", "%d %b %Y"]
 _STYLE = {
@@ -58,7 +58,7 @@ _STYLE = {
 
 
 def render(chart: Chart, kind: str, *, log: bool = False) -> bytes:
-    """Draw *chart* as `png` or `svg`, on a logarithmic axis with *log*; UsageError where there is no matplotlib."""
+    """Return *chart* as `png` or `svg`, with *log* on a logarithmic axis. Raises UsageError without matplotlib."""
     if find_spec("matplotlib") is None:
         how = how_to_install("matplotlib", "plot")
         raise UsageError(f"a picture needs matplotlib, which is not installed; {how}")
@@ -78,7 +78,7 @@ def _styled() -> Iterator[None]:
     import matplotlib as mpl
 
     with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # it draws a box then, which says enough
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # it draws a box instead, which is enough
         yield
 
 
@@ -86,13 +86,13 @@ def _draw(figure: Any, chart: Chart, *, log: bool) -> None:
     log = log and any(value > 0 for line in chart.lines for value in line.values)
     figure.get_layout_engine().set(rect=(0.012, 0.015, 0.976, 0.965), h_pad=0.02, w_pad=0.02)
     width = _INCHES[0] * _POINTS_PER_INCH * (_SHARE_BESIDE_LEGEND if len(chart.lines) > 1 else _SHARE)
-    strip = arrange(chart.annotations, chart.window, width)
-    height = _LANE_INCHES * strip.lanes + 0.02
+    lanes = arrange(chart.annotations, chart.window, width)
+    height = _LANE_INCHES * lanes.lanes + 0.02
     grid = figure.add_gridspec(2, 1, height_ratios=[height, _INCHES[1] - height - 1.3], hspace=0, wspace=0)
     axes = figure.add_subplot(grid[1])
     _draw_axes(axes, chart, log=log)
     above = figure.add_subplot(grid[0], sharex=axes)
-    draw_bars(above, axes, strip, chart.window)
+    draw_bars(above, axes, lanes, chart.window)
     handles = [_draw_line(axes, chart, number, line) for number, line in enumerate(chart.lines)]
     _draw_note(axes, chart)
     if chart.from_zero and not log:
@@ -134,19 +134,22 @@ def _draw_axes(axes: Any, chart: Chart, *, log: bool) -> None:
 
 
 def _draw_line(axes: Any, chart: Chart, number: int, line: ChartLine) -> Any:
-    """Draw each run by itself, so that a gap stays open; a point between two gaps is a dot."""
+    """Draw each run of buckets by itself, so that no line crosses a gap. A point between two gaps is a dot."""
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
     width = 1.5 if len(chart.lines) < 6 else 1.1  # noqa: PLR2004 - where lines begin to cover each other
     times, values = _broken(line, chart.agg_interval.seconds)
     (handle,) = axes.plot(times, values, color=colour, linestyle=style, linewidth=width, solid_joinstyle="round")
-    alone = [
+    dots = [
         run.start for run in unbroken_runs(line.timestamps, chart.agg_interval.seconds) if run.stop - run.start == 1
     ]
-    axes.plot(*_points(line, alone), "o", color=colour, markersize=3)
-    young = [n for n, t in enumerate(line.timestamps) if chart.not_final_from is not None and t >= chart.not_final_from]
-    if 0 < len(young) <= _MOST_HOLLOW // len(chart.lines) or len(young) == 1:
-        axes.plot(*_points(line, young), "o", color=colour, markerfacecolor="white", markersize=4, markeredgewidth=1)
+    axes.plot(*_points(line, dots), "o", color=colour, markersize=3)
+    first = chart.not_final_from
+    not_final = [n for n, timestamp in enumerate(line.timestamps) if first is not None and timestamp >= first]
+    if 0 < len(not_final) <= _MAX_HOLLOW_DOTS // len(chart.lines) or len(not_final) == 1:
+        axes.plot(
+            *_points(line, not_final), "o", color=colour, markerfacecolor="white", markersize=4, markeredgewidth=1
+        )
     return handle
 
 
@@ -161,12 +164,12 @@ def _broken(line: ChartLine, step: int) -> tuple[list[Any], list[float]]:
     return times, values
 
 
-def _points(line: ChartLine, chosen: list[int]) -> tuple[list[Any], list[float]]:
-    return [from_epoch(line.timestamps[n]) for n in chosen], [line.values[n] for n in chosen]
+def _points(line: ChartLine, positions: list[int]) -> tuple[list[Any], list[float]]:
+    return [from_epoch(line.timestamps[n]) for n in positions], [line.values[n] for n in positions]
 
 
 def _draw_note(axes: Any, chart: Chart) -> None:
-    """Hatch the time axis where values may still be revised, and say so below."""
+    """Hatch the time axis where values may still be revised, and write a note below it."""
     note = "Times are UTC."
     if chart.not_final_from is not None:
         note = f"▨ not final yet, may still be revised.  {note}"
@@ -177,7 +180,7 @@ def _draw_note(axes: Any, chart: Chart) -> None:
 
 
 def _draw_legend(figure: Any, chart: Chart, handles: list[Any]) -> None:
-    names = [_shortened(line.name) for line in chart.lines[:_MOST_IN_LEGEND]]
+    names = [_shortened(line.name) for line in chart.lines[:_MAX_IN_LEGEND]]
     rest = len(chart.lines) - len(names)
     legend = figure.legend(
         handles[: len(names)],
@@ -194,20 +197,20 @@ def _draw_legend(figure: Any, chart: Chart, handles: list[Any]) -> None:
 
 def _shortened(name: str) -> str:
     name = printable(name)  # XML, which SVG is, has no control characters
-    return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return name if len(name) <= _MAX_NAME_LENGTH else f"{name[: _MAX_NAME_LENGTH - 1]}…"
 
 
 _EVENT_COLOURS = {"OUTAGE": "#d6336c", "PIPELINE": "#d9820b", "TRAFFIC_ANOMALY": "#7048b6"}
 _OTHER = "#4f7396"
-_MOST_LANES = 6
+_MAX_LANES = 6
 _POINTS_PER_CHARACTER = 4.6
 _PADDING = 8.0
-_LONGEST = 100
+_MAX_TEXT_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True)
 class AnnotationBar:
-    """An annotation as drawn: *start* to *end* lie in the window, *text* stands in the bar, after it or before it."""
+    """An annotation as drawn, from *start* to *end* in the window. Its *text* is `in`, `after` or `before` the bar."""
 
     annotation: ChartAnnotation
     start: datetime
@@ -220,7 +223,7 @@ class AnnotationBar:
 
 @dataclass(frozen=True, slots=True)
 class AnnotationLanes:
-    """Bars in lanes. *names* are of the lanes, where the bars are too many to be labelled each by itself."""
+    """Bars in lanes. If there are too many bars for a label each, *names* has the labels of the lanes."""
 
     bars: tuple[AnnotationBar, ...] = ()
     lanes: int = 0
@@ -228,13 +231,13 @@ class AnnotationLanes:
 
 
 def arrange(annotations: Sequence[ChartAnnotation], window: Window, width: float) -> AnnotationLanes:
-    """Place *annotations* above a chart of *width* points: with all words, the first ones, or one lane a type."""
+    """Place *annotations* above a chart of *width* points: with all words, the first words, or one lane for a type."""
     for words in (_all_words, _first_words):
         placed = _in_lanes([_bar(annotation, words(annotation), window, width) for annotation in annotations])
         if placed is not None:
             return AnnotationLanes(tuple(placed), max((bar.lane + 1 for bar in placed), default=0))
     names = sorted({_first_words(annotation) for annotation in annotations})
-    names = [*names[: _MOST_LANES - 1], "Other"] if len(names) > _MOST_LANES else names
+    names = [*names[: _MAX_LANES - 1], "Other"] if len(names) > _MAX_LANES else names
     lane = {name: n for n, name in enumerate(names)}
     bars = [_bar(annotation, "", window, width) for annotation in annotations]
     placed = [replace(bar, lane=lane.get(_first_words(bar.annotation), len(names) - 1)) for bar in bars]
@@ -243,7 +246,7 @@ def arrange(annotations: Sequence[ChartAnnotation], window: Window, width: float
 
 def _all_words(annotation: ChartAnnotation) -> str:
     text = printable(f"{_first_words(annotation)}: {annotation.description}")
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _MAX_TEXT_LENGTH else f"{text[: _MAX_TEXT_LENGTH - 1]}…"
 
 
 def _first_words(annotation: ChartAnnotation) -> str:
@@ -263,29 +266,29 @@ def _bar(annotation: ChartAnnotation, text: str, window: Window, width: float) -
 
 
 def _in_lanes(bars: Sequence[AnnotationBar]) -> list[AnnotationBar] | None:
-    """Give each bar the first lane that is free where it and its text stand; None where there are too few."""
+    """Give each bar the first lane with room for it and its text. Returns None if there are too few lanes."""
     free: list[float] = []
     placed = []
     for bar in sorted(bars, key=lambda bar: bar.room):
         lane = next((n for n, until in enumerate(free) if until <= bar.room[0]), len(free))
-        if lane == _MOST_LANES:
+        if lane == _MAX_LANES:
             return None
         free[lane : lane + 1] = [bar.room[1] + 1]
         placed.append(replace(bar, lane=lane))
     return placed
 
 
-def draw_bars(axes: Any, chart_axes: Any, strip: AnnotationLanes, window: Window) -> None:
-    """Draw the bars of *strip* in *axes*, and a band or a line through *chart_axes* for each."""
-    axes.set_ylim(max(strip.lanes, 1), 0)
+def draw_bars(axes: Any, chart_axes: Any, lanes: AnnotationLanes, window: Window) -> None:
+    """Draw the bars of *lanes* in *axes*, and a band or a line through *chart_axes* for each."""
+    axes.set_ylim(max(lanes.lanes, 1), 0)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0, labelbottom=False, labelsize=7.5, pad=1)
-    axes.set_yticks([lane + 0.5 for lane in range(len(strip.names))], strip.names)
-    for bar in strip.bars:
+    axes.set_yticks([lane + 0.5 for lane in range(len(lanes.names))], lanes.names)
+    for bar in lanes.bars:
         colour = _EVENT_COLOURS.get(bar.annotation.event_type, _OTHER)
         if bar.annotation.end == bar.annotation.start:
             axes.plot([bar.start], [bar.lane + 0.5], "D", color=colour, markersize=4, clip_on=False)
-            chart_axes.axvline(bar.start, color=colour, lw=1, ls=(0, (2, 2)), alpha=0.4 if strip.names else 0.8)
+            chart_axes.axvline(bar.start, color=colour, lw=1, ls=(0, (2, 2)), alpha=0.4 if lanes.names else 0.8)
         else:
             axes.barh(bar.lane + 0.5, bar.end - bar.start, 0.8, left=bar.start, color=colour, alpha=0.28, lw=0)
             if (bar.start, bar.end) != (window.start, window.end):

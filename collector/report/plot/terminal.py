@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from collector.report.plot.chart import Chart, ChartAnnotation, ChartLine
 
 _COLOURS = (33, 208, 34, 161, 99, 136, 37, 205, 244, 112, 75, 215, 29, 125, 141, 94, 80, 218, 240, 149)
-"""Of the 256 that terminals have; to be told apart on black and on white."""
+"""Of the 256 colours of terminals: distinguishable on black and on white."""
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _MARKS = _LETTERS + "0123456789βδεζηθλμξπτφχψωΓΔΘΛΞΠΣΦΨΩджзийлцчшщъыэюяБДЖИЙЛЦЧШЩЪЫЭЮЯ"
-"""One for each series, to be told apart; no two look alike. Further series are not drawn, which the legend says."""
+"""One mark for each series; no two look alike. More series are not drawn, and the legend says so."""
 _TICK_WIDTH = 13
 _LINES_PER_NUMBER = 4
 _MAX_ANNOTATIONS = 8
-_NARROWEST, _LOWEST, _HIGHEST = 40, 12, 40
-_LINES_OF_ITS_OWN = 8
+_MIN_WIDTH, _MIN_HEIGHT, _MAX_HEIGHT = 40, 12, 40
+_OTHER_LINES = 8
 _RESET = "\x1b[0m"
 
 
 class TerminalStyle(NamedTuple):
-    """How to draw: *width* and *height* in characters, with *colour* or by letters, on a *log* axis or not."""
+    """How to draw: *width* and *height* in characters, with *colour* or with marks, on a *log* axis or not."""
 
     width: int
     height: int
@@ -39,23 +39,23 @@ class TerminalStyle(NamedTuple):
 
 
 def render(chart: Chart, style: TerminalStyle) -> str:
-    """Draw *chart* as lines of text, each ended, that fill a screen as *look* says, or more where needed."""
-    style = style._replace(width=max(style.width, _NARROWEST))
+    """Return *chart* as lines of text. They fill the screen that *style* describes, or more if necessary."""
+    style = style._replace(width=max(style.width, _MIN_WIDTH))
     legend = list(_legend(chart, style))
-    told = _LINES_OF_ITS_OWN + len(legend) + min(len(chart.annotations), _MAX_ANNOTATIONS)
-    axes, left = _axes(chart, style._replace(height=min(max(style.height - told, _LOWEST), _HIGHEST)))
+    other_lines = _OTHER_LINES + len(legend) + min(len(chart.annotations), _MAX_ANNOTATIONS)
+    axes, left = _axes(chart, style._replace(height=min(max(style.height - other_lines, _MIN_HEIGHT), _MAX_HEIGHT)))
     columns = _Columns(chart, left, style.width)
     title = [printable(f"{chart.profile}: {chart.measure}"), chart.range_text]
-    parts = [*title, *axes, *_young(chart, columns), *_annotation_rows(chart, columns), *legend, LICENCE]
+    parts = [*title, *axes, *_not_final_rows(chart, columns), *_annotation_rows(chart, columns), *legend, LICENCE]
     return "".join(f"{part.rstrip()}\n" for part in parts)
 
 
 def _axes(chart: Chart, style: TerminalStyle) -> tuple[list[str], int]:
-    """The lines of the axes, and how many characters stand left of them."""
+    """Return the lines of the axes, and the number of characters to the left of the axes."""
     import plotext as plt
 
     plt.clear_figure()
-    plt.limit_size(False, False)  # noqa: FBT003 - plotext's way to let us say how large it is
+    plt.limit_size(False, False)  # noqa: FBT003 - because it would limit the size to the terminal's
     plt.plotsize(style.width, style.height)
     plt.theme("clear")
     plt.xaxes(True, False)  # noqa: FBT003 - below, not above
@@ -86,11 +86,11 @@ def _number_axis(plt: Any, chart: Chart, style: TerminalStyle) -> int:
 
 
 def _line(plt: Any, chart: Chart, number: int, line: ChartLine, style: TerminalStyle) -> None:
-    """Draw each run by itself, so that a gap stays open."""
+    """Draw each run of buckets by itself, so that no line crosses a gap."""
     marker = _MARKS[number] if _by_marks(chart, style) else "braille"
     colour = _COLOURS[number % len(_COLOURS)]
     for run in unbroken_runs(line.timestamps, chart.agg_interval.seconds):
-        points = thinned(line.timestamps[run], line.values[run], 2 * style.width)
+        points = downsample(line.timestamps[run], line.values[run], 2 * style.width)
         if style.log:
             points = [(t, math.log10(value)) for t, value in points if value > 0]
         draw = plt.plot if len(points) > 1 else plt.scatter
@@ -98,18 +98,18 @@ def _line(plt: Any, chart: Chart, number: int, line: ChartLine, style: TerminalS
 
 
 def _by_marks(chart: Chart, style: TerminalStyle) -> bool:
-    """Tell whether each series is drawn with a mark of its own: without colour, or if there are not enough colours."""
+    """Return whether each series is drawn with its own mark: without colour, or if there are too few colours."""
     return len(chart.lines) > (len(_COLOURS) if style.colour else 1)
 
 
-def thinned(timestamps: Sequence[int], values: Sequence[float], most: int) -> list[tuple[int, float]]:
-    """Keep of every few points the lowest and the highest, so that *most* places show what all would."""
+def downsample(timestamps: Sequence[int], values: Sequence[float], columns: int) -> list[tuple[int, float]]:
+    """Return the lowest and the highest of every few points: in *columns* the line looks as with all points."""
     points = list(zip(timestamps, values, strict=True))
-    few = math.ceil(len(points) / most)
-    if few <= 2:  # noqa: PLR2004 - of two points both are kept
+    size = math.ceil(len(points) / columns)
+    if size <= 2:  # noqa: PLR2004 - of two points both are kept
         return points
-    blocks = (points[n : n + few] for n in range(0, len(points), few))
-    return [each for block in blocks for each in sorted({min(block, key=_value), max(block, key=_value)})]
+    blocks = (points[n : n + size] for n in range(0, len(points), size))
+    return [point for block in blocks for point in sorted({min(block, key=_value), max(block, key=_value)})]
 
 
 def _value(point: tuple[int, float]) -> float:
@@ -117,21 +117,21 @@ def _value(point: tuple[int, float]) -> float:
 
 
 class _Columns(NamedTuple):
-    """Which columns of the text a stretch of time takes."""
+    """The columns of text that belong to a window of time."""
 
     chart: Chart
     left: int
     width: int
 
     def of(self, start: datetime, end: datetime) -> tuple[int, int]:
-        """First column from *start* on, and first one after *end*: at least one."""
+        """Return the first column of *start*, and the one after the last column of *end*: at least one column."""
         window, room = self.chart.window, self.width - self.left
         a, b = (round((moment - window.start) / window.duration * room) for moment in (start, end))
         first = min(max(a, 0), room - 1)
         return self.left + first, self.left + max(min(b, room), first + 1)
 
 
-def _young(chart: Chart, columns: _Columns) -> Iterator[str]:
+def _not_final_rows(chart: Chart, columns: _Columns) -> Iterator[str]:
     if chart.not_final_from is not None:
         start, end = columns.of(from_epoch(chart.not_final_from), chart.window.end)
         yield " " * start + "░" * (end - start)
@@ -139,7 +139,7 @@ def _young(chart: Chart, columns: _Columns) -> Iterator[str]:
 
 
 def _annotation_rows(chart: Chart, columns: _Columns) -> Iterator[str]:
-    """Where the newest annotations lie, in as few rows as they need, and what they say."""
+    """Yield rows that show where the newest annotations are, as few as possible, and then their texts."""
     shown = list(zip(_LETTERS.upper(), chart.annotations[-_MAX_ANNOTATIONS:], strict=False))
     rows: list[str] = []
     for letter, annotation in shown:
@@ -172,7 +172,7 @@ def _legend(chart: Chart, style: TerminalStyle) -> Iterator[str]:
         keys = ((_key(chart, n, style), names[n]) for n in range(row, len(names), rows))
         yield "".join(key + name[: cell - 4].ljust(cell - 3) for key, name in keys)
     if len(chart.lines) > len(names):
-        yield f"the other {len(chart.lines) - len(names)} series are not drawn: there are no more marks for them"
+        yield f"the other {len(chart.lines) - len(names)} series are not drawn, because there are no more marks"
 
 
 def _key(chart: Chart, number: int, style: TerminalStyle) -> str:

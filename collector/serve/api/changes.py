@@ -1,4 +1,4 @@
-"""The routes of `/api/v1` that change something: backfill jobs, and the deletion of series."""
+"""The routes of `/api/v1` that change something: backfill jobs, pruning, deletion of series, replay of bodies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 
 from collector.profile import with_history
 from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
-from collector.serve.errors import error_response
+from collector.serve.middleware import error_response
 from collector.store import SeriesUnknown, SeriesWanted, backfill_request
 from collector.timestamps import FORMS, parse_time, rfc3339, utc_now
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def _time(value: object) -> object:
-    """Parse a time in a form of the command line, because pydantic also takes bare numbers."""
+    """Parse a time in a form of the command line. Pydantic alone would also accept numbers."""
     if not isinstance(value, str):
         raise ValueError(f"not a time in quotes; allowed: {FORMS}")  # noqa: TRY004 - pydantic passes ValueError on
     return parse_time(value, utc_now())
@@ -31,7 +31,7 @@ def _time(value: object) -> object:
 _Time = Annotated[AwareDatetime, BeforeValidator(_time)]
 
 
-class _BackfillOrder(Body):
+class _BackfillBody(Body):
     profiles: Annotated[list[str], Field(max_length=1_000, default_factory=list)]
     start: _Time
     end: _Time | None = None
@@ -41,9 +41,9 @@ class _BackfillOrder(Body):
 def add_backfill_routes(app: web.Application, service: ServiceApi) -> None:
     """Add the routes of backfills to *app*."""
     routes = _BackfillRoutes(service)
-    app.router.add_get("/api/v1/backfills", routes.listed)
+    app.router.add_get("/api/v1/backfills", routes.list_jobs)
     app.router.add_post("/api/v1/backfills", routes.submit)
-    app.router.add_get(r"/api/v1/backfills/{id:[0-9]{1,18}}", routes.one)
+    app.router.add_get(r"/api/v1/backfills/{id:[0-9]{1,18}}", routes.job)
     app.router.add_post(r"/api/v1/backfills/{id:[0-9]{1,18}}/cancel", routes.cancel)
 
 
@@ -51,7 +51,7 @@ class _BackfillRoutes:
     def __init__(self, service: ServiceApi) -> None:
         self._service = service
 
-    async def listed(self, request: web.Request) -> web.Response:
+    async def list_jobs(self, request: web.Request) -> web.Response:
         try:
             parse_parameters(request, (), self._service.now())
         except RequestRejected as error:
@@ -60,15 +60,15 @@ class _BackfillRoutes:
             {"backfills": [document(job) for job in await self._service.store.list_backfills(100)]}
         )
 
-    async def one(self, request: web.Request) -> web.Response:
+    async def job(self, request: web.Request) -> web.Response:
         job = await self._service.store.backfill(int(request.match_info["id"]))
         if job is None:
             return error_response(HTTPStatus.NOT_FOUND, "there is no such backfill")
         return web.json_response(document(job))
 
     async def cancel(self, request: web.Request) -> web.Response:
-        if refused := reject_change(request):
-            return refused
+        if rejection := reject_change(request):
+            return rejection
         try:
             Body.model_validate_json(await request.read())
         except ValidationError as error:
@@ -83,10 +83,10 @@ class _BackfillRoutes:
         return web.json_response(document(job))
 
     async def submit(self, request: web.Request) -> web.Response:
-        if refused := reject_change(request):
-            return refused
+        if rejection := reject_change(request):
+            return rejection
         try:
-            order = self._read(await request.read())
+            order = self._parse(await request.read())
         except ValidationError as error:
             return body_error(error)
         except ValueError as error:
@@ -96,44 +96,44 @@ class _BackfillRoutes:
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
         )
 
-    def _read(self, body: bytes) -> BackfillRequest:
-        order = _BackfillOrder.model_validate_json(body)
-        known = [profile.name for profile in self._service.profiles]
-        unknown = sorted(set(order.profiles) - set(known))
+    def _parse(self, body: bytes) -> BackfillRequest:
+        order = _BackfillBody.model_validate_json(body)
+        configured = [profile.name for profile in self._service.profiles]
+        unknown = sorted(set(order.profiles) - set(configured))
         if unknown:
-            raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(known)}")
-        chosen = [one.name for one in with_history(self._service.profiles, order.profiles)]
+            raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(configured)}")
+        names = [profile.name for profile in with_history(self._service.profiles, order.profiles)]
         now = self._service.now()
-        return backfill_request(order.profiles or chosen, order.start, order.end, now, force=order.force)
+        return backfill_request(order.profiles or names, order.start, order.end, now, force=order.force)
 
 
 def document(job: BackfillJob) -> dict[str, Any]:
     """Return the JSON document of a job."""
-    wanted, standing = job.wanted, job.status
+    requested, status = job.wanted, job.status
     return {
         "id": job.id,
-        "profiles": list(wanted.profiles),
-        "start": rfc3339(wanted.start),
-        "end": rfc3339(wanted.end),
-        "force": wanted.force,
-        "state": standing.state,
-        "message": standing.message,
+        "profiles": list(requested.profiles),
+        "start": rfc3339(requested.start),
+        "end": rfc3339(requested.end),
+        "force": requested.force,
+        "state": status.state,
+        "message": status.message,
         "created_at": rfc3339(job.created_at),
         "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
-        **asdict(standing.progress),
+        **asdict(status.progress),
     }
 
 
 _MAX_WAIT_SECONDS = 60.0
-"""The longest time a client waits for pruning; the work continues after that."""
+"""The longest time that a client waits for pruning. The deletion continues after that."""
 
 
-class _Forget(Body):
+class _ForgetBody(Body):
     dry_run: bool = False
 
 
 def add_maintenance_routes(app: web.Application, service: ServiceApi) -> None:
-    """Add the routes to *app*."""
+    """Add the routes of pruning, deletion and replay to *app*."""
     routes = _MaintenanceRoutes(service)
     app.router.add_post("/api/v1/prune", routes.prune)
     app.router.add_post(r"/api/v1/series/{id:[0-9]{1,18}}/forget", routes.forget)
@@ -145,8 +145,8 @@ class _MaintenanceRoutes:
         self._service = service
 
     async def prune(self, request: web.Request) -> web.Response:
-        if refused := reject_change(request):
-            return refused
+        if rejection := reject_change(request):
+            return rejection
         try:
             Body.model_validate_json(await request.read())
             async with asyncio.timeout(_MAX_WAIT_SECONDS):
@@ -158,27 +158,27 @@ class _MaintenanceRoutes:
         return web.json_response({**pruned.counts, "damaged": list(pruned.damaged)})
 
     async def replay(self, request: web.Request) -> web.Response:
-        if refused := reject_change(request):
-            return refused
+        if rejection := reject_change(request):
+            return rejection
         try:
             Body.model_validate_json(await request.read())
         except ValidationError as error:
             return body_error(error)
-        found = await self._service.replay(int(request.match_info["id"]))
-        if found is None:
-            return error_response(HTTPStatus.NOT_FOUND, "no kept body of this request waits to be read again")
-        return web.json_response(found)
+        result = await self._service.replay(int(request.match_info["id"]))
+        if result is None:
+            return error_response(HTTPStatus.NOT_FOUND, "no kept body of this fetch can be read again")
+        return web.json_response(result)
 
     async def forget(self, request: web.Request) -> web.Response:
-        if refused := reject_change(request):
-            return refused
+        if rejection := reject_change(request):
+            return rejection
         try:
-            order = _Forget.model_validate_json(await request.read())
-            found = await self._service.forget(int(request.match_info["id"]), dry_run=order.dry_run)
+            body = _ForgetBody.model_validate_json(await request.read())
+            deletion = await self._service.forget(int(request.match_info["id"]), dry_run=body.dry_run)
         except ValidationError as error:
             return body_error(error)
         except SeriesUnknown as error:
             return error_response(HTTPStatus.NOT_FOUND, str(error))
         except SeriesWanted as error:
             return error_response(HTTPStatus.CONFLICT, str(error))
-        return web.json_response({"label": found.label, "ids": list(found.ids), "rows": dict(found.rows)})
+        return web.json_response({"label": deletion.label, "ids": list(deletion.ids), "rows": dict(deletion.rows)})

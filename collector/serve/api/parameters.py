@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from collector.errors import did_you_mean
-from collector.serve.errors import error_response
+from collector.serve.middleware import error_response
 from collector.timestamps import parse_time, rfc3339
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ class QueryParameters:
 
     def first(self, name: str) -> str | None:
         """Return the text of a parameter; None without it."""
-        given = self.values.get(name, ())
-        return given[0] if given else None
+        values = self.values.get(name, ())
+        return values[0] if values else None
 
     def all_of(self, name: str) -> tuple[str, ...]:
         """Return all values of a parameter, without repetition."""
@@ -64,13 +64,13 @@ class QueryParameters:
         except ValueError as error:
             raise RequestRejected(f"{name}: {error}") from None
 
-    def number(self, name: str, most: int, default: int) -> int:
-        """Return a whole number from 1 to *most*, or *default* without the parameter."""
+    def number(self, name: str, maximum: int, default: int) -> int:
+        """Return a whole number from 1 to *maximum*, or *default* without the parameter."""
         text = self.first(name)
         if text is None:
             return default
-        if not (text.isascii() and text.isdigit() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
-            raise RequestRejected(f"{name}: {text!r} is not a whole number from 1 to {most}")
+        if not (text.isascii() and text.isdigit() and len(text) <= len(str(maximum)) and 1 <= int(text) <= maximum):
+            raise RequestRejected(f"{name}: {text!r} is not a whole number from 1 to {maximum}")
         return int(text)
 
     def word(self, name: str, words: Sequence[str]) -> str:
@@ -91,23 +91,23 @@ class QueryParameters:
 def parse_parameters(request: web.Request, allowed: Collection[str], now: datetime) -> QueryParameters:
     """Return the parameters of a request that came at *now*. Raises RequestRejected unless all are *allowed*."""
     values = {name: request.query.getall(name) for name in request.query}
-    for name, given in values.items():
+    for name, texts in values.items():
         if name not in allowed:
             raise RequestRejected(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
-        if len(given) > (_MAX_NAMES if name in _REPEATABLE else 1):
-            raise RequestRejected(f"{name}: given {len(given)} times")
-        if any(len(value) > _MAX_LENGTH or not value.isprintable() for value in given):
+        if len(texts) > (_MAX_NAMES if name in _REPEATABLE else 1):
+            raise RequestRejected(f"{name}: given {len(texts)} times")
+        if any(len(value) > _MAX_LENGTH or not value.isprintable() for value in texts):
             raise RequestRejected(f"{name}: must be printable and at most {_MAX_LENGTH} characters")
     return QueryParameters(values, now)
 
 
-def known_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
-    """Return the profiles of these names, all without names. Raises RequestRejected (404) for an unknown one."""
-    known = {profile.name: profile for profile in profiles}
+def named_profiles(names: Sequence[str], profiles: Sequence[Profile]) -> list[Profile]:
+    """Return the profiles of these names; without names, all. Raises RequestRejected (404) for an unknown name."""
+    by_name = {profile.name: profile for profile in profiles}
     for name in names:
-        if name not in known:
-            raise RequestRejected(f"no profile {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
-    return [known[name] for name in names] if names else list(profiles)
+        if name not in by_name:
+            raise RequestRejected(f"no profile {name!r}{did_you_mean(name, by_name)}", HTTPStatus.NOT_FOUND)
+    return [by_name[name] for name in names] if names else list(profiles)
 
 
 class Body(BaseModel):
@@ -117,7 +117,10 @@ class Body(BaseModel):
 
 
 def reject_change(request: web.Request) -> web.Response | None:
-    """Return an error for a body that is not JSON, which no form can send, or for a cross-origin request; else None."""
+    """Return an error for a body that is not JSON, or for a cross-origin request; None if neither is the case.
+
+    An HTML form of another site can send no JSON.
+    """
     if request.content_type != "application/json":
         return error_response(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "Content-Type must be application/json")
     origin = request.headers.get("Origin")
@@ -155,21 +158,16 @@ def read_cursor(text: str, *types: type) -> list[Any]:
 
 
 def read_offset(parameters: QueryParameters) -> int:
-    """Return the number of rows of all pages before."""
+    """Return the number of rows on all pages before this one."""
     after = parameters.first("after")
     return int(read_cursor(after, int)[0]) if after is not None else 0
 
 
-def page(name: str, rows: Sequence[Any], following: str | None) -> dict[str, Any]:
-    """Return a page: its rows under *name*, and the cursor of the `next` page."""
-    return {name: rows, "next": following}
-
-
 def page_of(name: str, rows: Sequence[Any], parameters: QueryParameters) -> dict[str, Any]:
-    """Return the requested page of a complete list."""
+    """Return the requested page of a complete list: its rows under *name*, and the cursor of the `next` page."""
     offset, limit = read_offset(parameters), parameters.number("limit", MAX_ROWS, 100)
-    part = rows[offset : offset + limit]
-    return page(name, part, write_cursor(offset + limit) if offset + limit < len(rows) else None)
+    end = offset + limit
+    return {name: rows[offset:end], "next": write_cursor(end) if end < len(rows) else None}
 
 
 def to_json(value: Any) -> Any:

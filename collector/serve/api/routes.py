@@ -1,4 +1,4 @@
-"""The routes of `/api/v1` that read: profiles, series, fetches, annotations, gaps, revisions, points, status."""
+"""The routes of `/api/v1`, and its lists: profiles, series, fetches, annotations, gaps and revisions."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from collector.serve.api import changes, points
 from collector.serve.api.parameters import (
     MAX_ROWS,
     RequestRejected,
-    known_profiles,
+    named_profiles,
     number,
-    page,
     page_of,
     parse_parameters,
     read_cursor,
@@ -26,7 +25,7 @@ from collector.serve.api.parameters import (
     to_json,
     write_cursor,
 )
-from collector.serve.errors import error_response
+from collector.serve.middleware import error_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -44,7 +43,7 @@ Document = dict[str, Any]
 
 async def list_profiles(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Return the configured profiles, each with the meta data of its newest answer."""
-    profiles = known_profiles(parameters.all_of("profile"), service.profiles)
+    profiles = named_profiles(parameters.all_of("profile"), service.profiles)
     return page_of("profiles", [await _profile(service.store, profile) for profile in profiles], parameters)
 
 
@@ -60,7 +59,7 @@ async def _profile(store: Store, profile: Profile) -> Document:
         "settle_seconds": int(profile.settle.total_seconds()),
         "heal": profile.heal,
         "enabled": profile.enabled,
-        "series": [one.label for one in profile.series],
+        "series": [series.label for series in profile.series],
         "last_updated": newest.last_updated if newest else None,
         "confidence_level": newest.confidence_level if newest else None,
         "final_until": newest.last_updated - profile.settle if newest else None,
@@ -71,8 +70,8 @@ async def list_series(service: ServiceApi, parameters: QueryParameters) -> Docum
     """Return the stored series, with their identity."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
     named = await service.store.of_profile(await _profile_of(service, parameters))
-    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
-    rows = await service.store.list_series(**chosen)
+    filters = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_series(**filters)
     return _offset_page("series", [asdict(row) for row in rows], limit, offset)
 
 
@@ -80,10 +79,10 @@ async def list_fetches(service: ServiceApi, parameters: QueryParameters) -> Docu
     """Return the requests to Radar and their outcomes, the newest first."""
     limit, after = parameters.number("limit", MAX_ROWS, 100), parameters.first("after")
     before = int(read_cursor(after, int)[0]) if after is not None else None
-    chosen = _within(parameters, limit) | {"before": before, "profile": await _profile_of(service, parameters)}
-    rows = await service.store.list_fetches(**chosen)
+    filters = _within(parameters, limit) | {"before": before, "profile": await _profile_of(service, parameters)}
+    rows = await service.store.list_fetches(**filters)
     following = write_cursor(rows[limit - 1].id) if len(rows) > limit else None
-    return page("fetches", [asdict(row) for row in rows[:limit]], following)
+    return {"fetches": [asdict(row) for row in rows[:limit]], "next": following}
 
 
 async def list_annotations(service: ServiceApi, parameters: QueryParameters) -> Document:
@@ -97,29 +96,29 @@ async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Do
     """Return the replaced values, by series, bucket and time."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
     named = await service.store.of_profile(await _profile_of(service, parameters))
-    chosen = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
-    rows = await service.store.list_revisions(**chosen)
+    filters = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    rows = await service.store.list_revisions(**filters)
     documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
     return _offset_page("revisions", documents, limit, offset)
 
 
 async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Document:
-    """Return the expected buckets that are not stored."""
+    """Return the expected buckets that are not stored. A former name of a profile stands for its series of today."""
     start, end = parameters.period()
     names, configured = parameters.all_of("profile"), {profile.name for profile in service.profiles}
-    followed = await service.store.renamed([name for name in names if name not in configured])
-    followed = [one for one in followed if one.new_profile in configured]
-    whole = [name for name in names if name not in {one.profile for one in followed}]
-    wanted = dict.fromkeys([*whole, *(one.new_profile for one in followed)])
-    found = await find_gaps(service.store, known_profiles([*wanted], service.profiles), service.now())
-    labels = {one.new_label for one in followed}
-    found = [g for g in found if not followed or g.profile in whole or g.series in labels]
-    kept = [asdict(g) for g in found if (start is None or g.end > start) and (end is None or g.start < end)]
-    return page_of("gaps", kept, parameters)
+    renamed = await service.store.renamed([name for name in names if name not in configured])
+    renamed = [label for label in renamed if label.new_profile in configured]
+    current = [name for name in names if name not in {label.profile for label in renamed}]
+    requested = dict.fromkeys([*current, *(label.new_profile for label in renamed)])
+    gaps = await find_gaps(service.store, named_profiles([*requested], service.profiles), service.now())
+    labels = {label.new_label for label in renamed}
+    gaps = [gap for gap in gaps if not renamed or gap.profile in current or gap.series in labels]
+    inside = [gap for gap in gaps if (start is None or gap.end > start) and (end is None or gap.start < end)]
+    return page_of("gaps", [asdict(gap) for gap in inside], parameters)
 
 
 def _within(parameters: QueryParameters, limit: int) -> Filters:
-    """Return the filter of a period, for one row more than *limit*: it shows whether there is a next page."""
+    """Return the filters of a period, for one row more than *limit*, which shows whether there is a next page."""
     start, end = parameters.period()
     return {"start": start, "end": end, "limit": limit + 1}
 
@@ -131,11 +130,11 @@ async def _profile_of(service: ServiceApi, parameters: QueryParameters) -> str |
         return name
     if await service.store.list_series(profile=name, limit=1):
         return name
-    return known_profiles([name], service.profiles)[0].name
+    return named_profiles([name], service.profiles)[0].name
 
 
 def _offset_page(name: str, rows: Sequence[Document], limit: int, offset: int) -> Document:
-    return page(name, rows[:limit], write_cursor(offset + limit) if len(rows) > limit else None)
+    return {name: rows[:limit], "next": write_cursor(offset + limit) if len(rows) > limit else None}
 
 
 _PAGES = ("limit", "after")
@@ -220,10 +219,11 @@ def _json(document: dict[str, Any]) -> web.Response:
 
 
 @cache
-def _written() -> str:
+def openapi_text() -> str:
+    """Return the description of all routes."""
     text = files("collector.serve").joinpath("openapi.json").read_text("utf-8")
     return text.replace("{version}", __version__)
 
 
 async def _description(_request: web.Request) -> web.Response:
-    return web.Response(text=_written(), content_type="application/json")
+    return web.Response(text=openapi_text(), content_type="application/json")

@@ -23,16 +23,16 @@ _PAGE = "index.html"
 
 
 def add_routes(app: web.Application, simulator: str | None = None) -> None:
-    """Add the page and its files to *app*: only names that are there have a route.
+    """Add the page and its files to *app*, each with a route.
 
-    With the address of a *simulator* the page says, with and without JavaScript, that its data is simulated.
+    With the address of a *simulator*, the page says that its data is simulated, also without JavaScript.
     """
     for name, file in _files(files(__name__)):
         body = file.read_bytes()
         if name == _PAGE:
-            app.router.add_get("/", _send(file.name, _page(body.decode(), simulator).encode()))
+            app.router.add_get("/", _file_handler(file.name, _page(body.decode(), simulator).encode()))
         else:
-            app.router.add_get(f"/dashboard/{name}", _send(file.name, body))
+            app.router.add_get(f"/dashboard/{name}", _file_handler(file.name, body))
 
 
 def _page(text: str, simulator: str | None) -> str:
@@ -43,20 +43,20 @@ def _page(text: str, simulator: str | None) -> str:
     return text.replace("<title>", "<title>Simulated \N{EN DASH} ").replace("{simulator}", address)
 
 
-def _files(folder: Traversable, within: str = "") -> Iterator[tuple[str, Traversable]]:
+def _files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            yield from _files(entry, f"{within}{entry.name}/")
+            yield from _files(entry, f"{prefix}{entry.name}/")
         elif _type(entry.name):
-            yield within + entry.name, entry
+            yield prefix + entry.name, entry
 
 
 def _type(name: str) -> str | None:
     return _TYPES.get(name[name.rfind(".") :])
 
 
-def _send(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
-    small = gzip.compress(body, mtime=0)
+def _file_handler(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
+    compressed = gzip.compress(body, mtime=0)
     tag = hashlib.sha256(body).hexdigest()[:32]
     headers = {"Cache-Control": "no-cache", "Content-Security-Policy": POLICY, "Vary": "Accept-Encoding"}
 
@@ -64,11 +64,11 @@ def _send(name: str, body: bytes) -> Callable[[web.Request], Awaitable[web.Respo
         if tag in {etag.value for etag in request.if_none_match or ()}:
             response = web.Response(status=304, headers=headers)
         else:
-            shrunk = "gzip" in request.headers.get("Accept-Encoding", "").lower()
+            accepts_gzip = "gzip" in request.headers.get("Accept-Encoding", "").lower()
             response = web.Response(
-                body=small if shrunk else body, content_type=_type(name), charset="utf-8", headers=headers
+                body=compressed if accepts_gzip else body, content_type=_type(name), charset="utf-8", headers=headers
             )
-            if shrunk:
+            if accepts_gzip:
                 response.headers["Content-Encoding"] = "gzip"
         response.etag = tag
         return response

@@ -1,6 +1,6 @@
 // The JSON API of this server.
 
-/** *sent* is the token that was shown, null for none. */
+/** *sent* is the token of the request, null without one. */
 export class Refused extends Error {
   constructor(status, message, sent) {
     super(message);
@@ -25,7 +25,7 @@ function address(path, parameters = {}) {
   return `/api/v1/${path}${query.size ? `?${query}` : ""}`;
 }
 
-/** Send a request and check its status: what comes later than a new token is still about the one that was sent. */
+/** Send a request and check its status. The error belongs to the token that was sent, even if there is a new one now. */
 async function send(path, parameters, more = {}) {
   const sent = token();
   const response = await fetch(address(path, parameters), { ...more, headers: headers(more.headers) });

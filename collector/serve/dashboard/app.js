@@ -1,4 +1,4 @@
-// The page: what is looked at, when it is read, and what happens on a click or a key.
+// The page: the current view, when data is read, and what a click or a key does.
 
 import { get, hasToken } from "./api.js";
 import { Backfills } from "./backfills.js";
@@ -17,7 +17,7 @@ import { showFetches } from "./tables.js";
 import { readAt, TokenBox, Trouble } from "./trouble.js";
 import * as views from "./view.js";
 
-const STANDING_EVERY = 15_000;
+const STATUS_EVERY = 15_000;
 const POINTS_EVERY = 60_000;
 const JOBS_EVERY = 1_000;
 
@@ -30,13 +30,13 @@ const chart = new Chart($("chart"), {
 });
 const list = new Profiles((labels, wanted) => choose(toggled(state.view.series, labels, wanted)));
 const token = new TokenBox(() => { for (const loader of loaders) if (loader.error) loader.run(); jobs.retry(); });
-const jobs = new Backfills(() => { points.run(); standing.run(); }, () => look.run(), (error) => token.open(error));
+const jobs = new Backfills(() => { points.run(); statusLoader.run(); }, () => look.run(), (error) => token.open(error));
 
 const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
-const standing = loader(readStanding, showStanding, () => STANDING_EVERY);
-const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STANDING_EVERY), () => jobs.held);
-const loaders = [catalogue, points, standing, look];
+const statusLoader = loader(readStatus, showStatus, () => STATUS_EVERY);
+const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STATUS_EVERY), () => jobs.held);
+const loaders = [catalogue, points, statusLoader, look];
 const trouble = new Trouble(loaders, meanwhile, () => token.open());
 let early = null;
 
@@ -48,7 +48,7 @@ function loader(read, apply, every, hold) {
   return new Loader({ read, apply, every, hold, failed, changed: showReading });
 }
 
-/** Look at something else; the address tells what. What is read already is drawn at once. */
+/** Show the view of the address. Data that is already loaded is drawn at once. */
 function go(next, replace = false) {
   const there = state.drawn && !points.busy && !points.error && views.samePoints(next, state.drawn.view);
   state.view = next;
@@ -58,13 +58,13 @@ function go(next, replace = false) {
   else points.run();
 }
 
-/** Show the series that were chosen, and say which have no room. */
+/** Show the chosen series, and name those that are too many. */
 function choose({ series, left }) {
   go({ ...state.view, series }, true);
   showCap(series, left, (coming, going) => choose({ series: series.map((label) => (label === going ? coming : label)), left: [] }));
 }
 
-/** Go to the view that the address holds; what it names in vain is said. */
+/** Go to the view of the address; show a note for series that are unknown. */
 function restore() {
   state.view = views.parse(location.hash);
   const named = location.hash.includes("series=") ? state.view.series : (state.profiles[0]?.series ?? []);
@@ -78,13 +78,13 @@ async function readCatalogue(signal) {
   return (await get("profiles", { limit: 1000 }, signal)).profiles;
 }
 
-/** The first thing that is read: which series there are. */
+/** The profiles and their series; they are read first. */
 function begin(profiles) {
   state.profiles = profiles;
   restore();
 }
 
-/** Read the points of the view, unless they were asked for *early*, before it was known which series there are. */
+/** Read the points of the view, unless *early* has requested them before the series were known. */
 async function readPoints(signal) {
   const { view } = state;
   const started = early;
@@ -99,14 +99,14 @@ function show({ view, data }) {
   performance.mark("drawn");
 }
 
-async function readStanding(signal) {
-  const [profiles, status, asked] = await Promise.all([readCatalogue(signal), get("status", {}, signal), get("fetches", { limit: 300 }, signal)]);
+async function readStatus(signal) {
+  const [profiles, status, listed] = await Promise.all([readCatalogue(signal), get("status", {}, signal), get("fetches", { limit: 300 }, signal)]);
   const gaps = status.profiles.some((one) => one.gaps || one.upstream_gaps) ? await loadGaps(signal) : [];
-  return { profiles, status, fetches: asked.fetches, gaps };
+  return { profiles, status, fetches: listed.fetches, gaps };
 }
 
-function showStanding({ profiles, status, fetches, gaps }) {
-  Object.assign(state, { profiles, fetches, gaps, standings: new Map(status.profiles.map((one) => [one.name, one])) });
+function showStatus({ profiles, status, fetches, gaps }) {
+  Object.assign(state, { profiles, fetches, gaps, statuses: new Map(status.profiles.map((one) => [one.name, one])) });
   showFacts(status);
   showWarnings(status);
   jobs.offer(profiles);
@@ -118,16 +118,16 @@ function showStanding({ profiles, status, fetches, gaps }) {
   showMarks(visit);
 }
 
-/** The controls show what is asked for. */
+/** Show the view in the controls. */
 function showControls() {
   const { view } = state;
   for (const button of $("presets").children) button.setAttribute("aria-pressed", `${button.value === view.range}`);
   for (const name of ["compare", "zero", "log"]) $(name).setAttribute("aria-pressed", `${view[name]}`);
   $("download").disabled = !view.series.length;
-  list.show(state.profiles, state.standings, view.series, given(), troubles());
+  list.show(state.profiles, state.statuses, view.series, given(), troubles());
 }
 
-/** Go to the time around something; *label* is to be among the series there. */
+/** Go to the time around an annotation or a gap; show *label* among the series. */
 function visit({ start, end }, label = null) {
   const last = end === Infinity ? now() : end;
   const air = Math.max(6 * 3600, (last - start) * 0.5);
@@ -137,7 +137,7 @@ function visit({ start, end }, label = null) {
   $("period").scrollIntoView({ block: "nearest" });
 }
 
-/** What the chart shows while something cannot be read. */
+/** Return what the chart shows while data cannot be read. */
 function meanwhile() {
   if (!state.drawn) return "Nothing could be read so far.";
   const { start, end } = views.period(state.view, now());
@@ -145,12 +145,12 @@ function meanwhile() {
   return `${waits ? `What was chosen, ${inWords(start, end)}, could not be read. ` : ""}${readAt(points.readAt)}`;
 }
 
-/** Say what is being read and what cannot be. The rest is read once the chart has had its turn. */
+/** Show what is being read and what failed. Everything else is read after the chart. */
 function showReading() {
   const begins = !state.drawn && !catalogue.error;
   $("chart").setAttribute("aria-busy", `${points.busy || (begins && !points.error)}`);
   if (!points.busy && (points.readAt || points.error)) {
-    for (const later of [standing, look]) if (!later.busy && !later.readAt && !later.error) later.run();
+    for (const later of [statusLoader, look]) if (!later.busy && !later.readAt && !later.error) later.run();
   }
   trouble.show();
   if (state.drawn || !trouble.failed.length) return;

@@ -1,4 +1,4 @@
-// Jobs that fetch history: how they stand, and a form to start one.
+// Backfill jobs: their progress, and a form to start one.
 
 import { get, post } from "./api.js";
 import { $, fill, h } from "./dom.js";
@@ -10,7 +10,7 @@ const MOST = 8;
 const isOpen = (job) => !OVER.has(job.state);
 
 export class Backfills {
-  /** *done* is called when a job has ended, *changed* when one was ordered or cancelled, *ask* where a token is needed. */
+  /** *done* is called when a job has ended, *changed* when one was created or cancelled, *ask* if a token is needed. */
   constructor(done, changed, ask) {
     Object.assign(this, { done, changed, ask, again: null });
     this.open = new Set();
@@ -28,7 +28,7 @@ export class Backfills {
     fill($("order-profile"), names, () => [h("option", { value: "" }, "all"), ...names.map((name) => h("option", { value: name }, name))]);
   }
 
-  /** Order what the form says. What is wrong with it is said here: reading goes on as before. */
+  /** Create the job of the form. An error is shown beside the form and does not stop reading. */
   order(form) {
     const given = new FormData(form);
     const at = (name) => (given.get(name) ? `${given.get(name)}T00:00:00Z` : null);
@@ -41,7 +41,7 @@ export class Backfills {
     return this.send(button, `backfills/${job.id}/cancel`, {}, (ended) => `Backfill ${ended.id} is cancelled; what it has fetched stays.`);
   }
 
-  /** Change something on the server, and once more after a token was asked for. */
+  /** Send a change to the server; repeat it after a token was entered. */
   async send(button, path, body, words) {
     button.disabled = true;
     this.again = null;
@@ -58,7 +58,7 @@ export class Backfills {
     this.changed();
   }
 
-  /** Send once more what was refused for its token. */
+  /** Repeat the change that was rejected for its token. */
   retry() {
     this.again?.();
   }
@@ -72,7 +72,7 @@ export class Backfills {
     return (await get("backfills", {}, signal)).backfills;
   }
 
-  /** Show the jobs: those that are open, and the newest others. */
+  /** Show the open jobs and the newest others. */
   show(backfills) {
     const open = backfills.filter(isOpen);
     const shown = backfills.filter((job, i) => isOpen(job) || i < MOST);

@@ -13,7 +13,7 @@ const MOST = 2000;
 const GUTTER = 68;
 const HALF_A_LABEL = 12;
 
-/** Times along the axis: UTC, 24 hours, the date where a day begins, the year where it does; none so near the end that it would be cut. */
+/** Labels of the time axis: UTC, 24 hours, the date at the start of a day, the year at its start. None is so near the end that it would be cut. */
 function ticks(chart, splits, _axis, _space, step) {
   const { min, max } = chart.scales.x;
   const cut = (at) => ((max - at) / (max - min)) * (chart.width - GUTTER) < HALF_A_LABEL;
@@ -26,7 +26,7 @@ function ticks(chart, splits, _axis, _space, step) {
 }
 
 export class Chart {
-  /** *heard* is told of the bucket under the cursor (null: none) and of a period chosen by dragging. */
+  /** *heard* has callbacks for the bucket under the cursor (null: none) and for a period that was chosen by dragging. */
   constructor(host, heard) {
     this.host = host;
     this.heard = heard;
@@ -38,7 +38,7 @@ export class Chart {
     this.listen();
   }
 
-  /** *axis* says whether values begin at zero, and whether they are drawn to a logarithmic scale. */
+  /** *axis*: whether it begins at zero, and whether it is logarithmic. */
   show(data, marks, palette, axis) {
     const { left } = this.plot?.cursor ?? {};
     this.plot?.destroy();
@@ -57,19 +57,19 @@ export class Chart {
     this.host.dataset.drawn = `${Number(this.host.dataset.drawn ?? 0) + 1}`;
   }
 
-  /** Draw marks anew that came later than the lines. */
+  /** Draw the marks again if they were loaded after the lines. */
   mark(marks) {
     this.marks = marks;
     this.plot?.redraw(false);
   }
 
-  /** Undo what the reader's finger has moved: the chart shows its own period. */
+  /** Undo a move by touch: show the period of the view again. */
   rest() {
     const { min, max } = this.plot?.scales.x ?? {};
     if (this.plot && (min !== this.data.start || max !== this.data.end)) this.plot.setScale("x", { min: this.data.start, max: this.data.end });
   }
 
-  /** Let the lines of one series stand out; null: all alike. */
+  /** Highlight the lines of one series; null: none. */
   emphasise(label) {
     if (!this.plot || this.emphasised === label) return;
     this.emphasised = label;
@@ -81,7 +81,7 @@ export class Chart {
     return Math.max(200, this.host.clientWidth);
   }
 
-  /** How many columns can be told apart here. */
+  /** The number of columns that fit into the width. */
   get columns() {
     return Math.round(Math.min(Math.max(this.width * devicePixelRatio, FEWEST), MOST));
   }
@@ -134,7 +134,7 @@ export class Chart {
     chart.setSelect({ left: 0, width: 0, top: 0, height: 0 }, false);
   }
 
-  /** Shade the bucket under the cursor, null for none, and tell of it. */
+  /** Shade the bucket under the cursor, null for none, and call the callback. */
   point(bucket) {
     this.pointed.hidden = !bucket;
     if (bucket) {
@@ -145,7 +145,7 @@ export class Chart {
     this.heard.cursor(bucket);
   }
 
-  /** Move the cursor by so many buckets; gives the one that it then is in. */
+  /** Move the cursor by a number of buckets; return its new bucket. */
   step(by) {
     if (!this.plot || !this.data.series.length) return null;
     const { start, end } = this.data;
@@ -196,7 +196,7 @@ export class Chart {
   }
 }
 
-/** The span of the values' axis: all values with a little air, or from zero. */
+/** The span of the value axis: all values with a margin, or from zero. */
 function span(low, high, zero) {
   if (low === null || high === null || low === undefined) return [0, 1];
   if (low === high) return zero ? [Math.min(0, low), Math.max(high, 1)] : [low - Math.abs(low || 1) * 0.1, high + Math.abs(high || 1) * 0.1];
@@ -204,5 +204,5 @@ function span(low, high, zero) {
   return zero ? [Math.min(0, low), high + air] : [low >= 0 ? Math.max(0, low - air) : low - air, high + air];
 }
 
-/** Tell a screen reader what the cursor points to. */
+/** Announce the bucket under the cursor to screen readers. */
 export const speak = (text) => { $("spoken").textContent = text; };

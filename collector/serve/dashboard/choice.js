@@ -1,4 +1,4 @@
-// Which series are shown: never more than a chart can hold, and what is left out is said.
+// Which series are shown: at most as many as fit into a chart; the page names the others.
 
 import { $, h } from "./dom.js";
 
@@ -6,7 +6,7 @@ export const MOST = 20;
 const NAMED = 5;
 const LONGEST = 200;
 
-/** Of the series that an address names: those to show, those that are not known, and those that are too many. */
+/** Split the series of an address: those to show, those that are unknown, and those that are too many. */
 export function resolved(named, known) {
   const there = named.filter((label) => known.has(label));
   return { series: there.slice(0, MOST), unknown: named.filter((label) => !known.has(label)), left: there.slice(MOST) };
@@ -27,7 +27,7 @@ export function toggled(shown, labels, wanted) {
 
 const option = (label) => h("option", { value: label }, label);
 
-/** Say that *left* have no room, and offer to show one in place of another; *swap* is told which. */
+/** Show that *left* do not fit, and offer to swap one for another; *swap* is called with both. */
 export function showCap(shown, left, swap) {
   const box = $("cap");
   box.hidden = !left.length;
@@ -43,7 +43,7 @@ export function showCap(shown, left, swap) {
   );
 }
 
-/** Say something about what is shown that is no trouble of the service: one line each, until it is closed. */
+/** Show notes about the chart, one line each, until they are closed. */
 export function showNotices(lines) {
   const box = $("notices");
   box.hidden = !lines.length;
@@ -51,7 +51,7 @@ export function showNotices(lines) {
   box.replaceChildren(...(lines.length ? [h("div", { role: "status" }, ...lines.map((text) => h("p", {}, text))), close] : []));
 }
 
-/** Name series of an address that are not known here, the first of many. */
+/** Name the unknown series of an address; only the first of many. */
 export function aboutUnknown(unknown) {
   if (!unknown.length) return [];
   const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : "";

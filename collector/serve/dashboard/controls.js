@@ -1,4 +1,4 @@
-// Clicks and keys: each asks the page for another view.
+// Clicks and keys: each changes the view.
 
 import { getText } from "./api.js";
 import { speak } from "./chart.js";
@@ -8,7 +8,7 @@ import * as views from "./view.js";
 
 const SWITCHES = ["compare", "zero", "log"];
 
-/** Listen on behalf of *page*, which holds the view and can go to another one. */
+/** Add the listeners. *page* has the view and can change it. */
 export function listen(page) {
   const moves = {
     back: () => views.moved(page.view(), page.now(), -0.5),
@@ -51,7 +51,7 @@ function key(event, page, moves) {
   event.preventDefault();
 }
 
-/** The series that a row or a line of the page is about; null for none. */
+/** The series of a row or a line of the page; null for none. */
 const labelOf = (element) =>
   element.closest("[data-label]")?.dataset.label ?? element.closest("li")?.querySelector(":scope > label [data-series], :scope > .row [data-series]")?.dataset.series ?? null;
 
@@ -63,7 +63,7 @@ function switchTheme(page) {
   page.redraw();
 }
 
-/** Save the stored points of what is shown: where periods are compared, of the previous one first. */
+/** Save the stored points of the view. If periods are compared, the previous one comes first. */
 async function download(page) {
   const { series, compare } = page.view();
   const { start, end } = views.period(page.view(), page.now());

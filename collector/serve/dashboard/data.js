@@ -1,4 +1,4 @@
-// What a chart shows, read from the API and turned into columns of numbers.
+// The data of a chart: read from the API, and converted to columns of numbers.
 
 import { get } from "./api.js";
 import { iso, seconds } from "./format.js";
@@ -7,7 +7,7 @@ import { control, FIRST } from "./view.js";
 const DETAILED = 32 * 86400;
 const GRID = 4 * 86400; // a Monday, on which columns begin unless buckets start elsewhere
 
-/** Everything about one period of some series; *profiles* may be on their way, *columns* is how many pixels there are. */
+/** Read all data of one period of some series. *profiles* is a promise, *columns* the width in pixels. */
 export async function load(view, { start, end }, profiles, columns, signal) {
   const shift = control({ start, end });
   const chosen = { series: view.series, thin: columns, buckets: "common" };
@@ -16,7 +16,7 @@ export async function load(view, { start, end }, profiles, columns, signal) {
   const none = Promise.resolve(null);
   const some = view.series.length > 0;
   const detailed = end - start <= DETAILED;
-  const [points, previous, remarks, revisions] = await Promise.all([
+  const [points, previous, listed, revisions] = await Promise.all([
     some ? get("points", { ...chosen, ...between }, signal) : none,
     some && view.compare ? get("points", { ...chosen, ...before }, signal) : none,
     get("annotations", { ...between, limit: 1000 }, signal),
@@ -32,7 +32,7 @@ export async function load(view, { start, end }, profiles, columns, signal) {
     series: found.filter((series) => !series.refused),
     refused: found.filter((series) => series.refused),
     previous: previous ? order(previous.series.map(columnsOf)).filter((series) => !series.refused) : null,
-    annotations: remarks.annotations.map(annotation).filter((one) => one.start < end && one.end > start - 1),
+    annotations: listed.annotations.map(annotation).filter((one) => one.start < end && one.end > start - 1),
     revisions: (revisions ?? []).flatMap((r) => r.revisions).filter((r) => view.series.includes(r.series)).map(revision),
     detailed,
   };
@@ -43,7 +43,7 @@ async function loadRevisions(view, between, profiles, signal) {
   return Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between, limit: 1000 }, signal)));
 }
 
-/** The runs of absent buckets of all series. */
+/** Read the gaps of all series. */
 export async function loadGaps(signal) {
   const all = [];
   let after;
@@ -84,7 +84,7 @@ function revision(row) {
   return { ...row, at: seconds(row.timestamp), seen: seconds(row.seen_at), replaced: seconds(row.replaced_at) };
 }
 
-/** The columns under a moment: from *start* up to, not including, *end*. All series that are shown share them. */
+/** The column at a time: from *start* up to, not including, *end*. It is the same for all shown series. */
 export function bucketAt(data, moment) {
   const { width, start: first } = data.series[0] ?? data.previous?.[0] ?? {};
   if (width === undefined) return null;
@@ -93,7 +93,7 @@ export function bucketAt(data, moment) {
   return { start, end: start + width };
 }
 
-/** The column of a series that begins at *start*; null where there is none. */
+/** The column of a series that begins at *start*; null if there is none. */
 export function columnAt(series, start) {
   const at = (start - series.start) / series.width;
   const mean = series.mean[at];
@@ -101,5 +101,5 @@ export function columnAt(series, start) {
   return { start, end: start + series.width, mean, least: series.least[at], most: series.most[at] };
 }
 
-/** The newest column of a series; null where it has none. */
+/** The newest column of a series; null if it has none. */
 export const newest = (series) => columnAt(series, series.start + (series.mean.length - 1) * series.width);

@@ -1,8 +1,8 @@
-// Elements. Text is only ever text: nothing here reads markup.
+// Elements. Text is inserted as text, never parsed as markup.
 
 export const $ = (id) => document.getElementById(id);
 
-/** Make an element; properties that begin with "on" are listeners, dashes make attributes, the rest are properties. */
+/** Create an element. Properties that begin with "on" are listeners, names with dashes are attributes, others are properties. */
 export function h(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -16,7 +16,7 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
-/** A link that leaves this page, or plain text where the address is not http or https. */
+/** A link to another site, or plain text if the address is not http or https. */
 export function link(address, text) {
   let url = null;
   try {
@@ -28,7 +28,7 @@ export function link(address, text) {
   return h("a", { href: url.href, rel: "noopener noreferrer", target: "_blank" }, text);
 }
 
-/** Put children into an element, unless it shows the same content already: a focus in it then stays where it is. */
+/** Replace the children of an element, unless its content is the same: then a focus inside it is kept. */
 export function fill(element, content, build) {
   const text = JSON.stringify(content);
   if (element.dataset.shown === text) return;
@@ -36,7 +36,7 @@ export function fill(element, content, build) {
   element.replaceChildren(...build());
 }
 
-/** The colour that a custom property stands for in the present scheme. */
+/** The colour of a custom property in the current scheme. */
 export function colour(name) {
   const probe = h("span", { class: "probe" });
   probe.style.color = `var(${name})`;
@@ -46,7 +46,7 @@ export function colour(name) {
   return found;
 }
 
-/** The same colour, more transparent; *found* is what `colour` gave. */
+/** The same colour, more transparent; *found* is a result of `colour`. */
 export function faint(found, alpha) {
   const [r, g, b] = found.match(/[\d.]+/g);
   return `rgba(${r}, ${g}, ${b}, ${alpha})`;

@@ -1,4 +1,4 @@
-// What was read, put on the page: heading, chart, values, key and tables, which show one thing.
+// Shows loaded data: heading, chart, values, legend and tables, always of the same view.
 
 import { $, colour, h } from "./dom.js";
 import { period as inWords } from "./format.js";
@@ -8,7 +8,7 @@ import { readout, showKey, showMeasure } from "./readout.js";
 import { marks, state, tint } from "./state.js";
 import { showAnnotations, showGaps } from "./tables.js";
 
-/** Draw what was read on *chart*; *visit* goes to an annotation or a gap. */
+/** Draw the loaded data on *chart*; *visit* goes to an annotation or a gap. */
 export function draw(chart, visit) {
   const { data, view } = state.drawn;
   const words = inWords(data.start, data.end);
@@ -37,7 +37,7 @@ export function showMarks(visit) {
   showGaps(state.gaps, (gap) => visit(gap, gap.series));
 }
 
-/** Show the values under the cursor; gives them in one sentence. */
+/** Show the values under the cursor; return them as one sentence. */
 export const showValues = () => (state.drawn ? readout(state.drawn.data, marks(), state.under, tint) : "");
 
 export function openNote(one) {

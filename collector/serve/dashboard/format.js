@@ -1,4 +1,4 @@
-// Numbers and moments for people. Moments are epoch seconds, UTC.
+// Numbers and times as text. Times are epoch seconds, UTC.
 
 const exact = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const rough = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -11,7 +11,7 @@ export const DAY = 86400;
 export const seconds = (text) => Date.parse(text) / 1000;
 export const iso = (moment) => new Date(moment * 1000).toISOString().replace(".000Z", "Z");
 export const number = (value) => (value === null || value === undefined ? "–" : exact.format(value));
-/** A mean: the fraction of a large one says nothing. */
+/** A mean; a large one is rounded to a whole number. */
 export const about = (value) => number(value && Math.abs(value) >= 100 ? Math.round(value) : value);
 export const compact = (value) => rough.format(value);
 export const time = (moment) => new Date(moment * 1000).toISOString().slice(11, 16);
@@ -22,7 +22,7 @@ export const yearOf = (moment) => new Date(moment * 1000).getUTCFullYear();
 export const dateOf = (moment) => whole.format(moment * 1000);
 export const moment = (at) => `${whole.format(at * 1000)}, ${time(at)}`;
 
-/** A period in as few words as say it: whole days need no time of day, one year is named once. */
+/** A period in few words: whole days have no time of day, and one year is named once. */
 export function period(start, end) {
   const whole = start % DAY === 0 && end % DAY === 0;
   const last = whole ? end - DAY : end;
@@ -32,7 +32,7 @@ export function period(start, end) {
   return `${early(start)}, ${time(start)} – ${moment(end)}`;
 }
 
-/** A length of time in its largest unit or two: 2 d 3 h, 58 min, 40 s. */
+/** A duration in its largest one or two units: 2 d 3 h, 58 min, 40 s. */
 export function duration(length) {
   if (length === null || length === undefined) return "–";
   const parts = [];
@@ -56,7 +56,7 @@ export function bytes(count) {
   return `${count.toFixed(at && count < 100 ? 1 : 0)} ${units[at]}`;
 }
 
-/** How much more or less than before, in percent. */
+/** The change in percent. */
 export function change(now, before) {
   if (now === null || !before) return "";
   const percent = (100 * (now - before)) / Math.abs(before);

@@ -1,11 +1,11 @@
-// Lines as the chart wants them: numbers, colours, and what a logarithmic axis can hold of them.
+// The lines of the chart: numbers, colours, and the values that fit on a logarithmic axis.
 
 import { faint } from "./dom.js";
 
-/** Whether there is anything to draw. */
+/** Whether there is a point to draw. */
 export const holdsPoints = (data) => [...data.series, ...(data.previous ?? [])].some((series) => series.mean.length);
 
-/** The least value above zero that is drawn, and how many are not above it: those a logarithmic axis cannot hold. */
+/** The lowest value above zero, and the number of values that are not above zero and so not on a logarithmic axis. */
 export function logarithmic(data) {
   const all = [...data.series, ...(data.previous ?? [])];
   const values = all.flatMap((series) => [...series.mean, ...(series.thinned ? series.least : [])]).filter((value) => value !== null);
@@ -14,7 +14,7 @@ export function logarithmic(data) {
   return { least, zeros: means.filter((value) => value <= 0).length };
 }
 
-/** Lines as uPlot wants them: one table per series, joined on time; `previous` moved to the present. An empty frame where there is no point. */
+/** Lines in the form of uPlot: one table for each series, joined on time; `previous` is moved to the present. Without points, an empty frame. */
 export function tables(data, log) {
   const all = [];
   const { least } = log ? logarithmic(data) : {};
@@ -32,7 +32,7 @@ export function tables(data, log) {
   return all.length ? uPlot.join(holdsPoints(data) ? all : all.map(empty)) : null;
 }
 
-/** How each line looks, and the bands between the extremes. */
+/** The style of each line, and the bands between the extremes. */
 export function lines(data, palette) {
   const series = [{}];
   const bands = [];

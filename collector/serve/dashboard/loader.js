@@ -1,9 +1,9 @@
-// A read that is repeated until it succeeds: the first time after a second, then after more and more, up to half a minute.
+// A read that is retried until it succeeds: after one second, then after longer pauses, up to half a minute.
 
 const LONGEST = 30;
 const TIME_OUT = 20_000;
 
-/** Seconds until the next attempt, after so many failures in a row; a little apart, so that pages do not ask together. */
+/** Seconds until the next attempt, after a number of failures in a row; with jitter, so that pages do not send requests together. */
 export const backOff = (failures) => Math.min(LONGEST, 2 ** (failures - 1)) * (0.9 + 0.2 * Math.random());
 
 export class Loader {
@@ -20,7 +20,7 @@ export class Loader {
     document.addEventListener("visibilitychange", () => { if (!document.hidden && this.due) this.run(); });
   }
 
-  /** Read now, instead of what is being read; *asked* is an answer that is on its way. */
+  /** Start a read now and end the running one; *asked* is a promise of an answer that was requested before. */
   async run(asked = null) {
     clearTimeout(this.#timer);
     this.#own?.abort();
@@ -52,7 +52,7 @@ export class Loader {
     }
   }
 
-  /** Set the time of the next read; a token that is refused is not tried again by itself. */
+  /** Set the time of the next read. A rejected token is not tried again automatically. */
   #goOn() {
     const wait = this.error ? (this.error.status === 401 ? null : backOff(this.failures) * 1000) : this.every();
     if (wait === null) return;

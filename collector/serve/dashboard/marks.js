@@ -1,4 +1,4 @@
-// What stands behind and beside the lines: annotations, gaps, values that are not final yet, values that were revised.
+// Marks around the lines: annotations, gaps, values that are not final yet, revised values.
 
 import { colour, faint, h, link } from "./dom.js";
 import { moment, number, period } from "./format.js";
@@ -26,7 +26,7 @@ function stripes(context, tint) {
   return context.createPattern(tile, "repeat");
 }
 
-/** Paint the background: what is not final yet, annotations, gaps. */
+/** Paint the background: the part that is not final yet, annotations, gaps. */
 export function drawBehind(chart, data, marks) {
   const { ctx, bbox } = chart;
   const x = (at) => Math.min(Math.max(chart.valToPos(at, "x", true), bbox.left), bbox.left + bbox.width);
@@ -65,7 +65,7 @@ export function drawBehind(chart, data, marks) {
   ctx.restore();
 }
 
-/** Gaps that overlap, of several series, painted once. */
+/** Join overlapping gaps of several series, so that each is painted once. */
 export function merged(gaps) {
   const joined = [];
   for (const gap of [...gaps].sort((a, b) => a.start - b.start)) {
@@ -76,7 +76,7 @@ export function merged(gaps) {
   return joined;
 }
 
-/** Revised points, each once: from the value it had first to the one it has now. */
+/** Each revised point once, with its first value and its current one. */
 function revised(data) {
   const found = new Map();
   for (const one of [...data.revisions].sort((a, b) => a.replaced - b.replaced)) {
@@ -86,7 +86,7 @@ function revised(data) {
   return found.values();
 }
 
-/** Ring every revised point, with a stalk to the value it had first. */
+/** Draw a ring around every revised point, with a line to its first value. */
 export function drawRevisions(chart, data, palette) {
   const { ctx, bbox } = chart;
   const drawn = new Set(data.series.filter((series) => !series.thinned && !series.summed).map((series) => series.label));
@@ -115,7 +115,7 @@ export function drawRevisions(chart, data, palette) {
   ctx.restore();
 }
 
-/** Put the annotations' labels above the chart, each where its band begins, as wide as its text if there is room, over a bar as long as the band. */
+/** Place the labels of annotations above the chart, each at the start of its band, as wide as its text if there is room. */
 export function layLane(lane, chart, data, opened) {
   const offset = chart.over.offsetLeft;
   const width = chart.over.clientWidth;
@@ -144,7 +144,7 @@ export function layLane(lane, chart, data, opened) {
   lane.replaceChildren(...labels);
 }
 
-/** Everything about one annotation. */
+/** The details of one annotation. */
 export function describe(one) {
   const when = one.is_instantaneous ? moment(one.start) : one.end === Infinity ? `since ${moment(one.start)}` : period(one.start, one.end);
   const withdrawn = one.withdrawn_at ? `, withdrawn ${moment(Date.parse(one.withdrawn_at) / 1000)}` : "";
@@ -154,7 +154,7 @@ export function describe(one) {
   ];
 }
 
-/** What is known of revised points of a column, in words; empty where there is nothing. */
+/** Texts about the revised points of a column; empty if there are none. */
 export function revisionsAt(data, series, column) {
   const found = data.revisions.filter((one) => one.series === series.label && one.at >= column.start && one.at < column.end);
   if (!series.thinned && !series.summed) return found.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);

@@ -1,4 +1,4 @@
-// The list of profiles: how each fares, and which of its series are shown.
+// The list of profiles: the state of each, and which of its series are shown.
 
 import { MOST } from "./choice.js";
 import { $, fill, h } from "./dom.js";
@@ -14,7 +14,7 @@ const CONFIDENCE = {
   4: "confidence 4: not assigned", 5: "confidence 5: no known issue",
 };
 
-/** Give every chosen series a colour: its own by its place among all, or the next one that is free. */
+/** Give every chosen series a colour: the one of its position among all series, or the next free one. */
 export function tints(profiles, chosen) {
   const all = profiles.flatMap((profile) => profile.series);
   const given = new Map();
@@ -28,20 +28,20 @@ export function tints(profiles, chosen) {
   return given;
 }
 
-/** What state to show: a profile with gaps that the service fills by itself is healing. */
-export function stateOf(profile, standing, missing) {
-  if (!standing) return "new";
-  return standing.state === "gaps" && profile.heal && missing > 0 ? "healing" : standing.state;
+/** The state to show. A profile with gaps is `healing` if the service fills them. */
+export function stateOf(profile, status, missing) {
+  if (!status) return "new";
+  return status.state === "gaps" && profile.heal && missing > 0 ? "healing" : status.state;
 }
 
 export class Profiles {
-  /** *changed* is told of a series and whether it is wanted. */
+  /** *changed* is called with a series and whether it is selected. */
   constructor(changed) {
     this.changed = changed;
   }
 
-  /** Show *profiles*; nothing but what is different is touched. */
-  show(profiles, standings, chosen, given, more) {
+  /** Show *profiles*; only changed elements are updated. */
+  show(profiles, statuses, chosen, given, more) {
     fill($("profiles"), profiles.map((profile) => [profile.name, profile.agg_interval, profile.series]), () => profiles.map((profile) => this.item(profile)));
     $("profiles").setAttribute("aria-busy", "false");
     for (const box of $("profiles").querySelectorAll("input[data-series]")) {
@@ -54,7 +54,7 @@ export class Profiles {
       box.checked = wanted === series.length;
       box.indeterminate = wanted > 0 && wanted < series.length;
     }
-    for (const profile of profiles) this.describe(profile, standings.get(profile.name), more.get(profile.name) ?? {});
+    for (const profile of profiles) this.describe(profile, statuses.get(profile.name), more.get(profile.name) ?? {});
     $("chosen").textContent = chosen.length >= MOST ? `${chosen.length} series shown, the most` : `${chosen.length} series shown`;
   }
 
@@ -82,48 +82,48 @@ export class Profiles {
     return h("li", {}, h("label", {}, box, h("span", {}, label.slice(profile.name.length + 1))));
   }
 
-  describe(profile, standing, { missing = 0, trouble = null }) {
+  describe(profile, status, { missing = 0, trouble = null }) {
     const item = [...$("profiles").children].find((one) => one.dataset.name === profile.name);
     const part = (name) => item.querySelector(`[data-part=${name}]`);
-    const state = stateOf(profile, standing, missing);
+    const state = stateOf(profile, status, missing);
     item.dataset.state = state;
     part("state").textContent = state;
-    if (!standing) return;
-    const facts = [[profile.agg_interval], [standing.points ? `${number(standing.points)} points` : "no points yet"]];
-    if (standing.lag_seconds) facts.push([`${duration(standing.lag_seconds)} behind`]);
-    if (standing.gaps) facts.push([`${number(standing.gaps)} missing`, "Buckets that should be here and may still come"]);
-    if (standing.upstream_gaps) facts.push([`${number(standing.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
-    if (standing.unconfirmed) facts.push([`${number(standing.unconfirmed)} unconfirmed`, "Values that one answer alone has given; they are read once more"]);
-    if (standing.history_begins) facts.push([`history begins ${standing.history_begins.slice(0, 10)}`, "Radar has nothing before"]);
+    if (!status) return;
+    const facts = [[profile.agg_interval], [status.points ? `${number(status.points)} points` : "no points yet"]];
+    if (status.lag_seconds) facts.push([`${duration(status.lag_seconds)} behind`]);
+    if (status.gaps) facts.push([`${number(status.gaps)} missing`, "Buckets that should be here and may still come"]);
+    if (status.upstream_gaps) facts.push([`${number(status.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
+    if (status.unconfirmed) facts.push([`${number(status.unconfirmed)} unconfirmed`, "Values that one answer alone has given; they are read once more"]);
+    if (status.history_begins) facts.push([`history begins ${status.history_begins.slice(0, 10)}`, "Radar has nothing before"]);
     if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push([CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`]);
     part("facts").replaceChildren(...facts.flatMap(([fact, title], i) => [h("span", { title }, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
-    const success = standing.last_success ? ago(seconds(standing.last_success)) : "never";
+    const success = status.last_success ? ago(seconds(status.last_success)) : "never";
     const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
-    const next = state === "paused" ? "paused" : standing.next_fire ? `next due ${standing.next_fire.slice(11, 16)} UTC` : "no service collects it";
+    const next = state === "paused" ? "paused" : status.next_fire ? `next due ${status.next_fire.slice(11, 16)} UTC` : "no service collects it";
     item.title = `Last success ${success}; ${next}; ${confidence}`;
-    const said = troubleOf(state, standing, trouble);
+    const said = troubleOf(state, status, trouble);
     part("trouble").hidden = !said;
     part("trouble").textContent = said;
   }
 }
 
-/** Why a profile is not fresh, in words; empty where its state says enough. */
-function troubleOf(state, standing, trouble) {
+/** Why a profile is not fresh; empty if its state is enough. */
+function troubleOf(state, status, trouble) {
   if (state === "paused") return "Not collected while it is paused; its history stays.";
   if (state === "stale") return "Radar has no newer data: its answers do not move on.";
-  if (state === "waiting" || (standing.waiting && state !== "failing")) return inWords(standing.waiting);
+  if (state === "waiting" || (status.waiting && state !== "failing")) return inWords(status.waiting);
   if (state !== "failing" && state !== "late") return "";
-  return [trouble, standing.waiting && `Asked again in ${left(standing.waiting.until)}.`].filter(Boolean).join(" ");
+  return [trouble, status.waiting && `Asked again in ${left(status.waiting.until)}.`].filter(Boolean).join(" ");
 }
 
 const left = (until) => duration(Math.max(0, seconds(until) - Date.now() / 1000));
 
-/** What is waited for and until when; *wait* is `waiting` of the status. */
+/** The reason and the end of a wait; *wait* is `waiting` of the status. */
 export function inWords({ reason, until, message }) {
   return `${WAITS[reason] ?? reason}; asked again in ${left(until)}${message ? `: ${message}` : ""}`;
 }
 
-/** What an operator should look at, one line each. */
+/** The warnings of the status, one line each. */
 export function showWarnings({ warnings, waiting, service }) {
   const waits = waiting && waiting.reason !== "budget" ? [inWords(waiting)] : [];
   const idle = service?.running ? [] : ["No service is running: nothing is collected. Start it with: collector run"];
@@ -132,7 +132,7 @@ export function showWarnings({ warnings, waiting, service }) {
   fill($("warning-list"), lines, () => lines.map((text) => h("li", {}, text)));
 }
 
-/** The service, the store and the request budget, in the page's head. */
+/** Show the service, the store and the request budget in the header. */
 export function showFacts({ service, store, budget }) {
   const blocked = budget.blocked_until ? seconds(budget.blocked_until) - Date.now() / 1000 : 0;
   const requests = blocked > 0 ? `blocked for ${duration(blocked)}` : `${number(budget.used)} of ${number(budget.limit)}`;

@@ -9,7 +9,7 @@ import { WIDTHS } from "./view.js";
 
 const GAPS = { missing: "gap: not there yet", upstream: "gap: Radar has no value" };
 
-/** Show the values of a bucket, or the newest where it is null; gives the same in one sentence. */
+/** Show the values of a bucket, or the newest if it is null; return them as one sentence. */
 export function readout(data, marks, bucket, tint) {
   const before = (series) => data.previous?.find(({ label, unit }) => label === series.label && unit === series.unit);
   const rows = data.series.map((series) => row(series, before(series), data, marks, bucket, tint));
@@ -23,7 +23,7 @@ export function readout(data, marks, bucket, tint) {
 function row(series, previous, data, marks, bucket, tint) {
   const column = bucket ? columnAt(series, bucket.start) : newest(series);
   const before = previous && column ? columnAt(previous, column.start - data.shift) : null;
-  const notes = column ? remarks(series, column, data, marks) : [absent(series, marks, bucket)];
+  const notes = column ? notesOn(series, column, data, marks) : [absent(series, marks, bucket)];
   if (!bucket && column) notes.unshift(period(column.start, column.end));
   const value = series.thinned ? about(column?.mean) : number(column?.mean);
   const cells = [h("td", { class: "number strong" }, value)];
@@ -42,20 +42,20 @@ function heading(series, swatch) {
   return h("th", { scope: "row" }, h("span", { class: swatch }), ...named(series), " ", h("span", { class: "interval" }, interval));
 }
 
-/** A label whose profile steps back where a value follows it. */
+/** A label; the part of the profile is pale if a value follows it. */
 function named({ label, profile }) {
   const prefix = `${profile}/`;
   return label.startsWith(prefix) ? [h("span", { class: "muted" }, prefix), label.slice(prefix.length)] : [label];
 }
 
-/** A row for each series that has no place on this axis, with the reason. A unit of before says so only where it has points. */
+/** A row for each series that does not fit on this axis, with the reason. A former unit has a row only if it has points here. */
 function refusals(data, columns) {
   return data.refused.map((series) => h("tr", { class: "refused", "data-label": series.label },
     heading({ ...series, summed: false }, "swatch"),
     h("td", { class: "notes", colSpan: columns - 1 }, `Not drawn: ${series.refused}.`)));
 }
 
-/** What the axis counts: the unit, in which buckets, and over how long it is averaged for want of pixels. */
+/** The label of the axis: unit, bucket, and over how long it is averaged if there are too few pixels. */
 export function showMeasure(data) {
   const [first] = data.series.filter((series) => series.mean.length);
   if (!first) return void ($("measure").textContent = "");
@@ -72,7 +72,7 @@ function absent(series, marks, bucket) {
   return gap ? GAPS[gap.reason] : series.summed ? `no value: not all ${series.interval} values are there` : "no value";
 }
 
-function remarks(series, column, data, marks) {
+function notesOn(series, column, data, marks) {
   const notes = [];
   if (series.thinned) notes.push(`mean of ${duration(column.end - column.start)}, ${number(column.least)} to ${number(column.most)}`);
   const final = marks.finals.get(series.profile);
@@ -80,7 +80,7 @@ function remarks(series, column, data, marks) {
   return [...notes, ...revisionsAt(data, series, column)];
 }
 
-/** Explain only those signs that are there to be seen. */
+/** Explain only the signs that are visible. */
 export function showKey(data, marks, log) {
   const signs = [];
   if (marks.gaps.some((gap) => gap.reason === "missing")) signs.push(["gap", "gap"]);

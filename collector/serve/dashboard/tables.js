@@ -16,7 +16,7 @@ export function showFetches(fetches, onlyErrors) {
   const shown = onlyErrors ? fetches.filter((one) => one.outcome !== "ok" && one.outcome !== "started") : fetches;
   const minute = Math.floor(Date.now() / 60000);
   fill($("fetches"), [minute, onlyErrors, shown.map((one) => [one.id, one.outcome])], () => {
-    const rows = alikeInARow(shown).slice(0, MOST).map(({ one, times }) => {
+    const rows = joinedFailures(shown).slice(0, MOST).map(({ one, times }) => {
       const at = seconds(one.started_at);
       const took = one.finished_at ? seconds(one.finished_at) - at : null;
       const bad = one.outcome !== "ok" && one.outcome !== "started";
@@ -35,8 +35,8 @@ export function showFetches(fetches, onlyErrors) {
   });
 }
 
-/** Failures that follow each other with the same words, once, the newest for all: one that fails hides no other. */
-function alikeInARow(fetches) {
+/** Join equal failures in a row to one row, the newest, with their number. */
+function joinedFailures(fetches) {
   const found = [];
   for (const one of fetches) {
     const same = one.message ? [one.outcome, one.message, ...one.profiles].join("\n") : null;
@@ -46,7 +46,7 @@ function alikeInARow(fetches) {
   return found;
 }
 
-/** `34 x 15m over A..B in 3 windows` in fewer words. */
+/** `34 x 15m over A..B in 3 windows` as a shorter text. */
 function asked(fetch) {
   const found = /^(\d+) x (\S+) over (\S+)\.\.(\S+?)( in \d+ windows)?$/.exec(fetch.request);
   if (!found) return fetch.request;
@@ -57,7 +57,7 @@ function asked(fetch) {
 const short = (text) => (text.length > LONG ? `${text.slice(0, LONG)}…` : text);
 
 export function showGaps(gaps, goTo) {
-  const rows = () => alike(gaps).slice(0, 200).map(({ gap, series }) => h("tr", {},
+  const rows = () => joinedGaps(gaps).slice(0, 200).map(({ gap, series }) => h("tr", {},
     h("td", { class: "which" }, series === 1 ? gap.series : `${gap.profile} (${series} series)`),
     h("td", {}, h("button", { type: "button", class: "text", onclick: () => goTo(gap) }, period(gap.start, gap.end)),
       h("div", { class: "small muted" }, gap.reason === "upstream" ? "Radar has none" : "not there yet")),
@@ -66,8 +66,8 @@ export function showGaps(gaps, goTo) {
   fill($("gaps"), gaps, () => table($("gaps"), titles, rows(), "Everything that should be here is here."));
 }
 
-/** The same gap in several series of a profile, once; the newest first. */
-function alike(gaps) {
+/** Join equal gaps of several series of a profile; the newest first. */
+function joinedGaps(gaps) {
   const found = new Map();
   for (const gap of gaps) {
     const same = [gap.profile, gap.start, gap.end, gap.reason].join();

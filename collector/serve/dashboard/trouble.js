@@ -1,17 +1,17 @@
-// What is wrong with reading, in one banner; and the token, where the server asks for one.
+// A banner with the errors of reading, and the dialog for the token.
 
 import { hasToken, keepToken } from "./api.js";
 import { $, h } from "./dom.js";
 import { clock, duration } from "./format.js";
 
-/** In words why reading fails. */
+/** Why reading fails. */
 function cause(error) {
   if (error.status === 401) return error.sent ? "The token is wrong." : "This server needs its token.";
   if (error.status === undefined) return "The collector does not answer.";
   return `The collector says: ${error.message}.`;
 }
 
-/** When it is read again; changes every second, and so is not read aloud. */
+/** The time of the next read. It changes every second, so screen readers skip it. */
 function next(loaders) {
   if (loaders.some((loader) => loader.busy)) return "Trying again …";
   const times = loaders.map((loader) => loader.retryAt).filter((at) => at !== null);
@@ -19,7 +19,7 @@ function next(loaders) {
 }
 
 export class Trouble {
-  /** *loaders* in order of importance; *shown* gives in words what the chart shows meanwhile. */
+  /** *loaders* in order of importance; *shown* returns a text on what the chart shows meanwhile. */
   constructor(loaders, shown, ask) {
     Object.assign(this, { loaders, shown, ask });
     this.again = h("button", { type: "button", class: "plain", onclick: () => this.retry() });
@@ -39,7 +39,7 @@ export class Trouble {
     for (const loader of this.failed) if (!loader.busy && loader.error.status !== 401) loader.run();
   }
 
-  /** Say what is wrong, or nothing. */
+  /** Show the error, or hide the banner. */
   show() {
     const failed = this.failed;
     $("banner").hidden = !failed.length;
@@ -49,7 +49,7 @@ export class Trouble {
     }
     const error = (failed.find((loader) => loader.error.status === 401) ?? failed[0]).error;
     const text = `${cause(error)} ${this.shown()}`;
-    if (this.what.textContent !== text) this.what.textContent = text; // said once
+    if (this.what.textContent !== text) this.what.textContent = text; // because screen readers read every change
     this.when.textContent = next(failed);
     this.again.textContent = error.status === 401 ? "Enter the token" : "Try again";
   }
@@ -57,14 +57,14 @@ export class Trouble {
 
 export const readAt = (at) => `What is shown was read at ${clock(at)} UTC.`;
 
-/** Asks for the token, says if it was wrong, and calls *admitted* once there is a new one. */
+/** The dialog for the token. It shows whether the last one was rejected, and calls *admitted* with a new one. */
 export class TokenBox {
   constructor(admitted) {
     this.admitted = admitted;
     $("ask").querySelector("form").addEventListener("submit", (event) => this.#take(event));
   }
 
-  /** Ask, unless it is being asked; *error* is the answer to what was tried last. */
+  /** Open the dialog, unless it is open; *error* is the answer to the last token. */
   open(error = null) {
     this.#say(error?.sent && hasToken(error.sent) ? "This token is wrong." : "");
     if ($("ask").open) return;

@@ -1,4 +1,4 @@
-// What is looked at: which series, which period, how. The address of the page holds all of it.
+// The view: series, period and options. All of it is in the address of the page.
 
 const SLOT = 900;
 const WEEK = 604800;
@@ -6,11 +6,11 @@ export const WIDTHS = { "15m": "15 minutes", "1h": "hour", "1d": "day", "1w": "w
 export const PRESETS = { "1d": 86400, "7d": WEEK, "28d": 4 * WEEK, "12w": 12 * WEEK, "52w": 52 * WEEK };
 const SHORTEST = 4 * SLOT;
 const LONGEST = 20 * 366 * 86400;
-/** No moment before this is asked for, nor one after tomorrow: the API refuses them. */
+/** The first time that the API accepts; the last one is tomorrow. */
 export const FIRST = Date.UTC(2000) / 1000;
 const last = () => (Math.floor(Date.now() / 86400_000) + 1) * 86400;
 
-/** Read a view from the page's address. */
+/** Parse a view from the page's address. */
 export function parse(hash) {
   const given = new URLSearchParams(hash.replace(/^#/, ""));
   const start = Date.parse(given.get("start") ?? "") / 1000;
@@ -30,7 +30,7 @@ export function parse(hash) {
   };
 }
 
-/** Whether two views show the same points: they differ in how these are drawn at most. */
+/** Whether two views show the same points, perhaps drawn in another way. */
 export const samePoints = (one, other) =>
   ["range", "start", "end", "compare"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
 
@@ -49,14 +49,14 @@ export function write(view) {
   return `#${given}`;
 }
 
-/** The period of a view: a preset ends with the slot that holds *now*. */
+/** The period of a view. A preset ends with the slot that contains *now*. */
 export function period(view, now) {
   if (!view.range) return { start: view.start, end: view.end };
   const end = Math.ceil(now / SLOT) * SLOT;
   return { start: end - PRESETS[view.range], end };
 }
 
-/** A fixed period on the grid of slots, neither too short nor too long, within the time that can be asked for. */
+/** A fixed period on the grid of slots, within the allowed lengths and times. */
 export function fixed(view, start, end) {
   const latest = last();
   const length = Math.round(Math.min(Math.max(end - start, SHORTEST), LONGEST, latest - FIRST) / SLOT) * SLOT;
@@ -72,12 +72,12 @@ export function zoomed(view, now, factor, around) {
   return fixed(view, at - (at - start) * factor, at + (end - at) * factor);
 }
 
-/** Move the period by a share of its length. */
+/** Move the period by a fraction of its length. */
 export function moved(view, now, share) {
   const { start, end } = period(view, now);
   const by = (end - start) * share;
   return fixed(view, start + by, end + by);
 }
 
-/** How far back the previous period lies: the length rounded up to whole weeks, as the API's `control` has it. */
+/** How far back the previous period is: the length rounded up to whole weeks, as `control` in the API. */
 export const control = ({ start, end }) => Math.ceil((end - start) / WEEK) * WEEK;

@@ -1,42 +1,100 @@
 """Answer a query from one consistent state of the history.
 
-read                              decide (pure)                     write
-series, extents, points, meta  →  matches, sums, absent buckets  →  chunks of JSON or CSV
+parse  →  read                              decide (pure)                     write
+          series, extents, points, meta  →  matches, sums, absent buckets  →  chunks of JSON or CSV
 """
 
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial, reduce
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Literal
 
-from collector.contract.errors import ApiError, bad_request, quote
-from collector.datasets import DEFAULT, is_snapshot
+from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request, parse_time
+from collector.contract.response import BAD_REQUEST, ApiError, ErrorCode, bad_request, quote
+from collector.datasets import DEFAULT
 from collector.interval import AggInterval, Grid
 from collector.model import spelling_free
 from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection, published_absences, why_outside
-from collector.serve.radar_api.parameters import parse_query
-from collector.serve.radar_api.render import AnswerMeta, chunks
+from collector.serve.radar_api.render import AnswerMeta, write_csv, write_json
 from collector.serve.radar_api.resolver import ALWAYS, NO_HISTORY, Extents, Incomplete, Rollup, SeriesData, SeriesIndex
-from collector.timestamps import from_epoch
+from collector.timestamps import check_date, from_epoch
 from collector.windows import SeriesWindow, intersect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.datasets import Dataset
-    from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.radar_api.resolver import SeriesMatch
-    from collector.store import AsOfReader, Store
+    from collector.store import AsOfReader, Store, StoredSeries
+    from collector.store.series.generations import Generation
 
+AS_OF = "asOf"
 UNASSIGNED = 4
 """The confidence level of values for which no answer is on record."""
 MAX_POINTS = 1_000_000
 """The number of stored points that one answer may be made of: 28 years of one series at 15m."""
+_NO_GRIDS: Mapping[AggInterval, Grid] = MappingProxyType({})
+_DATES = frozenset({AS_OF, "dateStart", "dateEnd"})
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryRules:
+    """The API's rules, without its limits on spans; `SimulatorOptions` says what each means."""
+
+    max_span: Mapping[AggInterval, timedelta] = field(default_factory=dict)
+    span_error: ErrorCode = BAD_REQUEST
+    series_per_request: int = 100
+    series_error: ErrorCode = BAD_REQUEST
+    default_range: str | None = "7d"
+    empty_values: bool = True
+    equal_names: Literal["refuse", "overwrite"] = "refuse"
+    grids: Mapping[AggInterval, Grid] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """A request to the history: as known *now*, or as known at *as_of* (epoch seconds)."""
+
+    request: ApiRequest
+    as_of: float | None
+    now: float
+
+
+def parse_query(
+    dataset: Dataset, raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _NO_GRIDS
+) -> HistoryQuery:
+    """Parse the part behind the `?` of a request for *dataset*, still encoded: the API's parameters, and `as_of`.
+
+    *grids* has the intervals whose buckets start elsewhere than on the usual grid. A relative range ends at `as_of`, if
+    that is given. Case and underscores of known names are ignored, because the API ignores unknown names, and
+    `ca_owner` is the spelling of the configuration. Raises ApiError for what the API would reject.
+    """
+    names = {name.replace("_", "").lower(): name for name in (*SCALARS, *array_parameters(dataset), AS_OF)}
+    pairs = [(names.get(name.replace("_", "").lower(), name), value) for name, value in decode_query(raw_query)]
+    as_of_values = [parse_time("as_of", value) for name, value in pairs if name == AS_OF]
+    if len(as_of_values) > 1:
+        raise bad_request(f"as_of: expected one value, received {len(as_of_values)}")
+    as_of = as_of_values[0] if as_of_values else None
+    if as_of is not None and as_of > now:
+        raise bad_request("as_of: must not lie in the future")
+    request = parse_request(dataset, pairs, HistoryRules(grids=grids), now, as_of)
+    for name, value in pairs:
+        if name in _DATES and value:
+            _check_date(name, value, now)
+    return HistoryQuery(request, as_of, now)
+
+
+def _check_date(name: str, value: str, now: float) -> None:
+    try:
+        check_date(from_epoch(parse_time(name, value)), from_epoch(now))
+    except ValueError as error:
+        raise bad_request(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +118,9 @@ class QueryResult:
 
     def chunks(self) -> Iterator[str]:
         """Return the text of the answer, part by part."""
-        return chunks(self.request, self.series, self.meta, self.absent)
+        if self.request.format == "CSV":
+            return write_csv(self.request, self.series)
+        return write_json(self.request, self.series, self.meta, self.absent)
 
 
 class NotStored(ApiError):
@@ -80,7 +140,7 @@ async def query_history(store: Store, raw_query: str, now: datetime, dataset: Da
 
 
 async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
-    """Answer a parsed query; raises as `query_history` does."""
+    """Answer a parsed query. Raises what `query_history` raises."""
     as_of = None if query.as_of is None else from_epoch(query.as_of)
     now = query.now if query.as_of is None else query.as_of
     return await store.read_as_of(partial(_answer, request=query.request, now=now), as_of)
@@ -88,39 +148,39 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
 
 def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult:
     """Choose series for each position, read them, add them up if necessary, and describe the answer."""
-    index, request = _follow_former_grid(history, SeriesIndex(history.series(request.dataset.name)), request)
+    stored = history.series(request.dataset.name)
+    index = SeriesIndex(stored)
+    if any(series.elsewhere for series in stored):
+        index, request = _follow_former_grid(history, index, request)
     request, matches = _choose(history, index, request)
     extents = _read_extents(history, request, matches)
-    ranked = [_rank(found, one, extents) for found, one in zip(matches, request.series, strict=True)]
-    for one, found in zip(request.series, ranked, strict=True):
-        if not found:
-            raise _with_name(ApiError(NO_HISTORY, "Nothing was known then for these filters"), one, request)
-        snapshots = [extents.snapshots[i] for match in found for i in match.ids if i in extents.snapshots]
-        if reason := next(filter(None, (why_outside(one, each, from_epoch(now)) for each in snapshots)), None):
-            raise _with_name(bad_request(reason), one, request)
+    ranked = [
+        _rank(request, position, found, extents, now) for position, found in zip(request.series, matches, strict=True)
+    ]
     data, used = _read_series(history, request, ranked, extents)
-    absent, rejected = _find_absent(history, request, (data, used), extents, now)
+    absent, rejection = _find_absent(history, request, (data, used), extents, now)
     result = QueryResult(request, data, _read_meta(history, request, used, extents), absent)
-    if rejected is not None:
-        raise NotStored(rejected, result)
+    if rejection is not None:
+        raise NotStored(rejection, result)
     return result
 
 
 def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[SeriesIndex, ApiRequest]:
     """Change the request to a former grid if nothing else is stored in its range."""
-    former = {}
-    for one in request.series:
-        stored = index.get(one.query)
-        if stored and stored.elsewhere and (found := history.on_former_grid(stored, one.start, one.end)):
-            former[stored] = found
+    former: dict[StoredSeries, Generation] = {}
+    for position in request.series:
+        series = index.by_query.get(position.query)
+        if series and series.elsewhere:
+            generation = history.on_former_grid(series, position.start, position.end)
+            former |= {series: generation} if generation else {}
     if not former:
         return index, request
-    offset = timedelta(seconds=next(one.former_offset or 0 for one in former.values()))
-    others = [
-        replace(stored, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
-        for stored, one in former.items()
+    offset = timedelta(seconds=next(generation.former_offset or 0 for generation in former.values()))
+    replaced = [
+        replace(series, id=moved.id, normalization=moved.normalization, unit=moved.unit, generations=())
+        for series, moved in former.items()
     ]
-    return index.with_series(others), request.on(Grid(request.agg_interval, offset))
+    return index.with_series(replaced), request.on(Grid(request.agg_interval, offset))
 
 
 def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
@@ -128,33 +188,38 @@ def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tup
 
     A request without an interval is answered at the finest one at which all positions can be.
     """
-    rejected: ApiError | None = None
+    rejection: ApiError | None = None
     for interval in AggInterval:
         if interval.seconds < request.agg_interval.seconds:
             continue
-        tried, matches = request.at(interval), []
-        for one in tried.series:
-            changed = [history.within(stored, one.start, one.end) for stored in index.changed(one.query)]
+        tried, matches = request if interval is request.agg_interval else request.at(interval), []
+        for position in tried.series:
+            changed = [history.within(series, position.start, position.end) for series in index.changed(position.query)]
             current = index.with_series(changed) if changed else index
-            target = tried.grid(interval)
-            found = [match for match in current.matches(one.query) if tried.grid(match.agg_interval).divides(target)]
+            found = [match for match in current.matches(position.query) if _fits_grid(tried, match)]
             if not found:
-                rejected = rejected or _with_name(_why_not(current, tried, one), one, request)
+                rejection = rejection or _with_name(_why_not(current, tried, position), position, request)
                 break
             matches.append(found)
         else:
             return tried, matches
         if not request.auto:
             break
-    assert rejected is not None
-    raise rejected
+    assert rejection is not None
+    raise rejection
 
 
-def _why_not(index: SeriesIndex, request: ApiRequest, one: SeriesRequest) -> ApiError:
-    """Return why nothing answers position *one* of *request*."""
-    unfit = index.matches(one.query)
+def _fits_grid(request: ApiRequest, match: SeriesMatch) -> bool:
+    """Return whether each bucket of *request* is made of whole buckets of *match*."""
+    interval = match.agg_interval
+    return interval is request.agg_interval or request.grid(interval).divides(request.grid(request.agg_interval))
+
+
+def _why_not(index: SeriesIndex, request: ApiRequest, position: SeriesRequest) -> ApiError:
+    """Return why nothing answers *position* of *request*."""
+    unfit = index.matches(position.query)
     if not unfit:
-        return index.rejection(one.query)
+        return index.rejection(position.query)
     fine, coarse = unfit[0].agg_interval, request.agg_interval
     return bad_request(
         f"History for these filters is kept at {fine} and cannot be summed to {coarse}: buckets of {coarse} start at "
@@ -162,21 +227,21 @@ def _why_not(index: SeriesIndex, request: ApiRequest, one: SeriesRequest) -> Api
     )
 
 
-def _with_name(error: ApiError, one: SeriesRequest, request: ApiRequest) -> ApiError:
+def _with_name(error: ApiError, position: SeriesRequest, request: ApiRequest) -> ApiError:
     """Add the name of the series to an error, if the request has several."""
     if len(request.series) == 1:
         return error
-    return ApiError(error.error_code, f"{quote(one.name)[1:-1]}: {error.message}")
+    return ApiError(error.error_code, f"{quote(position.name)[1:-1]}: {error.message}")
 
 
 def _read_extents(history: AsOfReader, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
     """Read snapshots and lastUpdated of the series; and how far they reach, only if a choice depends on it."""
     parts = {part.id: part for found in matches for match in found for part in match.parts}
-    moving = [part.id for part in parts.values() if is_snapshot(part.query)]
-    snapshots = history.snapshots(moving) if moving else {}
-    updated = history.last_updated(parts) | {i: one.last_updated for i, one in snapshots.items()}
-    plain = all(len(found) == 1 and not found[0].is_summed(request.agg_interval) for found in matches)
-    if plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
+    of_snapshots = [part.id for part in parts.values() if request.dataset.snapshot_filters(part.query.filters)]
+    snapshots = history.snapshots(of_snapshots) if of_snapshots else {}
+    updated = history.last_updated(parts) | {i: snapshot.last_updated for i, snapshot in snapshots.items()}
+    is_plain = all(len(found) == 1 and not found[0].is_summed for found in matches)
+    if is_plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
         return Extents(dict.fromkeys(parts, ALWAYS), updated, snapshots)
     spans = history.extents(parts) | dict.fromkeys(snapshots, ALWAYS)
     for series_id, (_, newest) in spans.items():  # because retention may delete the fetch and keep the point
@@ -184,42 +249,60 @@ def _read_extents(history: AsOfReader, request: ApiRequest, matches: Sequence[Se
     return Extents(spans, updated, snapshots)
 
 
-def _rank(matches: Sequence[SeriesMatch], one: SeriesRequest, extents: Extents) -> list[SeriesMatch]:
-    """Return the matches with a known lastUpdated: those that cover most first, of equal ones the more direct."""
+def _rank(
+    request: ApiRequest, position: SeriesRequest, matches: Sequence[SeriesMatch], extents: Extents, now: float
+) -> list[SeriesMatch]:
+    """Return the matches with a known lastUpdated: those that cover most first, of equal ones the more direct.
+
+    Raises ApiError if there is none, or if a snapshot does not cover the range.
+    """
     usable = [match for match in matches if extents.last_updated.keys() >= set(match.ids)]
-    return sorted(usable, key=partial(extents.buckets, one), reverse=True) if len(usable) > 1 else usable
+    if not usable:
+        raise _with_name(ApiError(NO_HISTORY, "Nothing was known then for these filters"), position, request)
+    if len(usable) > 1:
+        usable.sort(key=partial(extents.buckets, position), reverse=True)
+    for snapshot in (extents.snapshots[i] for match in usable for i in match.ids if i in extents.snapshots):
+        if reason := why_outside(position, snapshot, from_epoch(now)):
+            raise _with_name(bad_request(reason), position, request)
+    return usable
 
 
 def _read_series(
     history: AsOfReader, request: ApiRequest, ranked: Sequence[Sequence[SeriesMatch]], extents: Extents
 ) -> tuple[tuple[SeriesData, ...], list[SeriesMatch]]:
     """Read the points of each position from its first match that is complete."""
-    _check_size(request, [found[0] for found in ranked], extents)
+    _check_size(request, [matches[0] for matches in ranked], extents)
     series, used = [], []
-    for one, matches in zip(request.series, ranked, strict=True):
-        failed: Incomplete | None = None
+    for position, matches in zip(request.series, ranked, strict=True):
+        incomplete: Incomplete | None = None
         for match in matches:
             try:
-                series.append(_read_points(history, one, match, extents))
+                series.append(_read_points(history, position, match, extents))
             except Incomplete as error:
-                failed = failed or error
+                incomplete = incomplete or error
                 continue
             used.append(match)
             break
         else:
-            raise _with_name(bad_request(str(failed)), one, request)
+            raise _with_name(bad_request(str(incomplete)), position, request)
+    if len({match.measure for match in used}) > 1:
+        _check_measures(used)
+    return tuple(series), used
+
+
+def _check_measures(used: Sequence[SeriesMatch]) -> None:
+    """Raise ApiError if the measures differ in more than their spelling, because an answer has only one."""
     measures = {tuple(map(spelling_free, match.measure)): match.measure for match in used}
     if len(measures) > 1:
-        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in sorted(measures.values()))
-        raise bad_request(f"These series cannot stand in one answer: their values are {found}")
-    return tuple(series), used
+        listed = " and ".join(f"{normalization} in {unit}" for normalization, unit in sorted(measures.values()))
+        raise bad_request(f"These series cannot stand in one answer: their values are {listed}")
 
 
 def _check_size(request: ApiRequest, matches: Sequence[SeriesMatch], extents: Extents) -> None:
     points = sum(
         (window.end - window.start) // match.agg_interval.seconds
-        for one, match in zip(request.series, matches, strict=True)
-        for window in extents.windows(one, match)
+        for position, match in zip(request.series, matches, strict=True)
+        for window in extents.windows(position, match)
     )
     if points > MAX_POINTS:
         raise bad_request(
@@ -228,15 +311,15 @@ def _check_size(request: ApiRequest, matches: Sequence[SeriesMatch], extents: Ex
         )
 
 
-def _read_points(history: AsOfReader, one: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
+def _read_points(history: AsOfReader, position: SeriesRequest, match: SeriesMatch, extents: Extents) -> SeriesData:
     """Read the points of *match*, added up if it is finer or has several parts. Raises Incomplete if one is missing."""
-    windows = extents.windows(one, match)
-    if match.is_summed(one.query.agg_interval):
-        rollup = Rollup(extents.rollup_spec(one, match))
+    windows = extents.windows(position, match)
+    if match.is_summed:
+        rollup = Rollup(extents.rollup_spec(position, match))
         for window in windows:
             for block in history.points(window):
                 rollup.add(block)
-        return rollup.result(extents.spans_of(match), extents.closed_until(match))
+        return rollup.result(extents.spans_of(match), extents.known_until(match))
     data = SeriesData(array("q"), array("d"))
     for block in history.points(windows[0]):
         timestamps, values = zip(*block, strict=True)
@@ -257,22 +340,22 @@ def _find_absent(
     *answered* has the data and the match of each position. What a snapshot lacks inside its range, Radar did not have.
     """
     step = request.agg_interval.seconds
-    positions = list(zip(request.series, *answered, strict=True))
-    short = [one for one in positions if len(one[1].timestamps) < (one[0].end - one[0].start) // step]
+    answers = list(zip(request.series, *answered, strict=True))
+    short = [answer for answer in answers if len(answer[1].timestamps) < (answer[0].end - answer[0].start) // step]
     if not short:
         return (), None
     published = history.published({i for _, _, match in short for i in match.ids}, now)
-    absent, rejected = [], None
-    for one, data, match in short:
-        until = min(published[i] for i in match.ids)
-        windows = published_absences(data.timestamps, (one.start, one.end), step, until)
+    absent, rejection = [], None
+    for position, data, match in short:
+        requested = position.start, position.end
+        windows = published_absences(data.timestamps, requested, step, min(published[i] for i in match.ids))
         if not windows:
             continue
-        absent.append(AbsentBuckets(one.name, request.agg_interval, tuple(windows)))
-        if rejected is None and match.ids[0] not in extents.snapshots:
-            reason = absence_rejection(data.timestamps, (one.start, one.end), windows, _stored_extent(history, match))
-            rejected = reason and _with_name(bad_request(reason), one, request).message
-    return tuple(absent), rejected
+        absent.append(AbsentBuckets(position.name, request.agg_interval, tuple(windows)))
+        if rejection is None and match.ids[0] not in extents.snapshots:
+            reason = absence_rejection(data.timestamps, requested, windows, _stored_extent(history, match))
+            rejection = reason and _with_name(bad_request(reason), position, request).message
+    return tuple(absent), rejection
 
 
 def _stored_extent(history: AsOfReader, match: SeriesMatch) -> StoredExtent:
@@ -286,13 +369,16 @@ def _stored_extent(history: AsOfReader, match: SeriesMatch) -> StoredExtent:
 
 def _read_meta(history: AsOfReader, request: ApiRequest, used: Sequence[SeriesMatch], extents: Extents) -> AnswerMeta:
     windows = [
-        SeriesWindow(i, one.start, one.end) for one, match in zip(request.series, used, strict=True) for i in match.ids
+        SeriesWindow(series_id, position.start, position.end)
+        for position, match in zip(request.series, used, strict=True)
+        for series_id in match.ids
     ]
     normalization, unit = used[0].measure
     level = history.confidence_level(windows)
     if level is None and not history.is_answered(windows):
         level = UNASSIGNED
-    ranges = [(one.start, one.end) for one in request.series]
+    ranges = [(position.start, position.end) for position in request.series]
+    snapshots = [extents.snapshots.get(match.ids[0]) for match in used]
     return AnswerMeta(
         last_updated=min(extents.last_updated[window.series_id] for window in windows),
         normalization=normalization,
@@ -300,5 +386,5 @@ def _read_meta(history: AsOfReader, request: ApiRequest, used: Sequence[SeriesMa
         confidence_level=level,
         annotations=history.annotations(request.dataset.name, ranges),
         unit_names=history.unit_names(unit),
-        asked_at=[one.asked_at if (one := extents.snapshots.get(match.ids[0])) else None for match in used],
+        asked_at=[snapshot.asked_at if snapshot else None for snapshot in snapshots],
     )

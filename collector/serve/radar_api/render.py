@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.render import annotation_json, csv_chunks, format_timestamps
+from collector.contract.response import annotation_json, csv_chunks, format_timestamps
 from collector.report.gaps import ABSENT_CODE, absence_sentences
 from collector.timestamps import from_epoch, rfc3339
 
@@ -38,43 +38,41 @@ class AnswerMeta:
     unit_names: Sequence[str] = ("*",)
 
 
-def chunks(
+def write_csv(request: ApiRequest, series: Sequence[SeriesData]) -> Iterator[str]:
+    """Yield the answer to *request* as CSV."""
+    columns = [
+        (_cell(position.name), _in_blocks(data.timestamps, format_timestamps), _in_blocks(data.values, numbers))
+        for position, data in zip(request.series, series, strict=True)
+    ]
+    return csv_chunks(columns)
+
+
+def _in_blocks(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
+    starts = range(0, len(column), _BLOCK_ROWS)
+    return chain.from_iterable(write(column[start : start + _BLOCK_ROWS]) for start in starts)
+
+
+def write_json(
     request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets] = ()
 ) -> Iterator[str]:
-    """Write the answer to *request* in its format; in JSON, `messages` lists the *absent* buckets."""
-    if request.format == "CSV":
-        return csv_chunks([(_cell(one.name), *_texts(data)) for one, data in zip(request.series, series, strict=True)])
-    return _json(request, series, about, absent)
-
-
-def _texts(data: SeriesData) -> tuple[Iterator[str], Iterator[str]]:
-    return chain.from_iterable(_blocks(data.timestamps, format_timestamps)), map(number, data.values)
-
-
-def _json(
-    request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets]
-) -> Iterator[str]:
+    """Yield the answer to *request* as JSON; `messages` lists the *absent* buckets."""
     messages = [{"code": ABSENT_CODE, "message": text} for text in absence_sentences(absent)] if absent else []
-    listed = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
-    written = json.dumps(meta(request, series, about), ensure_ascii=False)
-    yield f'{{"success":true,"errors":[],{listed}"result":{{"meta":{written}'
-    for one, data in zip(request.series, series, strict=True):
-        yield f',{json.dumps(one.name, ensure_ascii=False)}:{{"timestamps":['
-        yield from _array(data.timestamps, format_timestamps)
+    messages_json = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
+    meta_json = json.dumps(meta(request, series, about), ensure_ascii=False)
+    yield f'{{"success":true,"errors":[],{messages_json}"result":{{"meta":{meta_json}'
+    for position, data in zip(request.series, series, strict=True):
+        yield f',{json.dumps(position.name, ensure_ascii=False)}:{{"timestamps":['
+        yield from _json_array(data.timestamps, format_timestamps)
         yield '],"values":['
-        yield from _array(data.values, _numbers)
+        yield from _json_array(data.values, numbers)
         yield "]}"
     yield "}}"
 
 
-def _blocks(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[Sequence[str]]:
-    return (write(column[at : at + _BLOCK_ROWS]) for at in range(0, len(column), _BLOCK_ROWS))
-
-
-def _array(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
+def _json_array(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
     comma = ""
-    for at in range(0, len(column), _BLOCK_ROWS):
-        yield comma + '"' + '","'.join(write(column[at : at + _BLOCK_ROWS])) + '"'
+    for start in range(0, len(column), _BLOCK_ROWS):
+        yield comma + '"' + '","'.join(write(column[start : start + _BLOCK_ROWS])) + '"'
         comma = ","
 
 
@@ -86,8 +84,8 @@ def meta(request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta) -
     snapshot; without any snapshot it is left out.
     """
     ranges = []
-    for one, data in zip(request.series, series, strict=True):
-        first, last = one.start, one.end - one.query.agg_interval.seconds
+    for position, data in zip(request.series, series, strict=True):
+        first, last = position.start, position.end - request.agg_interval.seconds
         if data.timestamps:
             first, last = data.timestamps[0], data.timestamps[-1]
         ranges.append({"startTime": rfc3339(from_epoch(first)), "endTime": rfc3339(from_epoch(last))})
@@ -114,13 +112,9 @@ def units(unit: str, names: Sequence[str] = ("*",)) -> list[dict[str, str]]:
     return [{"name": name, "value": unit} for name in names]
 
 
-def number(value: float) -> str:
-    """Write a value as the contract's pattern wants it: digits without an exponent, a whole number without a point."""
-    return str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f")
-
-
-def _numbers(values: Iterable[float]) -> list[str]:
-    return [number(value) for value in values]
+def numbers(values: Iterable[float]) -> list[str]:
+    """Write values as the contract's pattern wants them: without an exponent, a whole number without a point."""
+    return [str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f") for value in values]
 
 
 def _cell(name: str) -> str:

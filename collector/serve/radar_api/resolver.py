@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.contract.errors import ApiError, ErrorCode, bad_request, quote
 from collector.contract.request_parser import floor
+from collector.contract.response import ApiError, ErrorCode, bad_request, quote
 from collector.datasets import adds_up_over_time, adds_up_over_values, why_not_over_time
 from collector.interval import AggInterval
 from collector.model import Normalization, spelling_free
@@ -27,15 +27,18 @@ if TYPE_CHECKING:
     from collector.store import Change, Snapshot, StoredSeries
 
 NO_HISTORY = ErrorCode(404, 7003)
-_NEAREST = 3
-_FINE_FIRST = tuple(AggInterval)
+_MAX_NEAREST = 3
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesMatch:
-    """A way to answer one position: *parts* are series of one interval whose values add up to the requested ones."""
+    """A way to answer one position: *parts* are series of one interval whose values add up to the requested ones.
+
+    *is_summed*: they must be added up, because there are several parts or because their interval is finer.
+    """
 
     parts: tuple[StoredSeries, ...]
+    is_summed: bool
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -52,75 +55,65 @@ class SeriesMatch:
         """(normalization, unit) of the values."""
         return self.parts[0].normalization, self.parts[0].unit
 
-    def is_summed(self, agg_interval: AggInterval) -> bool:
-        """Return whether an answer at *agg_interval* must be added up."""
-        return len(self.parts) > 1 or self.agg_interval is not agg_interval
-
 
 class SeriesIndex:
-    """The stored series by their query."""
+    """The stored series, in *by_query* by their query."""
 
-    def __init__(self, kept: Sequence[StoredSeries]) -> None:
-        self._kept = {one.query: one for one in kept}
-        self._changed = any(one.generations for one in kept)
+    def __init__(self, stored: Iterable[StoredSeries]) -> None:
+        self.by_query = {series.query: series for series in stored}
+        self._has_unit_changes = any(series.generations for series in self.by_query.values())
 
     def matches(self, query: Question) -> list[SeriesMatch]:
         """Return the ways to answer *query*, the most direct first; an empty list without history for it.
 
-        A series of the same filters at the same interval; else one at a finer interval, of counts; else the series of
-        each value of an OR, of counts, at the same interval or a finer one. What may be added up, `additivity` says.
+        First the series of the same filters at the same interval. Then one at a finer interval, of counts. Then, for
+        an OR of counts, the series of each value, at the same interval or a finer one. The dataset says which counts
+        may be added up.
         """
-        fitting = [interval for interval in reversed(_FINE_FIRST) if interval.seconds <= query.agg_interval.seconds]
-        same = [SeriesMatch((kept,)) for interval in fitting if (kept := self._answered(_at(query, interval)))]
+        intervals = [interval for interval in reversed(AggInterval) if interval.seconds <= query.agg_interval.seconds]
         several = any(len(values) > 1 for values in query.filters.values())
-        split = [match for interval in fitting for match in self._split(_at(query, interval))] if several else []
-        return [match for match in same + split if not match.is_summed(query.agg_interval) or _adds_up(match, query)]
-
-    def get(self, query: Question) -> StoredSeries | None:
-        """Return the series of exactly this query, if there is one."""
-        return self._kept.get(query)
+        direct: list[SeriesMatch] = []
+        split: list[SeriesMatch] = []
+        for interval in intervals:
+            stored_query = _at(query, interval)
+            if series := self._answered(stored_query):
+                direct.append(SeriesMatch((series,), is_summed=interval is not query.agg_interval))
+            split += self._split(stored_query) if several else []
+        return [match for match in direct + split if not match.is_summed or _adds_up(match, query)]
 
     def changed(self, query: Question) -> list[StoredSeries]:
         """Return the series that could answer *query* and whose unit has changed; usually none."""
-        if not self._changed:
+        if not self._has_unit_changes:
             return []
-        touched = {kept.query: kept for one in self._fitting(query) if (kept := self._kept.get(one))}
-        return [kept for kept in touched.values() if kept.generations]
+        series = {fitting: self.by_query.get(fitting) for fitting in _fitting(query)}
+        return [each for each in series.values() if each and each.generations]
 
-    def with_series(self, others: Sequence[StoredSeries]) -> SeriesIndex:
+    def with_series(self, others: Iterable[StoredSeries]) -> SeriesIndex:
         """Return the index with *others* instead of the series of the same queries."""
-        return SeriesIndex([*({**self._kept, **{one.query: one for one in others}}).values()])
-
-    def _fitting(self, query: Question) -> Iterator[Question]:
-        for interval in (one for one in _FINE_FIRST if one.seconds <= query.agg_interval.seconds):
-            yield _at(query, interval)
-            for name, listed in query.filters.items():
-                yield from (
-                    replace(_at(query, interval), filters={**query.filters, name: (value,)}) for value in listed
-                )
+        return SeriesIndex({**self.by_query, **{series.query: series for series in others}}.values())
 
     def _answered(self, query: Question) -> StoredSeries | None:
-        kept = self._kept.get(query)
-        return kept if kept and kept.answered and not kept.change else None
+        series = self.by_query.get(query)
+        return series if series and series.answered and not series.change else None
 
     def _split(self, query: Question) -> Iterator[SeriesMatch]:
-        for name, listed in query.filters.items():
-            values = sorted(set(listed))
+        for name, alternatives in query.filters.items():
+            values = sorted(set(alternatives))
             if len(values) == 1 or not adds_up_over_values(query, name):
                 continue
-            parts = [self._answered(replace(query, filters={**query.filters, name: (v,)})) for v in values]
-            found = tuple(part for part in parts if part)
-            if len(found) == len(parts) and len({spelling_free(part.unit) for part in found}) == 1:
-                yield SeriesMatch(found)
+            answered = [self._answered(replace(query, filters={**query.filters, name: (value,)})) for value in values]
+            parts = tuple(part for part in answered if part)
+            if len(parts) == len(values) and len({spelling_free(part.unit) for part in parts}) == 1:
+                yield SeriesMatch(parts, is_summed=True)
 
     def rejection(self, query: Question) -> ApiError:
         """Return the most exact error for a *query* that nothing answers."""
-        for fitting in self._fitting(query):
-            if (kept := self._kept.get(fitting)) and kept.change:
-                return _unit_change_error(kept, kept.change)
-        same = [kept for interval in _FINE_FIRST if (kept := self._kept.get(_at(query, interval)))]
-        answered = [kept for kept in same if kept.answered]
-        coarser = [interval for interval in _FINE_FIRST if interval.seconds > query.agg_interval.seconds]
+        for fitting in _fitting(query):
+            if (series := self.by_query.get(fitting)) and series.change:
+                return _unit_change_error(series, series.change)
+        same_filters = [series for interval in AggInterval if (series := self.by_query.get(_at(query, interval)))]
+        answered = [series for series in same_filters if series.answered]
+        coarser = [interval for interval in AggInterval if interval.seconds > query.agg_interval.seconds]
         for interval in coarser:
             if self.matches(_at(query, interval)):
                 message = f"aggInterval {query.agg_interval} is too granular"
@@ -132,28 +125,39 @@ class SeriesIndex:
                 f"History for these filters is kept at {answered[0].query.agg_interval} and cannot be summed to "
                 f"{query.agg_interval}, for {not_counts or why_not_over_time(query)}"
             )
-        if same:
-            return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same[0])}")
-        asked = _filters(query.filters) if query.filters else "a series without filters"
-        return ApiError(NO_HISTORY, f"There is no history for {asked}; {self._neighbours(query)}")
+        if same_filters:
+            return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same_filters[0])}")
+        requested = _filters(query.filters) if query.filters else "a series without filters"
+        return ApiError(NO_HISTORY, f"There is no history for {requested}; {self._nearest(query)}")
 
-    def _neighbours(self, query: Question) -> str:
-        wanted = _pairs(query)
-        near = sorted(
-            (kept for kept in self._kept.values() if kept.labels),
-            key=lambda kept: (-_likeness(wanted, _pairs(kept.query)), -_spelling(query, kept.query), kept.labels),
-        )
-        if not near:
+    def _nearest(self, query: Question) -> str:
+        requested = _pairs(query)
+        nearest = sorted(
+            (series for series in self.by_query.values() if series.labels),
+            key=lambda series: (
+                -_likeness(requested, _pairs(series.query)), -_spelling(query, series.query), series.labels
+            ),
+        )  # fmt: skip
+        if not nearest:
             return "no profile has been collected"
-        return "the nearest profiles are " + ", ".join(map(_described, near[:_NEAREST]))
+        return "the nearest profiles are " + ", ".join(map(_described, nearest[:_MAX_NEAREST]))
 
 
-def _unit_change_error(kept: StoredSeries, change: Change) -> ApiError:
-    """Refuse a range whose values have two units."""
+def _fitting(query: Question) -> Iterator[Question]:
+    """Yield the queries whose series may be parts of an answer to *query*."""
+    for interval in (interval for interval in AggInterval if interval.seconds <= query.agg_interval.seconds):
+        at_interval = _at(query, interval)
+        yield at_interval
+        for name, values in query.filters.items():
+            yield from (replace(at_interval, filters={**query.filters, name: (value,)}) for value in values)
+
+
+def _unit_change_error(series: StoredSeries, change: Change) -> ApiError:
+    """Return the error for a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
     return bad_request(
-        f"The unit of {_described(kept)} changes from {change.old} to {change.new} at {moment}: ask for a range that "
-        f"ends before this moment, or for one that starts then"
+        f"The unit of {_described(series)} changes from {change.old} to {change.new} at {moment}: choose a range that "
+        f"ends before this time, or one that starts then"
     )
 
 
@@ -169,22 +173,22 @@ def _adds_up(match: SeriesMatch, query: Question) -> bool:
 
 
 def _pairs(query: Question) -> frozenset[tuple[str, str]]:
-    """What likeness is measured by: each filter's name, and each value in lower case."""
-    values = {(name, value.lower()) for name, listed in query.filters.items() for value in listed}
-    return frozenset(values | {(name, "") for name in query.filters})
+    """Return what likeness is measured by: each filter's name, and each value in lower case."""
+    pairs = {(name, value.lower()) for name, values in query.filters.items() for value in values}
+    return frozenset(pairs | {(name, "") for name in query.filters})
 
 
-def _likeness(one: frozenset[tuple[str, str]], other: frozenset[tuple[str, str]]) -> float:
-    return len(one & other) / (len(one | other) or 1)
+def _likeness(left: frozenset[tuple[str, str]], right: frozenset[tuple[str, str]]) -> float:
+    return len(left & right) / (len(left | right) or 1)
 
 
-def _spelling(one: Question, other: Question) -> float:
-    return SequenceMatcher(None, _filters(one.filters), _filters(other.filters)).ratio()
+def _spelling(left: Question, right: Question) -> float:
+    return SequenceMatcher(None, _filters(left.filters), _filters(right.filters)).ratio()
 
 
-def _described(kept: StoredSeries) -> str:
-    label = kept.labels[0] if kept.labels else f"series {kept.id}"
-    return f"{quote(label)} ({kept.query.agg_interval}, {_filters(kept.query.filters)})"
+def _described(series: StoredSeries) -> str:
+    label = series.labels[0] if series.labels else f"series {series.id}"
+    return f"{quote(label)} ({series.query.agg_interval}, {_filters(series.query.filters)})"
 
 
 def _filters(filters: Mapping[str, tuple[str, ...]]) -> str:
@@ -213,30 +217,32 @@ class Extents:
         """Return the spans of the series of *match* that have points."""
         return [self.spans[i] for i in match.ids if i in self.spans]
 
-    def closed_until(self, match: SeriesMatch) -> int:
+    def known_until(self, match: SeriesMatch) -> int:
         """Return until when all series of *match* are known, in epoch seconds."""
         return int(min(self.last_updated[i] for i in match.ids).timestamp())
 
-    def rollup_spec(self, one: SeriesRequest, match: SeriesMatch) -> RollupSpec:
+    def rollup_spec(self, position: SeriesRequest, match: SeriesMatch) -> RollupSpec:
         """Return what has to be added up."""
-        return RollupSpec(one.start, one.end, match.agg_interval, one.query.agg_interval, len(match.parts))
+        coarse = position.query.agg_interval
+        return RollupSpec(position.start, position.end, match.agg_interval, coarse, len(match.parts))
 
-    def windows(self, one: SeriesRequest, match: SeriesMatch) -> list[SeriesWindow]:
-        """Return the window of each series of *match* in which there can be points for *one*."""
-        found = []
+    def windows(self, position: SeriesRequest, match: SeriesMatch) -> list[SeriesWindow]:
+        """Return the window of each series of *match* in which there can be points for *position*."""
+        windows = []
         for series_id in match.ids:
-            oldest, newest = self.spans.get(series_id, (one.end, one.start))
-            start = max(one.start, oldest)
-            found.append(SeriesWindow(series_id, start, max(start, min(one.end, newest + match.agg_interval.seconds))))
-        return found
+            oldest, newest = self.spans.get(series_id, (position.end, position.start))
+            start = max(position.start, oldest)
+            end = max(start, min(position.end, newest + match.agg_interval.seconds))
+            windows.append(SeriesWindow(series_id, start, end))
+        return windows
 
-    def buckets(self, one: SeriesRequest, match: SeriesMatch) -> int:
-        """Return how many buckets of *one* the series of *match* can fill."""
-        step = one.query.agg_interval.seconds
-        if not match.is_summed(one.query.agg_interval):
-            [window] = self.windows(one, match)
+    def buckets(self, position: SeriesRequest, match: SeriesMatch) -> int:
+        """Return how many buckets of *position* the series of *match* can fill."""
+        step = position.query.agg_interval.seconds
+        if not match.is_summed:
+            [window] = self.windows(position, match)
             return (window.end - window.start) // step
-        first, last = self.rollup_spec(one, match).within(self.spans_of(match), self.closed_until(match))
+        first, last = self.rollup_spec(position, match).within(self.spans_of(match), self.known_until(match))
         return (last - first) // step
 
 
@@ -261,19 +267,19 @@ class RollupSpec:
     coarse: AggInterval
     parts: int
 
-    def within(self, spans: Iterable[tuple[int, int]], closed: int) -> tuple[int, int]:
+    def within(self, spans: Sequence[tuple[int, int]], known_until: int) -> tuple[int, int]:
         """Return the window whose buckets can be summed, on their grid; it may be empty.
 
-        It lies wholly within the stored span (oldest, newest timestamp) of every series; coarser buckets must have
-        closed at *closed*, up to which the data is known.
+        It lies within the stored span (oldest, newest timestamp) of every series; coarser buckets must have closed at
+        *known_until*.
         """
-        listed, step = list(spans), self.coarse.seconds
-        if len(listed) < self.parts:
+        step = self.coarse.seconds
+        if len(spans) < self.parts:
             return self.start, self.start
-        newest = min(newest for _, newest in listed) + self.fine.seconds
+        newest = min(newest for _, newest in spans) + self.fine.seconds
         if self.coarse is not self.fine:
-            newest = min(newest, closed)
-        first = max(floor(max(oldest for oldest, _ in listed) + step - 1, step, self.start), self.start)
+            newest = min(newest, known_until)
+        first = max(floor(max(oldest for oldest, _ in spans) + step - 1, step, self.start), self.start)
         return first, max(first, min(floor(newest, step, self.start), self.end))
 
 
@@ -290,26 +296,26 @@ class Rollup:
         """Add points of one series."""
         start, step, counts, sums = self._spec.start, self._spec.coarse.seconds, self._counts, self._sums
         for timestamp, value in points:
-            at = (timestamp - start) // step
-            counts[at] += 1
-            sums[at] += value
+            bucket = (timestamp - start) // step
+            counts[bucket] += 1
+            sums[bucket] += value
 
-    def result(self, spans: Iterable[tuple[int, int]], closed: int) -> SeriesData:
+    def result(self, spans: Sequence[tuple[int, int]], known_until: int) -> SeriesData:
         """Return the sums within `RollupSpec.within`. Raises Incomplete if a bucket there lacks one of its parts."""
         spec, data = self._spec, SeriesData(array("q"), array("d"))
-        first, last = spec.within(spans, closed)
+        first, last = spec.within(spans, known_until)
         needed = spec.parts * (spec.coarse.seconds // spec.fine.seconds)
-        for moment in range(first, last, spec.coarse.seconds):
-            at = (moment - spec.start) // spec.coarse.seconds
-            if self._counts[at] != needed:
-                raise Incomplete(self._reason(moment, needed - self._counts[at], needed))
-            data.timestamps.append(moment)
-            data.values.append(self._sums[at])
+        for timestamp in range(first, last, spec.coarse.seconds):
+            bucket = (timestamp - spec.start) // spec.coarse.seconds
+            if self._counts[bucket] != needed:
+                raise Incomplete(self._reason(timestamp, needed - self._counts[bucket], needed))
+            data.timestamps.append(timestamp)
+            data.values.append(self._sums[bucket])
         return data
 
-    def _reason(self, moment: int, missing: int, needed: int) -> str:
+    def _reason(self, timestamp: int, missing: int, needed: int) -> str:
         spec = self._spec
         return (
-            f"The {spec.coarse} bucket {rfc3339(from_epoch(moment))} cannot be summed: {missing} of its {needed} "
+            f"The {spec.coarse} bucket {rfc3339(from_epoch(timestamp))} cannot be summed: {missing} of its {needed} "
             f"{spec.fine} values are missing in the history"
         )

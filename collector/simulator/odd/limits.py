@@ -12,7 +12,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, ErrorCode, HttpReply, envelope
+from collector.contract.response import BAD_REQUEST, TOO_COSTLY, ErrorCode, HttpReply, envelope
 from collector.interval import AggInterval, Grid
 from collector.simulator.odd.variation import Draft, Variation
 from collector.timestamps import from_epoch, rfc3339

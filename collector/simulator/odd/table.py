@@ -21,7 +21,7 @@ from collector.simulator.odd.variation import Draft, encode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from collector.contract.errors import HttpReply
+    from collector.contract.response import HttpReply
     from collector.simulator.odd.variation import Variation
     from collector.simulator.options import SimulatorOptions
 

@@ -13,7 +13,7 @@ from collector.simulator.odd.variation import Draft, Variation
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from collector.contract.errors import HttpReply
+    from collector.contract.response import HttpReply
     from collector.simulator.odd.variation import Verdict
 
 _BOM = b"\xef\xbb\xbf"

@@ -12,8 +12,8 @@ from collector.timestamps import utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from collector.contract.errors import HttpReply
     from collector.contract.request_parser import ApiRequest
+    from collector.contract.response import HttpReply
     from collector.model import Question
 
 Verdict = Literal["take", "leave out", "refuse"]

@@ -13,7 +13,7 @@ from collector.timestamps import rfc3339, utc
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from collector.contract.errors import HttpReply
+    from collector.contract.response import HttpReply
 
 Document = dict[str, Any]
 

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.errors import HttpReply, envelope
+from collector.contract.response import HttpReply, envelope
 from collector.simulator.faults import Fault, instead, unchanged
 from collector.timestamps import from_epoch
 from tests.harness.faults import network

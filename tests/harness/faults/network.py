@@ -13,7 +13,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
 
-    from collector.contract.errors import HttpReply
+    from collector.contract.response import HttpReply
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from collector.contract.errors import HttpReply
+from collector.contract.response import HttpReply
 from collector.simulator.faults import Fault, instead
 
 if TYPE_CHECKING:

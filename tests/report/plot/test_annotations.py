@@ -25,7 +25,7 @@ def test_a_few_are_labelled_with_all_their_words():
 @pytest.mark.parametrize(
     ("expected", "start", "end"), [("in", 0, 90), ("after", 10, 11), ("before", 97, 99), ("after", -5, 3)]
 )
-def test_words_stand_where_there_is_room(expected, start, end):
+def test_the_text_is_beside_the_bar_if_there_is_no_room_in_it(expected, start, end):
     (bar,) = arrange([annotation(start, end)], WINDOW, WIDTH).bars
     assert bar.side == expected
     assert 0 <= bar.room[0] <= bar.room[1] <= WIDTH

@@ -34,7 +34,7 @@ def test_a_line_is_cut_where_a_bucket_is_missing(expected, timestamps):
         (0, DAY - 24 * HOUR),
     ],
 )
-def test_a_bucket_is_young_until_all_of_it_lies_behind_what_is_final(expected, final_until):
+def test_a_bucket_is_not_final_until_all_of_it_is(expected, final_until):
     young = chart(line("a", 1), final_until=final_until).not_final_from
     assert (young if young is None else (young - int(DAY.timestamp())) / STEP) == expected
 
@@ -42,7 +42,7 @@ def test_a_bucket_is_young_until_all_of_it_lies_behind_what_is_final(expected, f
 @pytest.mark.parametrize(
     ("expected", "values"), [(True, (1, 2)), (False, (9, 10)), (False, (-1, 2)), (False, (0, 0)), (True, (0, 1))]
 )
-def test_an_axis_begins_at_zero_unless_changes_would_be_lost(expected, values):
+def test_an_axis_begins_at_zero_unless_changes_would_be_too_small(expected, values):
     assert chart(line("a", *values)).from_zero is expected
 
 
@@ -61,7 +61,7 @@ async def test_the_newest_week_is_read_of_hourly_points(store):
     assert (found.measure, found.final_until) == ("certificates, hourly", NOW - SETTLE)
 
 
-async def test_what_is_asked_for_is_what_is_read(store):
+async def test_the_requested_range_is_read(store):
     await _filled(store)
     found = await read_chart(store, "owners", DAY, DAY + 2 * HOUR, SETTLE)
     assert (found.window, list(found.lines[1].values)) == (Window(DAY, DAY + 2 * HOUR), [0, 1])
@@ -83,7 +83,7 @@ async def test_annotations_of_the_window_are_read(store):
     )
 
 
-async def test_values_that_compare_with_nothing_else_say_so(store):
+async def test_the_unit_of_relative_values_names_the_normalization(store):
     await store.activate_labels([profile("all")], DAY)
     await saved(store, batch((query(), hours(0, 3))), [0, 0.5, 1], unit="*", normalization="MIN0_MAX")
     assert (await read_chart(store, "all", None, None, SETTLE)).measure == "* (MIN0_MAX), hourly"
@@ -105,7 +105,7 @@ async def test_a_label_whose_unit_changes_has_a_line_for_each(store):
     assert alone.name == "all"
 
 
-async def test_a_profile_without_points_is_told_in_a_sentence(store):
+async def test_a_profile_without_points_is_an_error(store):
     await store.activate_labels([profile("owners")], DAY)
     with pytest.raises(CollectorError, match="there are no points of profile 'owners' yet"):
         await read_chart(store, "owners", None, None, SETTLE)

@@ -56,7 +56,7 @@ def test_without_the_extra_it_says_how_to_install_it(monkeypatch):
         render(FULL, "png")
 
 
-def test_twenty_series_are_told_apart(drawn):
+def test_twenty_series_have_different_lines(drawn):
     _, axes, _ = drawn(FULL)
     assert len({(each.get_color(), each._unscaled_dash_pattern) for each in _lines(axes)}) == 20
 
@@ -101,7 +101,7 @@ def test_annotations_are_bands_and_moments_are_lines(drawn):
     assert "General: $new$" in texts
 
 
-def test_what_holds_over_the_whole_chart_shades_none_of_it(drawn):
+def test_an_annotation_over_the_whole_chart_has_no_band(drawn):
     _, axes, above = drawn(chart(line("owners", *range(24)), annotations=[annotation(-9, None)]))
     assert (len(axes.patches), len(above.patches)) == (0, 1)
 
@@ -132,7 +132,7 @@ def test_any_values_can_be_drawn(values, log):
 
 
 @pytest.mark.parametrize(("expected", "values"), [(0, (100, 200)), (pytest.approx(99, abs=1), (100, 101))])
-def test_the_axis_begins_at_zero_unless_changes_would_be_lost(drawn, expected, values):
+def test_the_axis_begins_at_zero_unless_changes_would_be_too_small(drawn, expected, values):
     assert drawn(chart(line("owners", *values)))[1].get_ylim()[0] == expected
 
 

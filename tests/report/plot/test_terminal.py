@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from collector.report.plot.terminal import TerminalStyle, render, thinned
+from collector.report.plot.terminal import TerminalStyle, downsample, render
 from tests.harness.chart_factories import HOUR, START, annotation, chart, line
 
 LOOK = TerminalStyle(80, 40, colour=False)
@@ -22,7 +22,7 @@ def _columns_with_ink(text):
     return {n for row in rows for n, character in enumerate(row) if character not in " \u2800"}
 
 
-def test_it_says_what_when_and_whose_data_it_is():
+def test_a_chart_names_profile_range_and_licence():
     rows = render(chart(line("owners", *range(24))), LOOK).splitlines()
     assert rows[:2] == ["owners: certificates, hourly", "2026-04-30 00:00 to 2026-05-01 00:00 UTC"]
     assert rows[-1] == "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0."
@@ -42,7 +42,7 @@ def test_it_fits_the_screen():
     assert len(render(drawn, LOOK).splitlines()) <= LOOK.height
 
 
-def test_a_gap_stays_open():
+def test_no_line_crosses_a_gap():
     whole = _columns_with_ink(render(chart(line("owners", *[5] * 24)), LOOK))
     broken = _columns_with_ink(render(chart(line("owners", *[5] * 24, absent=range(10, 14))), LOOK))
     room = LOOK.width - len("5┤")
@@ -82,7 +82,7 @@ def test_what_is_not_final_is_marked_below_the_axis():
     assert "░ not final yet, may still be revised" in rows
 
 
-def test_annotations_are_marked_where_they_lie_and_told():
+def test_annotations_are_marked_at_their_time_and_listed():
     annotations = [
         annotation(0, 12),
         annotation(18, 18, "GENERAL", "A new log"),
@@ -112,22 +112,22 @@ def test_a_logarithmic_axis_has_powers_of_ten():
     assert re.findall(r"^ *(\S+)┤", text, re.MULTILINE) == ["100k", "10k", "1k", "100", "10", "1"]
 
 
-def test_thinning_keeps_the_extremes():
+def test_downsampling_keeps_the_extremes():
     values = [0.0] * 1000
     values[333], values[666] = 7.0, -7.0
-    kept = thinned(range(1000), values, 50)
+    kept = downsample(range(1000), values, 50)
     assert len(kept) <= 100
     assert {(333, 7.0), (666, -7.0)} <= set(kept)
     assert kept == sorted(kept)
-    assert thinned(range(60), values[:60], 50) == list(zip(range(60), values[:60], strict=True))
+    assert downsample(range(60), values[:60], 50) == list(zip(range(60), values[:60], strict=True))
 
 
 @pytest.mark.parametrize("colour", [False, True])
-def test_a_hundred_series_are_all_told_apart(colour):
+def test_a_hundred_series_have_different_marks(colour):
     lines = [line(f"series {n}", *[n + 1] * 24) for n in range(130)]
     text = re.sub("\x1b\\[[0-9;]*m", "", render(chart(*lines[:100]), LOOK._replace(colour=colour)))
     keys = re.findall(r"(\S+)  ?series (\d+) ", text)
     assert len(keys) == len({key for key, _ in keys}) == len({number for _, number in keys}) == 100
     assert set("".join(_axes(text))) - {" "} <= {key for key, _ in keys}
     many = render(chart(*lines), LOOK)
-    assert re.search(r"the other \d+ series are not drawn: there are no more marks for them", many)
+    assert re.search(r"the other \d+ series are not drawn, because there are no more marks", many)

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError
+from collector.contract.response import ApiError
 from collector.interval import AggInterval
 from collector.model import Annotation
 from collector.serve.radar_api import query_history
@@ -73,19 +73,19 @@ async def test_a_coarser_interval_is_the_sum_of_finer_buckets(owners, result):
     assert found["meta"]["aggInterval"] == "ONE_DAY"
 
 
-async def test_what_is_collected_as_asked_goes_before_what_would_have_to_be_summed(owners, result):
+async def test_a_series_of_the_requested_interval_is_preferred_to_a_sum(owners, result):
     day = query(AggInterval.ONE_DAY, caOwner=OWNERS[0])
     await saved(owners, batch((day, hours(0, 24))), [7])
     assert _values((await result(f"{THURSDAY}&caOwner=Google+Trust+Services+LLC"))["serie_0"]) == {"30T00": "7"}
 
 
-async def test_what_reaches_further_goes_before_what_is_more_direct(owners, result):
+async def test_a_series_that_covers_more_is_preferred_to_a_more_direct_one(owners, result):
     day = query(AggInterval.ONE_DAY, caOwner=OWNERS[0])
     await saved(owners, batch((day, hours(-48, -24))), [7])
     assert _values((await result(f"{THURSDAY}&caOwner=Google+Trust+Services+LLC"))["serie_0"]) == {"30T00": "276"}
 
 
-async def test_a_sum_that_lacks_a_part_is_refused_with_the_reason(store):
+async def test_a_sum_without_a_part_is_rejected_with_the_reason(store):
     await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 48))), {hour: 1 for hour in range(36) if hour != 5})
     refused = await _refused(store, THURSDAY)
@@ -93,14 +93,14 @@ async def test_a_sum_that_lacks_a_part_is_refused_with_the_reason(store):
     assert "1d bucket 2026-04-30T00:00:00Z cannot be summed: 1 of its 24 1h values are missing" in refused[2]
 
 
-async def test_another_way_is_tried_where_a_sum_lacks_a_part(store, result):
+async def test_another_match_is_used_if_a_sum_lacks_a_part(store, result):
     await saved(store, batch((query(), hours(0, 36))), {hour: 1 for hour in range(36) if hour != 5})
     quarters = query(AggInterval.FIFTEEN_MINUTES)
     await saved(store, batch((quarters, hours(0, 24))), {hour / 4: 1 for hour in range(96)})
     assert _values((await result(THURSDAY))["serie_0"]) == {"30T00": "96"}
 
 
-async def test_a_series_with_a_gap_is_answered_with_the_gap_which_is_said(store, asked):
+async def test_an_answer_with_a_gap_lists_the_gap(store, asked):
     await saved(store, batch((query(), hours(0, 24))), {21: 1, 23: 3})
     found = json.loads(await asked(EVENING))
     assert _values(found["result"]["serie_0"]) == {"30T21": "1", "30T23": "3"}
@@ -109,7 +109,7 @@ async def test_a_series_with_a_gap_is_answered_with_the_gap_which_is_said(store,
     assert message == {"code": 2100, "message": said}
 
 
-async def test_without_an_interval_the_next_coarser_one_that_is_kept_answers(store, result):
+async def test_without_an_interval_the_next_coarser_stored_one_answers(store, result):
     await saved(store, batch((query(AggInterval.ONE_DAY), hours(0, 24))), [9])
     found = await result("dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T12:00:00Z")
     assert found["meta"]["aggInterval"] == "ONE_DAY"
@@ -118,7 +118,7 @@ async def test_without_an_interval_the_next_coarser_one_that_is_kept_answers(sto
     assert (status, "is kept at 1d" in message) == (400, True)
 
 
-async def test_a_time_of_which_nothing_is_stored_is_refused_with_what_is(owners):
+async def test_a_range_without_stored_points_is_rejected_with_what_is_stored(owners):
     january = "dateStart=2026-01-01T00:00:00Z&dateEnd=2026-01-02T00:00:00Z"
     status, code, message = await _refused(owners, f"{january}&aggInterval=1h")
     assert (status, code) == (404, 7003)
@@ -130,7 +130,7 @@ async def test_a_time_of_which_nothing_is_stored_is_refused_with_what_is(owners)
     assert (await _refused(owners, both))[2].startswith("b: Nothing is stored from 2026-01-01T00:00:00Z")
 
 
-async def test_no_history_for_the_filters_is_said_with_the_nearest_profiles(owners):
+async def test_without_history_for_the_filters_the_error_names_the_nearest_profiles(owners):
     status, code, message = await _refused(owners, f"{EVENING}&caOwner=Digicert")
     assert (status, code) == (404, 7003)
     assert "the nearest profiles are 'by-owner/DigiCert, Inc.'" in message
@@ -144,7 +144,7 @@ async def test_a_renamed_profile_and_its_old_name_have_one_history(owners, resul
     assert _values((await result(f"{EVENING}&caOwner=DigiCert%252C+Inc."))["serie_0"])["30T22"] == "122"
 
 
-async def test_nothing_of_different_measures_stands_in_one_answer(owners):
+async def test_series_of_different_measures_are_rejected_in_one_answer(owners):
     week = batch((query(tld="com"), hours(0, 24)))
     await saved(owners, week, [1.5] * 24, normalization="PERCENTAGE", unit="%")
     dates = "dateStart=2026-04-30T21:00:00Z&dateEnd=2026-04-30T23:00:00Z&" * 2
@@ -176,7 +176,7 @@ async def test_a_range_on_one_side_of_a_change_has_the_unit_of_that_side(measure
     assert [found["meta"]["lastUpdated"] for found in (old, new)] == [rfc3339(NOW), rfc3339(NOW + 2 * HOUR)]
 
 
-async def test_a_range_across_a_change_of_the_unit_is_refused_with_the_moment_and_both_units(measured):
+async def test_a_range_across_a_change_of_the_unit_is_rejected_with_the_time_and_both_units(measured):
     status, code, message = await _refused(measured, EVENING, NOW + 3 * HOUR)
     assert (status, code) == (400, 2001)
     assert "'all'" in message
@@ -198,7 +198,7 @@ async def test_before_a_change_was_known_the_range_has_the_old_unit(measured, re
     assert "at 2026-04-30T22:00:00Z" in message
 
 
-async def test_old_counts_are_summed_though_the_new_values_are_shares(store, result):
+async def test_old_counts_are_summed_although_the_new_values_are_shares(store, result):
     await store.activate_labels([profile()], NOW)
     await saved(store, batch((query(), hours(0, 24))), [1] * 24)
     for moment in (LATER, LATER + HOUR):
@@ -209,7 +209,7 @@ async def test_old_counts_are_summed_though_the_new_values_are_shares(store, res
     assert found["meta"]["normalization"] == "RAW_VALUES"
 
 
-async def test_series_whose_units_are_spelled_differently_stand_in_one_answer(store, result):
+async def test_series_whose_units_differ_in_spelling_fit_in_one_answer(store, result):
     await saved(store, batch((query(), hours(0, 24))), [1] * 24, unit="certificates")
     await saved(store, batch((query(tld="com"), hours(0, 24))), [2] * 24, unit="Certificates")
     dates = EVENING.replace("&aggInterval=1h", "")
@@ -217,7 +217,7 @@ async def test_series_whose_units_are_spelled_differently_stand_in_one_answer(st
     assert _values(found["b"]) == {"30T21": "2", "30T22": "2", "30T23": "2"}
 
 
-async def test_what_was_known_then_is_answered_as_of_then(store, result):
+async def test_as_of_returns_what_was_known_then(store, result):
     asked = batch((query(), hours(20, 24)))
     remark = Annotation(DAY + 21 * HOUR, None, "CT", "OUTAGE", "late", "", is_instantaneous=False)
     await saved(store, asked, [1, 2, 3, 4], annotations=[remark], updated=NOW - HOUR)
@@ -231,7 +231,7 @@ async def test_what_was_known_then_is_answered_as_of_then(store, result):
     assert (await _refused(store, f"{EVENING}&as_of=2026-05-01T00:00:00Z"))[0] == 404
 
 
-async def test_a_relative_range_lies_before_the_moment_that_is_looked_back_to(owners, asked):
+async def test_a_relative_range_lies_before_as_of(owners, asked):
     dates = "dateStart=2026-04-30T12:00:00Z&dateEnd=2026-05-01T12:00:00Z"
     later, as_of = NOW + timedelta(days=30), "as_of=2026-05-01T12:00:30Z"
     found = await asked(f"dateRange=1d&aggInterval=1h&{as_of}", later)
@@ -246,14 +246,14 @@ async def test_csv_has_two_columns_for_each_series(owners, asked):
     )
 
 
-async def test_too_large_a_question_is_refused_before_it_is_read(owners, monkeypatch):
+async def test_a_query_that_is_too_large_is_rejected_before_points_are_read(owners, monkeypatch):
     monkeypatch.setattr("collector.serve.radar_api.answer.MAX_POINTS", 10)
     status, code, message = await _refused(owners, THURSDAY)
     assert (status, code) == (400, 2001)
     assert "aggInterval 1d is too granular for the date range: the answer would take 24 stored points" in message
 
 
-async def test_a_store_that_is_gone_is_no_empty_answer(owners, lose_the_store):
+async def test_a_missing_store_is_an_error_and_no_empty_answer(owners, lose_the_store):
     lose_the_store()
     with pytest.raises(StoreUnavailable):
         await query_history(owners, EVENING, NOW)

@@ -13,7 +13,7 @@ from tests.harness import faults
 from tests.harness.collect_core import NOW, open_core
 from tests.harness.factories import profile
 
-REMARK = {
+ANNOTATION = {
     "dataSource": "A_SOURCE_OF_TOMORROW",
     "description": "a remark",
     "startDate": rfc3339(NOW.replace(minute=0)),
@@ -57,10 +57,10 @@ async def _meta(core):
         {"units": [{"name": "*", "value": "certificates"}]},
         {"confidenceInfo": {"level": None}},
         {"confidenceInfo": {"level": 0}},
-        {"confidenceInfo": {"annotations": [REMARK]}},
-        {"confidenceInfo": {"annotations": [REMARK | {"endDate": REMARK["startDate"]}]}},
-        {"confidenceInfo": {"annotations": [REMARK | {"linkedUrl": None, "description": None}]}},
-        {"confidenceInfo": {"annotations": [REMARK | {"dataSource": None, "eventType": None}]}},
+        {"confidenceInfo": {"annotations": [ANNOTATION]}},
+        {"confidenceInfo": {"annotations": [ANNOTATION | {"endDate": ANNOTATION["startDate"]}]}},
+        {"confidenceInfo": {"annotations": [ANNOTATION | {"linkedUrl": None, "description": None}]}},
+        {"confidenceInfo": {"annotations": [ANNOTATION | {"dataSource": None, "eventType": None}]}},
     ],
     ids=[
         "name",
@@ -75,7 +75,7 @@ async def _meta(core):
         "null words",
     ],
 )
-async def test_it_is_served_as_it_came(sqlite_url, document):
+async def test_meta_is_served_as_it_came(sqlite_url, document):
     async with open_core(sqlite_url, profile()) as core:
         meta = await _collected(core, document)
     for key, content in document.items():

@@ -15,7 +15,8 @@ MONDAY, H = 4 * 86_400, 3600
 
 def _source(*numbers, interval="1h"):
     query = Question(AggInterval(interval), {})
-    return SeriesMatch(tuple(StoredSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers))
+    parts = tuple(StoredSeries(number, query, "RAW_VALUES", "*", ()) for number in numbers)
+    return SeriesMatch(parts, is_summed=len(parts) > 1)
 
 
 def _asked(start, end, interval="1h"):
@@ -62,11 +63,11 @@ def test_a_sum_fills_the_buckets_that_every_part_can_fill(expected, spans, told)
     assert _known(told, **spans).buckets(_asked(0, 48, "1d"), _source(1, 2)) == expected
 
 
-def test_what_is_known_of_the_parts_of_a_source():
+def test_the_extents_of_a_match_with_several_parts():
     known = _known(50, _1=(0, 3), _3=(1, 9))
     source = _source(1, 2, 3)
     assert known.spans_of(source) == [(MONDAY, MONDAY + 3 * H), (MONDAY + H, MONDAY + 9 * H)]
-    assert known.closed_until(source) == MONDAY + 47 * H
+    assert known.known_until(source) == MONDAY + 47 * H
     expected = RollupSpec(MONDAY, MONDAY + 48 * H, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 3)
     assert known.rollup_spec(_asked(0, 48, "1d"), source) == expected
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.contract.errors import ApiError
+from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval
-from collector.serve.radar_api.parameters import parse_query
+from collector.serve.radar_api.answer import parse_query
 from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()
@@ -41,7 +41,7 @@ def test_an_unknown_parameter_is_ignored(name):
 
 
 @pytest.mark.parametrize("name", ["as_of", "asOf"])
-def test_a_relative_range_ends_at_the_moment_that_is_looked_back_to(name):
+def test_a_relative_range_ends_at_as_of(name):
     local = _read(f"{name}=2026-08-01T00:07:00.5Z&dateRange=1d")
     assert local.as_of == utc("2026-08-01T00:07:00.5Z").timestamp()
     assert local.request.series[0].dates.end == utc("2026-08-01T00:00:00Z").timestamp()
@@ -60,13 +60,13 @@ def test_a_relative_range_ends_at_the_moment_that_is_looked_back_to(name):
         "&".join(["dateRange=1d"] * 101),
     ],
 )
-def test_what_cannot_be_answered_is_refused(query):
+def test_an_invalid_query_is_rejected(query):
     with pytest.raises(ApiError) as refused:
         _read(query)
     assert (refused.value.error_code.status, refused.value.error_code.code) == (400, 2001)
 
 
-def test_the_apis_own_limits_on_spans_do_not_hold_here():
+def test_history_has_no_limits_on_spans():
     assert _read(YEARS).request.agg_interval is AggInterval.FIFTEEN_MINUTES
 
 
@@ -80,6 +80,6 @@ VALUES = st.one_of(
 
 
 @given(st.lists(st.tuples(NAMES, VALUES), max_size=6))
-def test_whatever_is_asked_is_read_or_refused(pairs):
+def test_any_query_is_parsed_or_rejected(pairs):
     with suppress(ApiError):
         assert _read(urlencode(pairs)).request.series

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
-from collector.serve.radar_api.parameters import HistoryRules
-from collector.serve.radar_api.render import AnswerMeta, chunks, number, units
+from collector.serve.radar_api.answer import HistoryRules
+from collector.serve.radar_api.render import AnswerMeta, numbers, units, write_csv, write_json
 from collector.serve.radar_api.resolver import SeriesData
 from collector.timestamps import utc
 
@@ -24,7 +24,9 @@ SAID = AnswerMeta(NOW, "RAW_VALUES", "*", None, [])
 def _written(values, form="JSON", names=("a",)):
     pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
     line = SeriesData(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
-    return list(chunks(parse_request(DEFAULT, pairs, HistoryRules(), NOW.timestamp()), [line] * len(names), SAID))
+    request = parse_request(DEFAULT, pairs, HistoryRules(), NOW.timestamp())
+    series = [line] * len(names)
+    return list(write_csv(request, series) if form == "CSV" else write_json(request, series, SAID))
 
 
 @pytest.mark.parametrize(
@@ -32,13 +34,14 @@ def _written(values, form="JSON", names=("a",)):
     [("1", 1.0), ("0", -0.0), ("0.5", 0.5), ("-3", -3.0), ("0.000014", 1.4e-05), ("100000000000000000000", 1e20)],
 )
 def test_a_value_is_written_without_an_exponent(expected, value):
-    assert number(value) == expected
+    assert numbers([value]) == [expected]
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
 def test_a_value_reads_back_as_it_was(value):
-    assert float(number(value)) == value
-    assert not set(number(value)) & set("eE+")
+    [text] = numbers([value])
+    assert float(text) == value
+    assert not set(text) & set("eE+")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +58,7 @@ def test_units_are_taken_apart_as_they_were_put_together(expected, unit):
 
 
 @pytest.mark.parametrize("count", [0, 1, 4_095, 4_096, 4_097, 20_000])
-def test_a_large_answer_comes_in_pieces(count):
+def test_a_large_answer_is_written_in_chunks(count):
     found = _written([float(n) for n in range(count)])
     series = json.loads("".join(found))["result"]["a"]
     assert [int(value) for value in series["values"]] == list(range(count))

@@ -43,7 +43,7 @@ def _refusal(asked, *kept):
         ([], _query(ca=["A", "B"], tld=["x1"]), [_query(ca=[c], tld=["x2"]) for c in "AB"]),
     ],
 )
-def test_a_question_is_answered_from_the_series_of_its_filters(expected, asked, stored):
+def test_a_query_is_answered_from_the_series_of_its_filters(expected, asked, stored):
     assert _sources(asked, *stored) == expected
 
 
@@ -79,7 +79,7 @@ def test_values_that_may_share_certificates_are_not_added_up(name, values):
         ("entryType", ["CERTIFICATE", "PRECERTIFICATE"]),
     ],
 )
-def test_what_tells_entries_apart_is_added_up_unless_certificates_are_counted(name, values):
+def test_values_of_entries_are_added_up_unless_certificates_are_counted_once(name, values):
     assert _sources(_query(**{name: values}), *(_query(**{name: [value]}) for value in values)) == [[0, 1]]
     unique = {"uniqueEntries": ["true"]}
     parts = [_query(**{name: [value]}, **unique) for value in values]
@@ -87,7 +87,7 @@ def test_what_tells_entries_apart_is_added_up_unless_certificates_are_counted(na
 
 
 @pytest.mark.parametrize("filters", [{"uniqueEntries": ["true"]}, {"expirationStatus": ["VALID"]}])
-def test_what_does_not_add_up_over_time_answers_at_its_own_interval_alone(filters):
+def test_counts_that_do_not_add_up_over_time_answer_at_their_own_interval_only(filters):
     assert _sources(_query("1d", **filters), _query("1h", **filters)) == []
     assert _sources(_query("1h", **filters), _query("1h", **filters)) == [[0]]
     status, code, message = _refusal(_query("1d", **filters), _kept(1, _query("1h", **filters)))
@@ -116,19 +116,19 @@ def test_parts_that_do_not_add_up_over_time_are_not_added_up_over_values_and_tim
         ),
     ],
 )
-def test_a_refusal_says_what_there_is(status, code, words, asked, kept):
+def test_a_rejection_names_the_history_that_exists(status, code, words, asked, kept):
     found = _refusal(asked, *(_kept(n, query) for n, query in enumerate(kept, start=1)))
     assert found[:2] == (status, code)
     assert words in found[2]
 
 
-def test_a_refusal_says_that_values_cannot_be_summed():
+def test_a_rejection_says_that_values_cannot_be_summed():
     status, code, message = _refusal(_query("1d"), _kept(1, _query(), "PERCENTAGE"))
     assert (status, code) == (400, 2001)
     assert "cannot be summed to 1d, for its normalization is PERCENTAGE" in message
 
 
-def test_a_refusal_says_that_nothing_was_collected_yet():
+def test_a_rejection_says_that_nothing_was_collected_yet():
     status, code, message = _refusal(_query(), _kept(1, _query(), ""))
     assert (status, code) == (404, 7003)
     assert "Nothing has been collected yet for 'profile-1'" in message
@@ -161,7 +161,7 @@ def test_profiles_are_near_by_their_share_of_equal_filters_and_then_by_spelling(
     assert names == [f"profile-{number}" for number in expected]
 
 
-def test_profiles_that_are_equally_near_stand_by_name_and_those_without_a_name_are_left_out():
+def test_equally_near_profiles_are_sorted_by_name_and_those_without_a_name_are_left_out():
     kept = [_kept(n, _query(interval, ca=["A"])) for n, interval in ((3, "15m"), (1, "1h"), (2, "1w"))]
     kept.append(StoredSeries(4, _query("1d", ca=["A"]), "RAW_VALUES", "*", ()))
     *_, message = _refusal(_query(tld=["com"]), *kept)
@@ -173,7 +173,7 @@ def test_profiles_that_are_equally_near_stand_by_name_and_those_without_a_name_a
     assert message == "There is no history for a series without filters; no profile has been collected"
 
 
-def test_a_refusal_names_a_series_without_a_profile_by_its_number():
+def test_a_rejection_names_a_series_without_a_profile_by_its_id():
     *_, message = _refusal(_query(), StoredSeries(7, _query(), "", "", ()))
     assert message == "Nothing has been collected yet for 'series 7' (1h, no filter)"
 
@@ -184,6 +184,6 @@ def test_the_measure_of_a_sum_is_that_of_its_first_part():
     assert source.measure == ("RAW_VALUES", "Names")
 
 
-def test_a_refusal_stays_short():
+def test_a_rejection_is_short():
     *_, message = _refusal(_query(ca=["A" * 900]), *(_kept(n, _query(ca=["B" * 900])) for n in range(5)))
     assert len(message) < 700

@@ -44,7 +44,7 @@ def test_buckets_at_the_ends_of_history_that_are_not_whole_are_left_out(expected
 
 
 @pytest.mark.parametrize("missing", [[5], [30], range(24, 48), [0], [47]])
-def test_a_bucket_inside_history_of_which_a_part_is_missing_is_refused(missing):
+def test_a_bucket_inside_the_history_without_a_part_is_rejected(missing):
     with pytest.raises(Incomplete, match=r"The 1d bucket 2026-04-2[78]T00:00:00Z cannot be summed: \d+ of its 24 1h"):
         _sum(_points(-24, 72, missing))
 
@@ -84,7 +84,7 @@ def test_sums_are_exact_and_are_those_of_whole_buckets(counts, cut, tail, coarse
     assert _sum(kept, coarse=coarse, days=8) == expected
 
 
-def test_the_frame_says_where_sums_can_be():
+def test_the_window_of_a_rollup_lies_within_the_stored_span():
     frame = RollupSpec(MONDAY, MONDAY + 2 * DAY, AggInterval.ONE_HOUR, AggInterval.ONE_DAY, 1)
     assert frame.within([(MONDAY - DAY, MONDAY + 10 * DAY)], NEVER) == (MONDAY, MONDAY + 2 * DAY)
     assert frame.within([(MONDAY + HOUR, MONDAY + 10 * DAY)], NEVER) == (MONDAY + DAY, MONDAY + 2 * DAY)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from collector.serve.app import serving
-from collector.serve.middleware import require_token
+from collector.serve.middleware import restrict_access
 from collector.serve.radar_api import RadarApi, routes
 from collector.settings import Secret
 from tests.harness.factories import NOW, batch, hours, query, saved
@@ -36,7 +36,7 @@ async def history(store):
 @asynccontextmanager
 async def _asking(store, token=None, headers=None):
     secret = Secret(token) if token else None
-    app = web.Application(middlewares=[require_token(secret, secret)])
+    app = web.Application(middlewares=[restrict_access("127.0.0.1", read_token=secret, write_token=secret)])
     RadarApi(Service(store)).add_to(app)
     async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url, headers=headers) as session:
         yield session
@@ -66,12 +66,12 @@ async def test_it_works(history):
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer x"}, {"X-Auth-Email": "a@b.c", "X-Auth-Key": "k"}])
-async def test_without_a_token_of_ours_any_credential_will_do(history, headers):
+async def test_a_server_without_a_token_accepts_any_credentials(history, headers):
     async with _asking(history, headers=headers) as session:
         assert (await _get(session, f"{PATH}?{EVENING}"))[0] == 200
 
 
-async def test_who_does_not_show_the_token_is_refused(history):
+async def test_a_request_without_the_token_is_rejected(history):
     async with _asking(history, TOKEN) as session:
         assert await _error(session) == (401, 9106)
         assert await _error(session, "/client/v4/else") == (401, 9106)
@@ -95,12 +95,12 @@ async def test_who_does_not_show_the_token_is_refused(history):
         ((405, 7001), "DELETE", PATH),
     ],
 )
-async def test_a_refusal_is_worded_as_the_api_words_it(history, expected, method, target):
+async def test_an_error_is_in_the_apis_form(history, expected, method, target):
     async with _asking(history) as session:
         assert await _error(session, target, method) == expected
 
 
-async def test_a_store_that_is_gone_is_unavailable(history, lose_the_store):
+async def test_a_missing_store_is_503(history, lose_the_store):
     lose_the_store()
     async with _asking(history) as session:
         status, response, body = await _get(session, f"{PATH}?{EVENING}")
@@ -108,7 +108,7 @@ async def test_a_store_that_is_gone_is_unavailable(history, lose_the_store):
         assert b"collector.db" not in body
 
 
-async def test_a_fault_of_ours_is_told_by_a_number_alone(history, monkeypatch, caplog):
+async def test_an_internal_error_shows_only_its_id(history, monkeypatch, caplog):
     async def broken(*_):
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
@@ -121,7 +121,7 @@ async def test_a_fault_of_ours_is_told_by_a_number_alone(history, monkeypatch, c
         assert caplog.records[-1].id == number
 
 
-async def test_absent_buckets_stand_in_a_header_too(store, monkeypatch):
+async def test_absent_buckets_are_also_in_a_header(store, monkeypatch):
     await saved(store, batch((query(), hours(0, 24))), {20: 1, 21: 1, 23: 1})
     said = "a%0D%0Ab: 1h buckets absent: 2026-04-30T22:00:00Z..2026-04-30T22:00:00Z (1)"
     target = f"{PATH}?{EVENING}&name=a%0d%0ab&format=csv"
@@ -145,7 +145,7 @@ async def test_a_large_answer_is_streamed_and_the_same(history, monkeypatch):
         assert (await _get(session, f"{PATH}?{EVENING}", "HEAD"))[2] == b""
 
 
-async def test_while_too_many_large_answers_are_under_way_another_waits_and_is_put_off(history, monkeypatch):
+async def test_one_large_answer_too_many_waits_and_gets_503(history, monkeypatch):
     monkeypatch.setattr(routes, "_LARGE_POINTS", 0)
     monkeypatch.setattr(routes, "_LARGE_WAIT_SECONDS", 0.05)
     api = RadarApi(Service(history))
@@ -159,7 +159,7 @@ async def test_while_too_many_large_answers_are_under_way_another_waits_and_is_p
         assert (await _get(session, f"{PATH}?{EVENING}"))[0] == 200
 
 
-async def test_many_ask_at_once_and_all_are_answered(history):
+async def test_many_concurrent_requests_are_all_answered(history):
     async with _asking(history) as session:
         found = await asyncio.gather(*(_get(session, f"{PATH}?{EVENING}") for _ in range(100)))
         assert {status for status, _, _ in found} == {200}

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from collector.contract.errors import ApiError
+from collector.contract.response import ApiError
 from collector.interval import AggInterval
 from collector.model import Question
 from collector.serve.radar_api import query_history
@@ -48,7 +48,7 @@ async def test_it_works(snapped, result):
     assert found["meta"]["lastUpdated"] == rfc3339(MOMENT)
 
 
-async def test_at_a_moment_the_newest_snapshot_before_it_answers(snapped, result):
+async def test_as_of_uses_the_newest_snapshot_before_it(snapped, result):
     yesterday = rfc3339(MOMENT - timedelta(days=1))
     found = await result(_range(0, 6, f"&as_of={yesterday}"))
     assert found["serie_0"]["values"] == ["20"] * 6
@@ -58,7 +58,7 @@ async def test_at_a_moment_the_newest_snapshot_before_it_answers(snapped, result
     assert (status, message) == (404, "Nothing was known then for these filters")
 
 
-async def test_a_history_beside_a_snapshot_has_no_moment(snapped, result):
+async def test_a_history_beside_a_snapshot_has_no_asked_at(snapped, result):
     found = await result(
         f"{MORNING}&{MORNING}&expirationStatus=&expirationStatus=VALID".replace("&aggInterval=1h", "", 1)
     )
@@ -66,19 +66,19 @@ async def test_a_history_beside_a_snapshot_has_no_moment(snapped, result):
     assert found["meta"]["askedAt"] == [None, rfc3339(MOMENT)]
 
 
-async def test_an_answer_without_snapshots_says_nothing_of_them(snapped, result):
+async def test_an_answer_without_snapshots_has_no_asked_at(snapped, result):
     assert "askedAt" not in (await result(MORNING))["meta"]
 
 
 @pytest.mark.parametrize(("first", "last"), [(-1, 6), (-30, -20), (-5, 36)])
-async def test_a_range_that_begins_before_the_snapshot_is_refused_with_what_it_covers(snapped, first, last):
+async def test_a_range_that_begins_before_the_snapshot_is_rejected_with_what_it_covers(snapped, first, last):
     status, message = await _refused(snapped, _range(first, last))
     assert status == 400
     assert "covers 2026-04-30T00:00:00Z..2026-05-01T12:00:00Z" in message
-    assert "asked for at 2026-05-01T12:00:00Z" in message
+    assert "requested at 2026-05-01T12:00:00Z" in message
 
 
-async def test_a_range_that_ends_after_the_snapshot_is_refused_but_for_its_newest_bucket(snapped, asked):
+async def test_a_range_that_ends_after_the_snapshot_is_rejected_except_for_its_newest_bucket(snapped, asked):
     assert '"values":["10","10"]}' in await asked(_range(34, 36))
     assert '"values":["10","10"]}' in await asked(_range(34, 37), NOW + HOUR)
     for later in (2, 5, 200):
@@ -89,7 +89,7 @@ async def test_a_range_that_ends_after_the_snapshot_is_refused_but_for_its_newes
     assert '"values":["20","20"]}' in await asked(_range(10, 12, f"&as_of={yesterday}"))
 
 
-async def test_a_coarser_interval_is_refused(snapped):
+async def test_a_coarser_interval_is_rejected(snapped):
     status, message = await _refused(snapped, _range(0, 24).replace("aggInterval=1h", "aggInterval=1d"))
     assert status == 400
     assert (
@@ -124,7 +124,7 @@ async def test_before_the_first_snapshot_nothing_has_been_collected(store):
     assert VALID.filters_json in '{"expirationStatus":["VALID"]}'
 
 
-async def test_a_bucket_that_a_snapshot_lacks_is_said_to_be_absent_wherever_it_lies(store, asked):
+async def test_a_bucket_that_a_snapshot_lacks_is_listed_as_absent(store, asked):
     await store.activate_labels([PROFILE], NOW)
     window = hours(0, 36)
     await store.save_snapshots([replace(taken(1, 2, 3, first=2), window=window, asked_at=MOMENT)], NOW)
@@ -135,7 +135,7 @@ async def test_a_bucket_that_a_snapshot_lacks_is_said_to_be_absent_wherever_it_l
     assert "absent" not in await asked(_range(2, 5))
 
 
-async def test_the_newest_bucket_that_the_next_pass_will_bring_is_said_to_be_absent(snapped, asked):
+async def test_the_newest_bucket_before_the_next_pass_is_listed_as_absent(snapped, asked):
     assert "absent" not in await asked(_range(34, 36))
     text = await asked(_range(34, 37), NOW + HOUR)
     assert "serie_0: 1h buckets absent: 2026-05-01T12:00:00Z..2026-05-01T12:00:00Z (1)" in text

@@ -1,4 +1,4 @@
-"""Parts of an answer in the API's form: timestamps, arrays of texts, annotations, CSV.
+"""What a server of the API writes: errors in the envelope, and parts of an answer.
 
 Texts are joined instead of dumped from lists, because an answer may have a million points.
 """
@@ -9,18 +9,93 @@ import csv
 import io
 import itertools
 import json
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.request_parser import DAY, SLOT
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from collector.model import Annotation
 
     Columns = tuple[str, Iterable[str], Iterable[str]]
+
+JSON_TYPE = "application/json"
+SLOT, DAY = 900, 86_400
+"""Seconds of the finest bucket, and of a day."""
+_MAX_QUOTED = 80
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """An HTTP status and the API's error code."""
+
+    status: int
+    code: int
+
+
+BAD_REQUEST = ErrorCode(400, 2001)
+TOO_COSTLY = ErrorCode(422, 2002)
+URI_TOO_LONG = ErrorCode(414, 2001)
+NO_CREDENTIALS = ErrorCode(400, 9106)
+NO_ROUTE = ErrorCode(400, 7000)
+NO_METHOD = ErrorCode(405, 7001)
+WRONG_CREDENTIALS = ErrorCode(403, 10000)
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A complete HTTP response before it is sent; *body* is not compressed."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = JSON_TYPE
+
+
+class ApiError(Exception):
+    """The request is rejected; *chain* is the `error_chain` inside the error."""
+
+    def __init__(
+        self,
+        error_code: ErrorCode,
+        message: str,
+        *,
+        chain: tuple[tuple[int, str], ...] = (),
+        retry_after: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.error_code = error_code
+        self.message = message
+        self.chain = chain
+        self.retry_after = retry_after
+
+    def reply(self) -> HttpReply:
+        """Return the error as the API writes it."""
+        headers = {} if self.retry_after is None else {"Retry-After": self.retry_after}
+        return HttpReply(self.error_code.status, envelope(self.error_code.code, self.message, self.chain), headers)
+
+
+def bad_request(message: str) -> ApiError:
+    """Return the error for a parameter that the API does not accept: 400 with code 2001."""
+    return ApiError(BAD_REQUEST, message)
+
+
+def quote(text: str) -> str:
+    """Return a received text in quotes, cut if it is long."""
+    return f"'{text[:_MAX_QUOTED]}…'" if len(text) > _MAX_QUOTED else f"'{text}'"
+
+
+def envelope(code: int, message: str, chain: tuple[tuple[int, str], ...] = ()) -> bytes:
+    """Return the body of an error. The `result` of Radar's own errors is an empty object, of the gateway's null."""
+    error: dict[str, Any] = {"code": code, "message": message}
+    if chain:
+        error["error_chain"] = [{"code": code, "message": message} for code, message in chain]
+    result: dict[str, Any] | None = {} if 2000 <= code < 3000 else None  # noqa: PLR2004 - Radar's own range of codes
+    return json.dumps({"success": False, "errors": [error], "messages": [], "result": result}).encode()
+
 
 _CLOCK = tuple(f"T{slot // 4:02}:{slot % 4 * 15:02}:00" for slot in range(DAY // SLOT))
 _ROWS_AT_ONCE = 1_000
@@ -77,8 +152,8 @@ def csv_chunks(series: Sequence[Columns]) -> Iterator[str]:
     text = io.StringIO()
     titles = [name[:1].upper() + name[1:] for name, _, _ in series]
     writer = csv.writer(text, lineterminator="\n")
-    careful = any("\r" in title for title in titles)  # csv leaves it bare
-    header = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if careful else csv.QUOTE_MINIMAL)
+    needs_quotes = any("\r" in title for title in titles)  # csv does not quote it
+    header = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if needs_quotes else csv.QUOTE_MINIMAL)
     header.writerow([f"{title} {column}" for title in titles for column in ("timestamps", "values")])
     columns = [column for _, timestamps, values in series for column in (timestamps, values)]
     rows = itertools.zip_longest(*columns, fillvalue="")
