@@ -128,7 +128,7 @@ def _authorities(dataset: Dataset) -> list[Mapping[str, Any]]:
             "revocationStatus": "NOT_REVOKED",
             "sha256Fingerprint": hashlib.sha256(owner.encode()).hexdigest().upper(),
         }
-        for owner in _known(dataset, "caOwner")
+        for owner in _known(dataset, "authorities")
     ]
 
 
@@ -145,12 +145,14 @@ def _logs(dataset: Dataset) -> list[Mapping[str, Any]]:
             "stateTimestamp": "2025-06-01T00:00:00Z",
             "url": f"https://ct.example.com/{log.lower().replace(' ', '/')}/",
         }
-        for log in _known(dataset, "log")
+        for log in _known(dataset, "logs")
     ]
 
 
-def _known(dataset: Dataset, name: str) -> Iterable[str]:
-    return dimension_of(dataset.filters[name]).values if name in dataset.filters else ()
+def _known(dataset: Dataset, folder: str) -> Iterable[str]:
+    """Return the values that the sibling at *folder* lists."""
+    names = [one.lists for one in dataset.siblings if one.lists and one.path.rpartition("/")[2] == folder]
+    return dimension_of(dataset.filters[names[0]]).values if names else ()
 
 
 _LISTS: Mapping[str, tuple[str, Callable[[Dataset], list[Mapping[str, Any]]]]] = {
