@@ -36,7 +36,8 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean
-    the top level  what all share: model, windows, timestamps, interval, finality, edge, errors; docs/ has the reference
+    the top level  what all share: model, windows, timestamps, interval, finality, edge, retry, circuit_breaker, errors;
+                   docs/ has the reference
 
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
@@ -52,7 +53,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
                         store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
-    a retry rule        collect/batches/fetcher.py: attempts and back-off; store/ledger/upstream.py: the circuit breaker
+    a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop
     a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher
 
 The words that this project defines.

@@ -19,7 +19,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.fetcher import Fetcher, backoff
+from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
@@ -33,6 +33,7 @@ from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.report.readiness import PATIENCE, current_wait, due_past_grace, find_stalls, late_reason
 from collector.report.warnings import SpellingCheck
+from collector.retry import backoff
 from collector.serve.app import make_app, serving
 from collector.serve.metrics import Metrics
 from collector.store import Store, StoreUnavailable

@@ -67,10 +67,10 @@ from collector.collect import probe, schedule
 from collector.collect.planning import request_limits
 from collector.simulator import MAX_SPAN
 from collector.settings import RetentionSettings
-from collector.store.retention.prune import edges
+from collector.store.retention.prune import cutoffs
 from collector.model import utc_now
 six = AggInterval("6h")
-edges(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
+cutoffs(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
 assert request_limits.first_guess(six).shape.span == timedelta(days=31)
 assert MAX_SPAN[six] == timedelta(days=31)
 """

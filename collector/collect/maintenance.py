@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 
 from collector import __version__
 from collector.collect.backfill import BackfillRunner
-from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import heal
 from collector.collect.worker import first_of
+from collector.retry import HEAL_INTERVAL, backoff, heal_backoff
 from collector.store import (
     HISTORY,
     RETENTION,
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_HEAL_EVERY = timedelta(hours=1)
-_HEAL_AGAIN = timedelta(minutes=5)
 _PRUNE_EVERY = timedelta(days=1)
 _OTHERS_AT_IT = timedelta(minutes=1)
 _LOOK_FOR_JOBS = timedelta(seconds=5)
@@ -69,7 +67,7 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             await _prune(settings, fetcher.store, now)
             pruned_at = now
         if not names:
-            return _HEAL_EVERY
+            return HEAL_INTERVAL
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.active if profile.name in mine]
             healed = await heal(profiles, now, fetcher.store, batch_runner)
@@ -80,7 +78,7 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
         failures = 0 if healed.complete else failures + 1
         if len(mine) < len(names):
             return _OTHERS_AT_IT
-        return min(_HEAL_AGAIN * 2 ** (failures - 1), _HEAL_EVERY) if failures else _HEAL_EVERY
+        return heal_backoff(failures)
 
     await _repeat("heal", work, fetcher.stop)
 

@@ -18,7 +18,8 @@ from collector.collect.planning import live_window, packing
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
-from collector.store import LONGEST_PAUSE, StoreError, Taken
+from collector.retry import LONGEST_PAUSE
+from collector.store import StoreError, Taken
 from collector.windows import subtract
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
-from collector.collect.batches.fetcher import backoff
 from collector.collect.one_pass import PassResult, collect
 from collector.collect.planning import sharing
-from collector.store import FIRST_PAUSE, PROFILE, Fire, StoreUnavailable, WorkItem
+from collector.retry import FIRST_PAUSE, backoff
+from collector.store import PROFILE, Fire, StoreUnavailable, WorkItem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from collector.circuit_breaker import UpstreamHealth
     from collector.profile import Profile
-    from collector.store import Budget, ProfileStatus, ReadView, UpstreamHealth
+    from collector.store import Budget, ProfileStatus, ReadView
 
 
 GRACE = timedelta(minutes=2)
@@ -156,7 +157,7 @@ def upstream_wait(budget: Budget, radar: UpstreamHealth, now: datetime) -> Wait 
     until = radar.waiting_until(now)
     if until is None:
         return None
-    return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.words)
+    return Wait("credentials" if radar.state == "unauthorized" else "silent", until, radar.reason)
 
 
 def current_wait(store: ReadView, limit: int, now: datetime) -> Wait | None:

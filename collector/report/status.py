@@ -121,7 +121,7 @@ def _document(
             "window_seconds": budget.window_seconds,
             "blocked_until": upstream.until if upstream else None,
         },
-        "upstream": {"state": radar.state, "reason": radar.words, "asked_again_at": radar.asked_again_at},
+        "upstream": {"state": radar.state, "reason": radar.reason, "asked_again_at": radar.probe_at},
         "replicas": [_replica(replica) for replica in store.list_replicas()],
     }
 

@@ -42,41 +42,39 @@ from collector.store.ledger.replicas import (
 )
 from collector.store.ledger.replicas import named as process_name
 from collector.store.ledger.upstream import (
-    FIRST_PAUSE,
-    SILENT_AFTER,
     Budget,
     Refusal,
-    UpstreamHealth,
-    Wait,
     keys_of,
-    pause,
 )
 from collector.store.read.as_of import AsOfReader, Change, SeriesWindow, StoredSeries
-from collector.store.read.downsample import ChartBucket, Downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block
-from collector.store.read.selection import Bucket, PointCursor, PointQuery, SelectedSeries, why_another_unit
-from collector.store.read.status import Pause, ProfileStatus, SeriesState, StoreInfo
-from collector.store.read_view import ReadView
-from collector.store.reader import Reader
+from collector.store.read.selection import (
+    Bucket,
+    ChartBucket,
+    Downsampled,
+    PointCursor,
+    PointQuery,
+    SelectedSeries,
+    why_another_unit,
+)
+from collector.store.read.status import Pause, ProfileStatus, StoreInfo
+from collector.store.reader import Reader, ReadView
 from collector.store.retention.points import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.retention.prune import Pruned
 from collector.store.series.generations import UnitChange
 from collector.store.series.grids import LearnedGrid
-from collector.store.series.identity import Renamed
-from collector.store.series.snapshots import LONGEST_PAUSE, PassRecord, Snapshot
+from collector.store.series.identity import Renamed, SeriesState
+from collector.store.series.snapshots import PassRecord, Snapshot
 from collector.store.store import Store
 from collector.store.write.replays import ReadBody, Replayed
 from collector.store.write.save_snapshots import Taken
 
 __all__ = [
-    "FIRST_PAUSE",
     "HISTORY",
-    "LONGEST_PAUSE",
     "PROFILE",
     "RETENTION",
-    "SILENT_AFTER",
     "AnnotationRow",
     "AsOfReader",
     "BackfillJob",
@@ -148,14 +146,11 @@ __all__ = [
     "StoredSeries",
     "Taken",
     "UnitChange",
-    "UpstreamHealth",
     "ValueRejected",
-    "Wait",
     "WorkItem",
     "backfill_request",
     "keys_of",
     "pack",
-    "pause",
     "process_name",
     "why_another_unit",
     "write_question",

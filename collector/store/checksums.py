@@ -1,7 +1,8 @@
-"""Checksums that find damage which the database itself does not: one for each slice that a fetch answered.
+"""Checksums that detect damage which the database does not detect.
 
-A replaced value stays in `revisions` under the fetch that brought it, so what a fetch wrote can be found again in
-points and revisions, and its checksum be computed anew, at any time.
+A checksum covers the values that a fetch wrote for one slice. A replaced value stays in `revisions` under its fetch, so
+the checksum can be recomputed from points and revisions at any time. A set checksum is a count and a sum over rows: of
+the fires of a profile, and of the vanished buckets of a series.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class CheckedRange(NamedTuple):
 def answered_range(
     series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]
 ) -> CheckedRange:
-    """Make an Answered of epoch seconds and of the range that the API *named*; one that is None counts as [start, end).
+    """Return the CheckedRange of epoch seconds and of the range that the API *named*; None counts as [start, end).
 
-    So the checksum of an older version, which wrote the window in place of None, holds as well.
+    So the checksums of an older version, which wrote the window instead of None, stay valid.
     """
     times = [
         microseconds(moment) if moment is not None else edge * 1_000_000
@@ -54,14 +55,14 @@ def answered_range(
 
 
 def checksum(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float]) -> int:
-    """Give CRC-32 of a date range and of what its fetch wrote there, ascending: all timestamps, then all values."""
+    """Return CRC-32 of a date range and of the values its fetch wrote, ascending: all timestamps, then all values."""
     count = len(timestamps)
     packed = struct.pack(f"<{count}q{count}d", *timestamps, *values)
     return zlib.crc32(packed, zlib.crc32(_HEAD.pack(*answered)))
 
 
 def microseconds(moment: datetime) -> int:
-    """Give epoch microseconds: what a moment is on either database."""
+    """Return epoch microseconds, which are the same for a moment on either database."""
     return round(moment.timestamp() * 1_000_000)
 
 
@@ -70,12 +71,12 @@ _ROWS_AT_ONCE = 5_000
 
 
 def fire(profile: str, due: datetime, outcome: str) -> tuple[str, int]:
-    """Give the part that a fire belongs to, and its checksum."""
+    """Return the set that a fire belongs to, and its checksum."""
     return f"fires of {clean(profile)}", _checksum(int(due.timestamp()), outcome)
 
 
 def mark(series_id: int, timestamp: int) -> tuple[str, int]:
-    """Give the part that the mark of a vanished bucket belongs to, and its checksum."""
+    """Return the set that a vanished bucket belongs to, and its checksum."""
     return f"vanished buckets of series {series_id}", _checksum(timestamp)
 
 
@@ -83,41 +84,39 @@ def _checksum(*content: object) -> int:
     return zlib.crc32(" ".join(map(str, content)).encode("utf-8", "surrogatepass"))
 
 
-def seal(connection: sa.Connection, came: Rows = (), gone: Rows = ()) -> None:
-    """Account for rows, each as (part, checksum), that the transaction writes and deletes."""
-    change = _sums()
-    _add(change, came)
-    _add(change, gone, -1)
-    rows = [{"part": part, "number": number, "digest": digest} for part, (number, digest) in sorted(change.items())]
-    if rows:
+def update_set_checksums(connection: sa.Connection, came: Rows = (), gone: Rows = ()) -> None:
+    """Add to the set checksums the rows, each as (part, checksum), that this transaction inserts and deletes."""
+    change: Sums = defaultdict(_nothing)
+    for rows, sign in ((came, 1), (gone, -1)):
+        for part, checksum in rows:
+            number, total = change[part]
+            change[part] = number + sign, (total + sign * checksum) % _ALL
+    rows_to_add = [{"part": part, "number": change[part][0], "digest": change[part][1]} for part in sorted(change)]
+    if rows_to_add:
         insert = upsert(connection, seals)
         added = {name: seals.c[name] + insert.excluded[name] for name in ("number", "digest")}
         added["digest"] %= _ALL
-        connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows)
+        connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows_to_add)
 
 
-def _sums() -> Sums:
-    return defaultdict(lambda: (0, 0))
-
-
-def _add(sums: Sums, rows: Rows, sign: int = 1) -> None:
-    for part, checksum in rows:
-        number, digest = sums[part]
-        sums[part] = number + sign, (digest + sign * checksum) % _ALL
+def _nothing() -> tuple[int, int]:
+    return 0, 0
 
 
 def findings(connection: sa.Connection) -> list[str]:
-    """Give a sentence for each part that is not as it was sealed."""
-    there, sealed = _sums(), _sums()
+    """Return a sentence for each part whose rows do not match its set checksum."""
+    there: Sums = defaultdict(_nothing)
     for block in _blocks(connection):
-        _add(there, block)
-    sealed.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(seals))})
-    parts = sorted({*sealed, *there})
-    return [_told(part, sealed[part], there[part]) for part in parts if sealed[part] != there[part]]
+        for part, checksum in block:
+            there[part] = there[part][0] + 1, (there[part][1] + checksum) % _ALL
+    expected: Sums = defaultdict(_nothing)
+    expected.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(seals))})
+    parts = sorted({*expected, *there})
+    return [_describe(part, expected[part], there[part]) for part in parts if expected[part] != there[part]]
 
 
 def _blocks(connection: sa.Connection) -> Iterator[list[tuple[str, int]]]:
-    """Read what is sealed, block by block."""
+    """Read all rows that have a set checksum, in blocks."""
     options = {"yield_per": _ROWS_AT_ONCE}
     due = sa.select(fires.c.profile, fires.c.due, fires.c.outcome).execution_options(**options)
     for outcomes in connection.execute(due).partitions():
@@ -127,7 +126,7 @@ def _blocks(connection: sa.Connection) -> Iterator[list[tuple[str, int]]]:
         yield [mark(*row) for row in marks]
 
 
-def _told(part: str, sealed: tuple[int, int], there: tuple[int, int]) -> str:
-    if sealed[0] != there[0]:
-        return f"{part}: counted as they came: {sealed[0]}; stored: {there[0]}"
+def _describe(part: str, expected: tuple[int, int], there: tuple[int, int]) -> str:
+    if expected[0] != there[0]:
+        return f"{part}: counted as they came: {expected[0]}; stored: {there[0]}"
     return f"{part}: they are not what they were (checksum)"

@@ -1,26 +1,201 @@
-"""The reading side of the store for callers on the event loop: each method is one transaction, in a thread."""
+"""The reading side of the store.
+
+ReadView has one state of it, inside a transaction. Reader is for callers on the event loop: the same methods, each in a
+transaction of its own, in a thread. Most methods are functions of a connection; their docstrings stand there.
+"""
 
 from __future__ import annotations
 
 from contextlib import aclosing
 from functools import update_wrapper
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
+from collector.model import Window, from_epoch
+from collector.store.db import sql
+from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
+from collector.store.read import gaps, listing, selection, status
 from collector.store.read.as_of import AsOfReader
+from collector.store.read.gaps import ExpectedWindow, GapWindow
+from collector.store.read.listing import ListFilter, Named
 from collector.store.read.points import export_blocks
-from collector.store.read.selection import blocks
-from collector.store.read_view import ReadView
+from collector.store.read.selection import PointQuery, blocks
+from collector.store.series import evidence, generations, grids, identity, snapshots
+from collector.store.write import replays
+from collector.store.write.annotations import doubtful
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
+    import sqlalchemy as sa
+
+    from collector.model import Question
+    from collector.profile import Reach
     from collector.store.db.database import Database
+    from collector.store.db.engine import Location
+    from collector.store.ledger.fires import Fire
+    from collector.store.ledger.replicas import ServiceState
+    from collector.store.ledger.upstream import Refusal
+    from collector.store.read.listing import AnnotationRow, FetchRow, Filters, RevisionRow, SeriesRow
     from collector.store.read.points import Block
     from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
+    from collector.store.read.status import StoreInfo
+    from collector.store.series.snapshots import PassRecord, Snapshot
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _of_connection(read: Callable[Concatenate[sa.Connection, P], T]) -> Callable[Concatenate[ReadView, P], T]:
+    """Make a method of ReadView from a function of a connection."""
+
+    def method(self: ReadView, /, *arguments: P.args, **keywords: P.kwargs) -> T:
+        return read(self._connection, *arguments, **keywords)
+
+    update_wrapper(method, read)
+    return method
+
+
+class ReadView:
+    """One state of a store, inside an open transaction."""
+
+    def __init__(self, connection: sa.Connection, location: Location) -> None:
+        self._connection = connection
+        self._location = location
+
+    def extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
+        """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
+        found = identity.extents(self._connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+
+    def newest_buckets(self, queries: Sequence[Question]) -> dict[Question, datetime]:
+        """Find the start of the newest stored bucket of each query; absent where it has no point."""
+        return {query: from_epoch(b) for query, (_, b) in identity.extents(self._connection, queries).items()}
+
+    def snapshots(self, queries: Sequence[Question]) -> dict[Question, Snapshot]:
+        """Find the newest snapshot of each query; absent where none was taken."""
+        ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
+        return {ids[i]: found for i, found in snapshots.newest(self._connection, ids).items()}
+
+    def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
+        """Find how far back the profiles that have a query in use want its snapshots to reach."""
+        ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
+        return {ids[i]: found for i, found in snapshots.reaches(self._connection, ids).items()}
+
+    def snapshot_record(self, profile: str) -> PassRecord:
+        """Tell how the passes that take the snapshots of *profile* fared."""
+        return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
+
+    def ahead(self) -> timedelta:
+        """Return how far the clock is ahead of Radar's: buckets that end in Radar's future are not there to ask for."""
+        return self.clock_difference().ahead
+
+    def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
+        """List series with their labels; keywords as in Filter: those with a point between start and end."""
+        return listing.list_series(self._connection, ListFilter(**chosen))
+
+    def of_profile(self, profile: str | None) -> Named:
+        """Choose the series and revisions of *profile*: for one that was renamed by the labels that are in use now."""
+        followed = self.renamed([profile]) if profile is not None else []
+        if not followed:
+            return Named(profile)
+        old = {one.label for one in followed}
+        kept = {row.label for row in self.list_series(profile=profile)} - old
+        return Named(None, {one.new_label for one in followed} | kept)
+
+    def list_fetches(self, **chosen: Unpack[Filters]) -> list[FetchRow]:
+        """List requests, the newest first; keywords as in Filter, start and end bound when it was sent."""
+        return listing.list_fetches(self._connection, ListFilter(**chosen))
+
+    def list_annotations(self, **chosen: Unpack[Filters]) -> list[AnnotationRow]:
+        """List annotations by start date; keywords as in Filter, of which *profile* changes nothing."""
+        return listing.list_annotations(self._connection, ListFilter(**chosen))
+
+    def list_revisions(self, **chosen: Unpack[Filters]) -> list[RevisionRow]:
+        """List values that were replaced, by series, bucket and time; keywords as in Filter, for the bucket."""
+        return listing.list_revisions(self._connection, ListFilter(**chosen))
+
+    def list_fires(self, **chosen: Unpack[Filters]) -> list[Fire]:
+        """List due moments and their outcomes, the newest first; keywords as in Filter."""
+        return listing.list_fires(self._connection, ListFilter(**chosen))
+
+    def service(self) -> ServiceState | None:
+        """Tell whether a service runs on the store; None if none was ever seen."""
+        return replicas.read(self._connection, self._location)
+
+    def commands(self) -> list[str]:
+        """List the commands other than a service that are at work on the store."""
+        return replicas.commands(self._connection, self._location)
+
+    def complete_extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
+        """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
+        found = status.complete_extents(self._connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+
+    def info(self) -> StoreInfo:
+        """Tell what is in the store, and how many bytes it takes."""
+        return status.info(self._connection, self._location)
+
+    def refusals(self, now: datetime | None = None) -> list[Refusal]:
+        """List the questions that are not asked at *now*, by when they are; without it all that were refused last."""
+        found = upstream.list_refusals(self._connection)
+        return [one for one in found if now is None or one.pauses(now)]
+
+    relative_queries = _of_connection(identity.relative)
+    measures = _of_connection(identity.measures)
+    series_states = _of_connection(identity.series_states)
+    renamed = _of_connection(identity.renamed)
+    unit_changes = _of_connection(generations.unit_changes)
+    normalizations = _of_connection(generations.list_verdicts)
+    learned_grids = _of_connection(grids.learned)
+    former_grids = _of_connection(grids.former)
+    has_history = _of_connection(grids.has_history)
+    grids = _of_connection(grids.in_force)
+    history_begins = _of_connection(evidence.history_begins)
+    edges = _of_connection(evidence.read_edges)
+    last_covered_at = _of_connection(gaps.last_covered_at)
+    upstream_lag = _of_connection(gaps.upstream_lag)
+    covered_windows = _of_connection(gaps.covered_windows)
+    find_gaps = _of_connection(gaps.find_gaps)
+    gap_requests = _of_connection(gaps.find_gap_requests)
+    beginnings = _of_connection(gaps.beginnings)
+    selected = _of_connection(selection.selected)
+    downsample = _of_connection(selection.downsample)
+    status_rows = _of_connection(status.status_rows)
+    paused = _of_connection(status.paused)
+    empty = _of_connection(status.empty)
+    unconfirmed = _of_connection(status.unconfirmed)
+    daily_sums = _of_connection(status.daily_sums)
+    doubtful_annotations = _of_connection(doubtful)
+    newest_answer = _of_connection(fetches.newest_answer)
+    last_fires = _of_connection(fires.last_of)
+    last_fire = _of_connection(fires.last)
+    clock_difference = _of_connection(fires.read_clock_difference)
+    list_replicas = _of_connection(replicas.listed)
+    backfill = _of_connection(backfills.find)
+    open_backfills = _of_connection(backfills.still_open)
+    list_backfills = _of_connection(backfills.listed)
+    deviations = _of_connection(bodies.list_deviations)
+    kinds_without_example = _of_connection(bodies.without_example)
+    body = _of_connection(bodies.content)
+    question = _of_connection(bodies.question)
+    bodies = _of_connection(bodies.list_bodies)
+    rehearse_replay = _of_connection(replays.rehearse)
+    budget = _of_connection(upstream.budget)
+    budget_free_at = _of_connection(upstream.free_at)
+    throttles = _of_connection(upstream.throttles)
+    rejection_reason = _of_connection(upstream.rejection_reason)
+    upstream = _of_connection(upstream.upstream)
+    get_state = _of_connection(sql.get_state)
+    list_state = _of_connection(sql.list_state)
+
+    def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
+        """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
+
+        `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
+        """
+        (found,) = gaps.find_gaps(self._connection, [ExpectedWindow(query, window, settle)])
+        return found
 
 
 def _in_thread(read: Callable[Concatenate[ReadView, P], T]) -> Callable[Concatenate[Reader, P], Coroutine[Any, Any, T]]:

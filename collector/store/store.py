@@ -1,68 +1,78 @@
 """The store: opened, locked and migrated; each method is one transaction, and raises a StoreError if it fails.
 
-Methods are thin: the work is done by functions of a connection, in one module for each topic.
+Most methods are functions of a connection, in one module for each topic; their docstrings stand there.
 """
 
 from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from collector.store.db import migrate, partitioning, sqlite_file, state
+from collector.store.db import migrate, sqlite_file
 from collector.store.db.database import BatchableWrite, Database, run_in_thread
-from collector.store.db.engine import Location, locate
+from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
-from collector.store.db.sql import ServerClock
-from collector.store.db.translate_errors import translate_errors
+from collector.store.db.sql import ServerClock, put_state
 from collector.store.errors import SchemaTooOld
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.read import status
 from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.prune import prune
-from collector.store.series import edges, grids, identity, normalizations, snapshots
+from collector.store.series import evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
 from collector.store.write import replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
     from datetime import datetime
 
     import sqlalchemy as sa
 
-    from collector.clock_difference import ClockDifference
+    from collector.circuit_breaker import Wait
     from collector.edge import Edge
-    from collector.interval import AggInterval, Grid
     from collector.model import Answer, Batch, Question, Slice
     from collector.normalization import Verdict
     from collector.profile import Profile
     from collector.settings import RetentionSettings
     from collector.store.ledger.backfills import (
         BackfillJob,
-        BackfillRequest,
         ClaimedWindows,
         CompletedWindows,
         JobProgress,
         JobStatus,
     )
     from collector.store.ledger.bodies import NewBody
-    from collector.store.ledger.fetches import FetchError, SaveResult, StartedFetch
+    from collector.store.ledger.fetches import SaveResult, StartedFetch
     from collector.store.ledger.fires import Fire
-    from collector.store.ledger.replicas import Claim, NewReplica, ServiceHeartbeat, WorkItem
-    from collector.store.ledger.upstream import Wait
+    from collector.store.ledger.replicas import Claim, NewReplica, WorkItem
     from collector.store.retention.points import SeriesDeletion
     from collector.store.retention.prune import Pruned
     from collector.store.series.snapshots import PassRecord
     from collector.store.write.replays import ReadBody, Replayed
-    from collector.store.write.save_snapshots import Taken
     from collector.windows import EpochWindow
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 _COMMITTED_WITHIN = timedelta(hours=1)
 """No answer is committed longer than this after the end of its request."""
+
+
+def _in_transaction(
+    write: Callable[Concatenate[sa.Connection, P], T],
+) -> Callable[Concatenate[Store, P], Coroutine[Any, Any, T]]:
+    """Make a method of Store from a function of a connection: it runs in a transaction of its own, in a thread."""
+
+    async def method(self: Store, /, *arguments: P.args, **keywords: P.kwargs) -> T:
+        return await self._database.write(lambda connection: write(connection, *arguments, **keywords))
+
+    update_wrapper(method, write)
+    return method
 
 
 class Store(Reader):
@@ -169,11 +179,12 @@ class Store(Reader):
     ) -> StartedFetch | Wait:
         """Put a request on record before it is sent, or say until when to wait.
 
-        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts; while
-        Radar is silent, or refuses the *credentials*, see upstream. LeaseLost for a replica that was buried.
+        At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts. See
+        `circuit_breaker` for a Radar that does not answer or rejects the *credentials*. Raises LeaseLost if the lease
+        of this replica has expired.
         """
         errand = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
-        return await self._database.append_to_ledger(BatchableWrite(fetches.begin, errand))
+        return await self._database.write(BatchableWrite(fetches.begin, errand), repeatable=False, to_ledger=True)
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it
         self,
@@ -199,47 +210,15 @@ class Store(Reader):
         saving = save if history and not save_snapshots.is_part(batch) else save_snapshots.note
         return await self._database.write(BatchableWrite(saving, arrival))
 
-    async def save_snapshots(self, taken: Sequence[Taken], now: datetime) -> SaveResult:
-        """Save the complete snapshots of one pass; of each UTC day the newest is kept. Repeating it changes nothing."""
-        return await self._database.write(lambda connection: save_snapshots.save(connection, taken, now))
-
     async def set_snapshot_record(self, profile: str, record: PassRecord) -> None:
         """Remember how the passes that take the snapshots of *profile* fared."""
         await self.set_state(snapshots.record_key(profile), snapshots.dump_record(record))
 
-    async def fail(self, fetch_id: int, error: FetchError, now: datetime, credentials: str = "") -> None:
-        """Record that a fetch brought no answer; until its not_before, if it has one, nobody may ask anything."""
-        await self._database.write(lambda connection: fetches.fail(connection, fetch_id, error, now, credentials))
-
     async def refuse(self, piece: Slice, outcome: str, reason: str, now: datetime) -> None:
-        """Record that a slice was refused for its content, so that its question pauses; see refusals.pause."""
+        """Record that a slice was refused for its content, so that its question pauses; see retry.refusal_backoff."""
         await self._database.write(
             lambda connection: upstream.record_refusal(connection, piece, outcome, reason, now), repeatable=False
         )
-
-    async def forget_refusals(self, keys: Collection[str]) -> None:
-        """End the pauses of questions, by their keys; no error for one that does not pause."""
-        await self._database.write(lambda connection: upstream.answered(connection, keys))
-
-    async def try_credentials_at_once(self, credentials: str) -> None:
-        """Let one request send refused credentials although their pause has not ended."""
-        await self._database.write(lambda connection: upstream.try_at_once(connection, credentials))
-
-    async def accept_credentials(self, credentials: str) -> None:
-        """Record that Radar takes the credentials."""
-        await self._database.write(lambda connection: upstream.take(connection, credentials))
-
-    async def interrupt(self, now: datetime) -> int:
-        """End the fetches that a dead process left under way; gives their number."""
-        return await self._database.write(lambda connection: fetches.interrupt(connection, now))
-
-    async def create_backfill(self, wanted: BackfillRequest, now: datetime, state: str = "queued") -> BackfillJob:
-        """Put a job on record: `queued` for whoever comes first, `stopped` for one who will claim and run it."""
-        return await self._database.write(lambda connection: backfills.create(connection, wanted, now, state))
-
-    async def extend_backfill(self, job: BackfillJob, wanted: BackfillRequest) -> BackfillJob:
-        """Put *job* back on the queue, up to the end that is *wanted* now."""
-        return await self._database.write(lambda connection: backfills.extend(connection, job, wanted))
 
     async def enqueue_windows(self, job: BackfillJob, slices: Sequence[Slice], *, alone: bool) -> BackfillJob:
         """Put on record what *job* has to ask for, unless that is there; who is *alone* at it has it all."""
@@ -266,10 +245,6 @@ class Store(Reader):
         """End a job of which nothing is left to ask for; None where that is not so, or another process has."""
         return await self._database.write(lambda connection: backfills.end(connection, job.id, gaps, now))
 
-    async def cancel_backfill(self, backfill_id: int, now: datetime) -> BackfillJob:
-        """End a job as `cancelled`, unless it is over; gives it as it is then. LookupError if there is none."""
-        return await self._database.write(lambda connection: backfills.cancel(connection, backfill_id, now))
-
     async def add_progress(self, job: BackfillJob, counts: JobProgress) -> BackfillJob:
         """Add to the counts of a job."""
 
@@ -288,11 +263,7 @@ class Store(Reader):
     async def confirm(self, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
         """Note that an independent answer agrees with the values of *windows*; all in epoch seconds."""
         if windows:
-            await self._database.write(lambda connection: status.confirm(connection, query, windows, settle))
-
-    async def set_sums_differ(self, query: Question) -> None:
-        """Note that Radar's daily values are not the sums of the finer ones of *query*: they confirm nothing."""
-        await self._database.write(lambda connection: status.set_sums_differ(connection, query))
+            await self._database.write(lambda connection: identity.confirm(connection, query, windows, settle))
 
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* says, in many small transactions; says how much that was."""
@@ -306,31 +277,15 @@ class Store(Reader):
         wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
 
         def work(connection: sa.Connection) -> SeriesDeletion:
-            return points.forget(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
+            return points.delete_series(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
 
         if not dry_run:
             return await self._database.write(work)
         return await self._database.read_in_thread(work)
 
-    async def write_heartbeat(self, beat: ServiceHeartbeat) -> None:
-        """Write the life sign of a service."""
-        await self._database.write(lambda connection: replicas.write(connection, beat))
-
-    async def record_deviations(self, kinds: Sequence[str], fetch_id: int, now: datetime) -> list[str]:
-        """Put on record what the answer to a fetch has otherwise than usual; returns the kinds that are new."""
-        return await self._database.write(lambda connection: bodies.note(connection, kinds, fetch_id, now))
-
     async def set_normalization(self, verdict: Verdict) -> None:
         """Remember what an unknown normalization was judged to mean."""
-        await self.set_state(normalizations.key(verdict), verdict.dump())
-
-    async def set_clock_difference(self, difference: ClockDifference) -> None:
-        """Remember how far the clock is ahead of Radar's."""
-        await self._database.write(lambda connection: fires.write_clock_difference(connection, difference))
-
-    async def set_unit_names(self, unit: str, names: Sequence[str]) -> None:
-        """Remember the names that an answer gave *unit*; repeating it changes nothing."""
-        await self._database.write(lambda connection: normalizations.write_unit_names(connection, unit, names))
+        await self.set_state(generations.verdict_key(verdict), verdict.dump())
 
     async def keep_body(self, body: NewBody, kinds: Sequence[str] = ()) -> None:
         """Keep the body of a response, as the example of these *kinds* of deviation; see `bodies.keep`."""
@@ -353,23 +308,26 @@ class Store(Reader):
     async def set_edges(self, found: Mapping[Question, Edge | None]) -> None:
         """Remember where Radar's own history of questions begins, or forget it (None)."""
         if found:
-            await self._database.write(lambda connection: edges.write(connection, found))
+            await self._database.write(lambda connection: evidence.write_edges(connection, found))
 
-    async def propose_grid(self, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
-        """Note which other grid an answer had, None for none; see `grids.propose`."""
-        await self._database.write(lambda connection: grids.propose(connection, grid, interval, asked_at))
-
-    async def move_grid(self, grid: Grid, now: datetime) -> bool:
-        """Bring a grid into force; False if it is already. What was stored on the former one is kept."""
-        return await self._database.write(lambda connection: grids.move(connection, grid, now))
-
-    async def requeue_backfill(self, job: BackfillJob) -> BackfillJob:
-        """Put a job back on the queue, to be planned anew."""
-        return await self._database.write(lambda connection: backfills.requeue(connection, job))
-
-    async def set_state(self, key: str, value: str) -> None:
-        """Write a small fact over what it was before."""
-        await self._database.write(lambda connection: state.put(connection, key, value))
+    save_snapshots = _in_transaction(save_snapshots.save)
+    fail = _in_transaction(fetches.fail)
+    interrupt = _in_transaction(fetches.interrupt)
+    accept_credentials = _in_transaction(upstream.accept_credentials)
+    try_credentials_at_once = _in_transaction(upstream.try_at_once)
+    forget_refusals = _in_transaction(upstream.delete_refusals)
+    create_backfill = _in_transaction(backfills.create)
+    extend_backfill = _in_transaction(backfills.extend)
+    cancel_backfill = _in_transaction(backfills.cancel)
+    requeue_backfill = _in_transaction(backfills.requeue)
+    set_sums_differ = _in_transaction(identity.set_sums_differ)
+    write_heartbeat = _in_transaction(replicas.write)
+    record_deviations = _in_transaction(bodies.note)
+    set_clock_difference = _in_transaction(fires.write_clock_difference)
+    set_unit_names = _in_transaction(generations.write_unit_names)
+    propose_grid = _in_transaction(grids.propose)
+    move_grid = _in_transaction(grids.move)
+    set_state = _in_transaction(put_state)
 
 
 class OpenStore(NamedTuple):
@@ -426,7 +384,7 @@ def _create_missing_file(location: Location, lock: LockFile, *, upgrade: bool) -
 def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> None:
     with database.read() as connection:
         revision = migrate.current(connection)
-        moves = timescale and not partitioning.is_hypertable(connection)
+        moves = timescale and not migrate.is_hypertable(connection)
     if revision == migrate.HEAD and not moves:
         return
     if not upgrade or migrate.is_beyond(revision):  # told before a writer connects, which may change the header
@@ -436,6 +394,6 @@ def _prepare_schema(database: Database, *, upgrade: bool, timescale: bool) -> No
     def work(connection: sa.Connection) -> None:
         migrate.upgrade(connection)
         if moves:
-            partitioning.make_hypertable(connection)
+            migrate.make_hypertable(connection)
 
     database.write_now(work)

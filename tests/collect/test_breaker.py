@@ -6,78 +6,20 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
-import pytest
-
+from collector.circuit_breaker import BREAKER_THRESHOLD
 from collector.collect.one_pass import collect
 from collector.model import AggInterval
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
-from collector.store import SILENT_AFTER, Wait
-from collector.store.ledger.upstream import Throttle, Tried, silence, trial
 from tests.collect.test_replicas import replica
 from tests.harness import faults
-from tests.harness.collect_core import NOW, batch, open_core
+from tests.harness.collect_core import batch, open_core
 from tests.harness.factories import profile
 
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
 PROFILES = [profile(interval.name, interval) for interval in AggInterval]
-
-
-LOOK = Wait(NOW + SECOND, "silent")
-
-
-def _asked(at=NOW, ended=NOW, outcome="unavailable"):
-    return Tried(at, ended, outcome, "no answer")
-
-
-AHEAD = _asked(NOW + 365 * 24 * 60 * MINUTE, NOW)
-"""Sent by a clock that was a year ahead."""
-
-
-@pytest.mark.parametrize(
-    ("expected", "newest", "now"),
-    [
-        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW),
-        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked())), _asked(), NOW + 59 * SECOND),
-        (Throttle(0, Wait(NOW + MINUTE, "silent", _asked(outcome="interrupted"))), _asked(outcome="interrupted"), NOW),
-        (Throttle(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(), NOW + MINUTE),
-        (Throttle(0, LOOK), _asked(ended=None, outcome="started"), NOW),
-        (Throttle(1, Wait(NOW + MINUTE + SECOND, "silent")), _asked(ended=None, outcome="started"), NOW + MINUTE),
-        (Throttle(0, Wait(NOW + MINUTE, "silent", AHEAD)), AHEAD, NOW),
-    ],
-)
-def test_who_may_find_out_whether_radar_is_back(expected, newest, now):
-    assert silence(newest, now) == expected
-
-
-ALONE = Throttle(1, Wait(NOW + SECOND, "credentials"))
-NO_REPLICA = Throttle(0, Wait(NOW + SECOND, "credentials"))
-WRONG = _asked(outcome="unauthorized")
-LONG_AGO = _asked(NOW - 5 * MINUTE, NOW - 5 * MINUTE, "unauthorized")
-UNDER_WAY = _asked(ended=None, outcome="started")
-
-
-@pytest.mark.parametrize(
-    ("expected", "refused", "trying"),
-    [
-        (ALONE, None, None),
-        (NO_REPLICA, None, UNDER_WAY),
-        (ALONE, None, _asked(NOW - 10 * SECOND, None, "started")),
-        (ALONE, None, _asked()),
-        (ALONE, None, _asked(outcome="interrupted")),
-        (None, None, _asked(outcome="ok")),
-        (None, LONG_AGO, _asked(outcome="refused")),
-        (Throttle(0, Wait(NOW + 5 * MINUTE, "credentials", WRONG)), WRONG, None),
-        (ALONE, LONG_AGO, None),
-        (NO_REPLICA, LONG_AGO, UNDER_WAY),
-        (NO_REPLICA, LONG_AGO, _asked(NOW - 59 * SECOND, None, "started")),
-        (ALONE, LONG_AGO, _asked()),
-    ],
-)
-def test_who_may_send_credentials_that_are_new_or_were_refused(expected, refused, trying):
-    assert trial(refused, trying, NOW) == expected
 
 
 async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_together(sqlite_url):
@@ -89,8 +31,8 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
             assert not any(one.complete for one in done)
             core.clock.advance(seconds=20)
         asked = [received.at for received in core.requests]
-        assert len(asked) > SILENT_AFTER + 10
-        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER + 2 :]))
+        assert len(asked) > BREAKER_THRESHOLD + 10
+        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[BREAKER_THRESHOLD + 2 :]))
         assert await core.outcomes() == ["unavailable"] * len(asked)
         core.simulator.clear_script()
         passes = (collect([one], core.clock(), core.store, core.batch_runner) for one in PROFILES)
@@ -106,7 +48,7 @@ async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlit
         core.script(faults.html(503).always())
         collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
         assert all("503" in reason for reason in collected.reasons.values())
-        assert len(core.requests) <= SILENT_AFTER
+        assert len(core.requests) <= BREAKER_THRESHOLD
 
 
 async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
@@ -124,7 +66,7 @@ async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
 
 async def test_a_refusal_is_an_answer(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
-        core.script(faults.html(503).times(SILENT_AFTER), faults.api_error(400, 2001), faults.html(503).times(3))
+        core.script(faults.html(503).times(BREAKER_THRESHOLD), faults.api_error(400, 2001), faults.html(503).times(3))
         for _ in range(4):
             await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
         began = core.clock()
@@ -155,7 +97,7 @@ async def test_replicas_ask_a_radar_that_is_down_once_a_minute_in_all(postgres_u
     async with _three(postgres_url) as (core, workers):
         core.script(faults.html(503).always())
         asked = await _live(core, workers, 12)
-        probes = asked[SILENT_AFTER + 2 :]
+        probes = asked[BREAKER_THRESHOLD + 2 :]
         assert len(probes) >= 5
         assert all(later - earlier >= MINUTE for earlier, later in pairwise(probes))
         core.simulator.clear_script()
@@ -180,7 +122,7 @@ async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often
             core.restart()
             assert not (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
         asked = [received.at for received in core.requests]
-        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[SILENT_AFTER:]))
+        assert all(later - earlier >= 60 for earlier, later in pairwise(asked[BREAKER_THRESHOLD:]))
         core.restart()
         core.simulator.clear_script()
         began = core.clock()

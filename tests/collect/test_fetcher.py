@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.batches.fetcher import Fetcher, ShuttingDown, backoff
+from collector.collect.batches.fetcher import Fetcher, ShuttingDown
 from collector.model import Slice
 from collector.radar.client import RadarClient
 from collector.radar.errors import RadarError, RateLimited, Refused, Unauthorized, Unavailable, Untrusted
@@ -30,12 +30,6 @@ async def test_it_works(store_url):
         assert await core.outcomes() == ["ok"]
         again = await core.fetcher.fetch(batch(), ["all"])
         assert (again.inserted, again.unchanged) == (0, 24)
-
-
-def test_back_off_doubles_with_jitter_up_to_a_minute():
-    for failures, most in ((1, 1), (2, 2), (3, 4), (4, 8), (7, 60), (100, 60), (100_000, 60)):
-        seen = [backoff(failures) for _ in range(200)]
-        assert most / 2 <= min(seen) < max(seen) <= most
 
 
 async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_record(sqlite_url):

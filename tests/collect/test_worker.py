@@ -11,7 +11,7 @@ from collector.collect.one_pass import PassResult
 from collector.collect.planning.request_limits import measured
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.model import AggInterval, Window
-from collector.store import SaveResult, StoreUnavailable, pause
+from collector.store import SaveResult, StoreUnavailable
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, until
 from tests.harness.factories import profile, query
@@ -173,14 +173,6 @@ async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
         core.clock.advance(minutes=1)
         await worker.run_due()
         assert len(core.requests) - seen == 1  # only what failed is tried again
-
-
-@pytest.mark.parametrize(
-    ("expected", "failures", "step"),
-    [(1, 1, HOUR.step), (2, 2, HOUR.step), (32, 6, HOUR.step), (60, 7, 24 * HOUR.step), (15, 500, HOUR.step / 4)],
-)
-def test_what_is_refused_is_asked_less_and_less_often(expected, failures, step):
-    assert pause(failures, step) == timedelta(minutes=expected)
 
 
 async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_restarted(store_url):

@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import pytest
 
-from collector.store import SILENT_AFTER
+from collector.circuit_breaker import BREAKER_THRESHOLD
 from collector.store.admin import commands
 from tests.harness import faults
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
@@ -71,7 +71,7 @@ async def known(folder):
 
 def _spacing(requests, begin, end):
     """Seconds between requests that got no answer, once the breaker is open."""
-    asked = [one.at for one in requests if begin.timestamp() <= one.at < end.timestamp()][SILENT_AFTER + 8 :]
+    asked = [one.at for one in requests if begin.timestamp() <= one.at < end.timestamp()][BREAKER_THRESHOLD + 8 :]
     return [later - earlier for earlier, later in pairwise(asked)]
 
 

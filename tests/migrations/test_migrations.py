@@ -22,8 +22,8 @@ from collector.model import Annotation
 from collector.store import Fire, NotAStore, SchemaTooNew, SchemaTooOld, Store, StoreError, StoreMissing
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
-from collector.store.db import engine, migrate, partitioning
-from collector.store.db.schema import APPLICATION_ID, metadata
+from collector.store.db import engine, migrate
+from collector.store.db.schema import APPLICATION_ID, metadata, partitions
 from collector.store.db.sql import MIGRATION
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, saved, values
 
@@ -85,7 +85,7 @@ def postgres_schema(url):
         "SELECT table_name, view_definition, '' FROM information_schema.views",
         "SELECT relname, pg_get_expr(relpartbound, oid), pg_get_partkeydef(oid) FROM pg_class",
     )
-    ours = [*metadata.tables, *partitioning.partitions(), "labels", "history"]
+    ours = [*metadata.tables, *partitions(), "labels", "history"]
     with engine.connect() as connection:
         found = [tuple(row) for query in queries for row in connection.execute(sa.text(query))]
     engine.dispose()

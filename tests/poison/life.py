@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.fetcher import backoff
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import heal
 from collector.collect.planning.packing import LONGEST_QUERY
@@ -21,6 +20,7 @@ from collector.model import DATASET, AggInterval, RequestKind, Window, from_epoc
 from collector.radar.client import RadarClient
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
+from collector.retry import backoff
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN

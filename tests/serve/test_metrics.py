@@ -6,9 +6,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from collector import __version__
+from collector.circuit_breaker import BREAKER_THRESHOLD
 from collector.radar.errors import RadarError, Unavailable
 from collector.serve.metrics import Metrics
-from collector.store import SILENT_AFTER, Fire, SaveResult
+from collector.store import Fire, SaveResult
 from tests.harness.http_server import fill, served
 from tests.store.making import NOW, batch, begin, hours
 
@@ -164,11 +165,11 @@ async def test_a_wait_for_radar_shows_how_long_it_lasts(world):
     assert (await _metrics(world))["collector_upstream_blocked_seconds",] == 1200
 
 
-async def test_silence_of_radar_shows_how_long_it_lasts(store_url, tmp_path):
+async def test_an_open_circuit_breaker_shows_how_long_it_lasts(store_url, tmp_path):
     async with served(store_url, tmp_path) as world:
         (every, _) = world.service.profiles
         asked = batch((every.series[0].query, hours(0, 1)))
-        for number in range(SILENT_AFTER):
+        for number in range(BREAKER_THRESHOLD):
             fetch_id = await begin(world.store, asked, NOW - timedelta(seconds=50 - number))
             await world.store.fail(fetch_id, Unavailable("down"), NOW - timedelta(seconds=50 - number))
         assert 20 < (await _metrics(world))["collector_upstream_blocked_seconds",] < 60

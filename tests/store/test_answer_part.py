@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from collector.model import Slice
-from collector.store.write.answer_part import AnswerPart, spoken_window
+from collector.store.write.diff import AnswerPart, spoken_window
 from tests.store.making import DAY, HOUR, NOW, at, hours, query
 
 MINUTE = timedelta(minutes=1)

@@ -5,8 +5,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.store import NotAStore, StoreCorrupt, StoreDenied, StoreUnavailable, ValueRejected
-from collector.store.db.engine import locate
-from collector.store.db.translate_errors import is_retryable, translate, translate_errors
+from collector.store.db.engine import is_retryable, locate, translate, translate_errors
 
 FILE = locate("sqlite:////data/collector.db")
 SERVER = locate("postgresql://user:s3cr%40t@host/name")

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.store.write.save import Difference, ReplacedValue, diff
+from collector.store.write.diff import Difference, ReplacedValue, diff
 
 OLD = (1.0, 7)
 

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.store import SaveResult, Store, StoreDenied, StoreUnavailable
-from collector.store.db import state
+from collector.store.db import sql
 from tests.harness.postgres_proxy import Proxy
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved, values
 
@@ -63,7 +63,7 @@ async def test_no_update_is_lost_when_many_write_at_once(store):
 
 async def test_a_transaction_that_fails_leaves_nothing(store):
     def half(connection):
-        state.put(connection, "a", "b")
+        sql.put_state(connection, "a", "b")
         raise LookupError
 
     with pytest.raises(LookupError):
@@ -131,11 +131,11 @@ async def deadlock(store):
         met = []
 
         def update(connection):
-            state.put(connection, first, "x")
+            sql.put_state(connection, first, "x")
             if not met:
                 met.append(True)
                 both.wait(10)
-            state.put(connection, second, "x")
+            sql.put_state(connection, second, "x")
 
         return update
 

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from collector.circuit_breaker import Wait
 from collector.radar.errors import RateLimited, Refused, Unavailable
-from collector.store import Budget, StartedFetch, Store, Wait
+from collector.store import Budget, StartedFetch, Store
 from tests.store.making import NOW, answer, batch, begin, hours, profile, query, rows, saved
 
 ASKED = batch((query(), hours(0, 1)))

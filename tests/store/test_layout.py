@@ -9,7 +9,7 @@ from collector.cli.main import command
 from collector.model import Window
 from collector.store import MissingExtension, Store, ValueRejected
 from collector.store.admin import commands
-from collector.store.db import migrate, partitioning
+from collector.store.db import migrate, schema
 from tests.store.making import DAY, HOUR, NOW, batch, hours, profile, query, rows, saved, values
 
 YEARS = (2019, 2024, 2026, 2031, 2045)
@@ -29,7 +29,7 @@ async def fill(url):
 
 
 def test_partitions_cover_all_time_and_have_an_order():
-    bounds = [bound.removeprefix("FROM ").split(" TO ") for bound in partitioning.partitions().values()]
+    bounds = [bound.removeprefix("FROM ").split(" TO ") for bound in schema.partitions().values()]
     assert bounds[0][0] == "(MINVALUE)"
     assert bounds[-1][1] == "(MAXVALUE)"
     assert [end for _, end in bounds[:-1]] == [start for start, _ in bounds[1:]]

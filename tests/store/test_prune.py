@@ -7,8 +7,8 @@ from collector.settings import RetentionSettings
 from collector.settings.schema import points_key
 from collector.store import Fire
 from collector.store.admin.verify import verify
-from collector.store.retention.points import Replaced, outdated
-from collector.store.retention.prune import Pruned, edges, prunable
+from collector.store.retention.points import ReplacedRow, outdated_revisions
+from collector.store.retention.prune import Pruned, cutoffs, prunable
 from tests.store.making import DAY, HOUR, NOW, at, batch, begin, hours, profile, query, rows, saved, values
 
 ALL = query()
@@ -58,7 +58,7 @@ async def store(store):
     ],
 )
 def test_points_are_kept_from_a_bucket_edge_on(expected, spans):
-    assert edges(keep(**spans), LATER, {}) == expected
+    assert cutoffs(keep(**spans), LATER, {}) == expected
 
 
 async def test_it_works(store):
@@ -156,8 +156,8 @@ async def test_revisions_of_many_buckets_go_a_few_at_a_time(store, monkeypatch):
     ],
 )
 def test_a_replaced_value_stays_while_the_one_it_replaced_does(expected, replaced):
-    found = [Replaced(0, fetch_id, by, DAY + hour * HOUR) for fetch_id, by, hour in replaced]
-    assert [row.fetch_id for row in outdated(found, DAY + 4 * HOUR)] == expected
+    found = [ReplacedRow(0, fetch_id, by, DAY + hour * HOUR) for fetch_id, by, hour in replaced]
+    assert [row.fetch_id for row in outdated_revisions(found, DAY + 4 * HOUR)] == expected
 
 
 async def test_requests_that_brought_nothing_go(store):

@@ -97,7 +97,7 @@ async def test_a_replaced_value_was_seen_when_its_answer_came_not_when_it_was_re
 async def test_a_replaced_value_without_a_fetch_counts_as_seen_since_its_bucket_began(store, normalization, window):
     await saved(store, batch((ALL, hours(2, 3))), [3], normalization=normalization)
     await saved(store, batch((query(tld="com"), hours(0, 1))), [1])
-    assert await store._database.write(lambda connection: prune.forget(connection, [1])) == 1
+    assert await store._database.write(lambda connection: prune.delete_fetches(connection, [1])) == 1
     await saved(store, batch((ALL, window)), [7] * 4, now=LATER, updated=LATER, normalization=normalization)
     began = DAY + 2 * HOUR
     assert await values(store, as_of=began) == await values(store, as_of=NOW) == {2: 3.0}

@@ -2,7 +2,7 @@ import pytest
 
 from collector.model import from_epoch
 from collector.store import PointCursor, PointQuery
-from collector.store.read.downsample import bucket_width, chart_buckets
+from collector.store.read.selection import bucket_width, chart_buckets
 from tests.store.making import DAY, HOUR, NOW, at, batch, hours, profile, saved
 
 

@@ -13,7 +13,7 @@ from collector.store import Store, StoreUnfit, ValueRejected
 from collector.store.admin import commands
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
-from collector.store.db.session import ENCODINGS
+from collector.store.db.engine import ENCODINGS
 from tests.harness.processes import Collector
 from tests.harness.processes import profile_toml as history_of
 from tests.store.making import DAY, NOW, batch, exported, filtered, hours, profile, query, rows, saved, values
@@ -233,7 +233,7 @@ async def test_a_database_that_cannot_hold_every_text_is_refused_before_anything
 
 async def test_what_was_stored_in_such_a_database_can_be_read_and_copied(latin1, empty_postgres_url, monkeypatch):
     with monkeypatch.context() as earlier:
-        earlier.setattr("collector.store.db.session.ENCODINGS", ENCODINGS | {"LATIN1"})
+        earlier.setattr("collector.store.db.engine.ENCODINGS", ENCODINGS | {"LATIN1"})
         async with Store.open(latin1, owner="test") as store:
             await store.activate_labels([profile("Zürich")], NOW)
             await saved(store, batch((query(), hours(0, 2))), [0.30000000000000004, 2], profiles=["Zürich"])

@@ -242,7 +242,7 @@ from collector.store import Store
 from collector.store.db import sqlite_file
 step = sys.argv[2]
 original = getattr(sqlite_file, step)
-setattr(sqlite_file, step, lambda *a: os._exit(9))
+setattr(sqlite_file, step, lambda *a, **k: os._exit(9))
 async def main():
     async with Store.open(sys.argv[1], owner="test"):
         raise AssertionError("not to be reached")
@@ -250,7 +250,7 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("step", ["_remove", "sqlite_writer", "sync"])
+@pytest.mark.parametrize("step", ["_remove", "sqlite_engine", "sync"])
 async def test_killed_while_it_is_created_a_store_is_missing_and_not_half_there(path, step):
     assert died(OPEN_AND_DIE, f"sqlite:///{path}", step)
     assert not path.exists()
@@ -280,7 +280,7 @@ asyncio.run(main())
 
 
 async def test_a_store_locked_by_another_program_at_start_is_said_to_be_locked(sqlite_url, path, monkeypatch):
-    monkeypatch.setitem(engine._SQLITE, "connect_args", {"isolation_level": None, "timeout": 0.1})
+    monkeypatch.setitem(engine._SQLITE_OPTIONS, "connect_args", {"isolation_level": None, "timeout": 0.1})
     monkeypatch.setattr("collector.store.db.sqlite_file.BUSY_SECONDS", 0.1)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")

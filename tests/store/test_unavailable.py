@@ -190,7 +190,7 @@ def test_every_method_of_the_store_is_tried():
 @pytest.fixture
 def impatient(monkeypatch):
     monkeypatch.setattr(engine, "BUSY_SECONDS", PATIENCE)
-    monkeypatch.setitem(engine._SQLITE, "connect_args", {"isolation_level": None, "timeout": PATIENCE})
+    monkeypatch.setitem(engine._SQLITE_OPTIONS, "connect_args", {"isolation_level": None, "timeout": PATIENCE})
 
 
 @pytest.fixture

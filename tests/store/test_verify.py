@@ -14,7 +14,7 @@ from collector.store.admin.verify import VerifyResult, verify
 from collector.store.checksums import CheckedRange, checksum, microseconds
 from collector.store.db import sqlite_file
 from collector.store.db.schema import APPLICATION_ID
-from collector.store.write.save import Difference, ReplacedValue, written
+from collector.store.write.diff import Difference, ReplacedValue, written
 from tests.conftest import in_a_thread
 from tests.harness.corruption import WEEK, dumped, fill, findings, whole
 from tests.store.making import DAY, HOUR, NOW, batch, hours, query, saved

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from collector.collect.batches.batch_result import BatchResult, FailedSlices
 from collector.collect.batches.edge_search import Asking, EdgeFinder
-from collector.collect.batches.fetcher import Handling, ShuttingDown, backoff
+from collector.collect.batches.fetcher import Handling, ShuttingDown
 from collector.collect.batches.grids import moved_to
 from collector.collect.batches.pending_slices import Pool, RelativeSeries
 from collector.collect.batches.quarantine import Contact, Quarantine
@@ -39,6 +39,7 @@ from collector.radar.errors import (
     Unavailable,
     Untrusted,
 )
+from collector.retry import FAILURES_BEFORE_CONTACT_CHECK, backoff, batch_attempts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,8 +57,6 @@ _REJECTED_BEFORE_EDGE = 5
 """After so many rejections in a row that the size may explain, it is asked whether the history begins later."""
 _DOWN = 3
 """So many batches in a row without an answer: Radar is down, and the rest, of any interval, is not asked now."""
-_FAILURES_BEFORE_CONTACT = 2
-_TRIES_OF_DOUBTFUL, _TRIES_OF_PART, _TRIES = 1, 2, 4
 
 
 class BatchRun:
@@ -160,7 +159,7 @@ class BatchRun:
     async def _after_pause(self, question: Batch) -> list[Batch]:
         """Wait as before any other repetition of what got no answer."""
         try:
-            await self._batch_runner.fetcher.pause(backoff(_FAILURES_BEFORE_CONTACT), self.handling.cancelled)
+            await self._batch_runner.fetcher.pause(backoff(FAILURES_BEFORE_CONTACT_CHECK), self.handling.cancelled)
         except ShuttingDown:
             self.result.stopped = True
             return []
@@ -271,9 +270,9 @@ class BatchRun:
         """Return how often a batch is sent that gets no answer: one that may be too large only once."""
         if tries := self._contact.tries(batch):
             return tries
-        if may_be_too_large(limits, batch, teaches_nothing=self._is_quarantined(batch)):
-            return _TRIES_OF_DOUBTFUL
-        return _TRIES_OF_PART if batch in self._parts or self._is_quarantined(batch) else _TRIES
+        is_quarantined = self._is_quarantined(batch)
+        doubtful = may_be_too_large(limits, batch, teaches_nothing=is_quarantined)
+        return batch_attempts(may_be_too_large=doubtful, has_failed=batch in self._parts or is_quarantined)
 
     def _is_quarantined(self, batch: Batch) -> bool:
         return len(batch.slices) == 1 and batch.slices[0].series in self._batch_runner.alone

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from collector.circuit_breaker import BREAKER_THRESHOLD, Wait
 from collector.collect.batches.clock_watch import ClockWatch
 from collector.collect.batches.evidence import keep_example, keep_refused
 from collector.collect.events import NullObserver
@@ -28,11 +27,12 @@ from collector.radar.errors import (
     Unavailable,
     Unreachable,
 )
-from collector.store import SILENT_AFTER, StoreError, Wait
+from collector.retry import MAX_ATTEMPTS, MAX_WAIT, backoff, budget_jitter
+from collector.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from collector.clock_difference import ClockSample
     from collector.collect.events import Observer
@@ -67,11 +67,6 @@ class Handling:
 _USUAL = Handling()
 log = logging.getLogger(__name__)
 
-_ATTEMPTS = 4
-_FIRST_PAUSE = 1.0
-_LONGEST_PAUSE = 60.0
-_PATIENCE = timedelta(minutes=15)  # a longer wait is the caller's to decide on
-_JITTER = 1.0
 _LAST_ANSWER = 4.0
 """Seconds that a request under way is given to end when the process is told to stop."""
 
@@ -93,11 +88,6 @@ class SaveFailed(CollectorError):
     outcome = "unsaved"
     status = None
     code = None
-
-
-def backoff(failures: int) -> float:
-    """Seconds to wait after so many failures in a row: doubling, jittered, at most a minute."""
-    return min(_LONGEST_PAUSE, _FIRST_PAUSE * float(2 ** min(failures - 1, 10))) * random.uniform(0.5, 1)  # noqa: S311 - no secret
 
 
 class Fetcher:
@@ -137,7 +127,7 @@ class Fetcher:
         profiles: Sequence[str],
         sending: Callable[[], None] = lambda: None,
         handling: Handling = _USUAL,
-        tries: int = _ATTEMPTS,
+        tries: int = MAX_ATTEMPTS,
     ) -> SaveResult:
         """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
 
@@ -146,23 +136,23 @@ class Fetcher:
         other one at once. ShuttingDown ends it between two requests.
         """
         came = self.clock()
-        for failures in range(1, _ATTEMPTS + 1):
+        for failures in range(1, MAX_ATTEMPTS + 1):
             try:
                 return await self._attempt(batch, profiles, sending, handling, came)
             except Unavailable as error:
-                most = _ATTEMPTS if isinstance(error, Unreachable) else tries
+                most = MAX_ATTEMPTS if isinstance(error, Unreachable) else tries
                 if failures >= most or self.is_silent:
                     raise
                 await self.pause(backoff(failures), handling.cancelled)
             except RateLimited:
-                if failures == _ATTEMPTS:
+                if failures == MAX_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
 
     @property
     def is_silent(self) -> bool:
         """Tell whether Radar counts as down, as far as this process knows."""
-        return self._silent >= SILENT_AFTER
+        return self._silent >= BREAKER_THRESHOLD
 
     async def present(self) -> datetime:
         """Tell the present, but not what is Radar's future: no bucket that ends after it is asked for."""
@@ -204,9 +194,9 @@ class Fetcher:
     async def check_answers(self) -> None:
         """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
         now = self.clock()
-        for restraint in await self.store.throttles(self.radar.fingerprint, now):
-            if not restraint.most and restraint.wait.tried:
-                raise _in_vain(restraint.wait)
+        for throttle in await self.store.throttles(self.radar.fingerprint, now):
+            if not throttle.allowed and throttle.wait.cause:
+                raise _last_failure(throttle.wait)
 
     async def _request(
         self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
@@ -342,16 +332,16 @@ class Fetcher:
     def _heed(self, wait: Wait, now: datetime, came: datetime) -> None:
         """Raise why there is no use in waiting, if that is so."""
         if wait.reason == "silent":
-            self._silent = SILENT_AFTER
-        if wait.tried and (wait.reason == "credentials" or wait.tried.at > came):
-            raise _in_vain(wait)
-        if wait.until - now > _PATIENCE:
+            self._silent = BREAKER_THRESHOLD
+        if wait.cause and (wait.reason == "credentials" or wait.cause.sent_at > came):
+            raise _last_failure(wait)
+        if wait.until - now > MAX_WAIT:
             raise RateLimited(f"Radar answers again at {rfc3339(wait.until)}", not_before=wait.until)
 
     async def _wait(self, wait: Wait, now: datetime, cancelled: asyncio.Event | None) -> None:
         """Wait; what Radar's silence or refusal is about ends for one alone, so nobody need come later than others."""
         log.info("fetch_waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
-        jitter = random.uniform(0, _JITTER) if wait.reason in ("budget", "blocked") else 0  # noqa: S311 - no secret
+        jitter = budget_jitter() if wait.reason in ("budget", "blocked") else 0
         await self.pause((wait.until - now).total_seconds() + jitter, cancelled)
 
     def _note(self, error: RadarError) -> None:
@@ -360,15 +350,17 @@ class Fetcher:
             self._trusted = False
 
 
-def _in_vain(wait: Wait) -> RadarError:
-    """What Radar said last, and when it is asked again."""
-    assert wait.tried is not None, "nothing was heard yet"
-    tried, moment = wait.tried, rfc3339(wait.until.replace(microsecond=0))
+def _last_failure(wait: Wait) -> RadarError:
+    """Return the last failure as an error that says when the next request is sent."""
+    assert wait.cause is not None, "no request has failed"
+    cause, moment = wait.cause, rfc3339(wait.until.replace(microsecond=0))
     if wait.reason == "credentials":
-        message = f"{tried.message}; the same credentials are tried again at {moment}"
-        return Unauthorized(message, status=tried.status, code=tried.code)
-    message = f"{tried.message}; nor had {SILENT_AFTER} requests before an answer, so Radar is asked again at {moment}"
-    return Unavailable(message, status=tried.status, code=tried.code)
+        message = f"{cause.message}; the same credentials are tried again at {moment}"
+        return Unauthorized(message, status=cause.status, code=cause.code)
+    message = (
+        f"{cause.message}; nor had {BREAKER_THRESHOLD} requests before an answer, so Radar is asked again at {moment}"
+    )
+    return Unavailable(message, status=cause.status, code=cause.code)
 
 
 def _level(error: RadarError) -> int:

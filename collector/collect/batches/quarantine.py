@@ -15,6 +15,7 @@ from collector.collect.planning.packing import halves
 from collector.collect.planning.request_limits import smallest
 from collector.model import Batch, Slice, Window, rfc3339
 from collector.radar.errors import Paused, Untrusted
+from collector.retry import contact_attempts
 from collector.store import keys_of
 
 if TYPE_CHECKING:
@@ -135,9 +136,6 @@ def _halves(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[
     return [part for piece in pieces for part in _halves(piece, ended, now)] if known.window else pieces
 
 
-_FIRST_TRIES, _LATER_TRIES = 3, 2
-"""With the larger request before it, the first question is sent as often as any other that gets no answer."""
-
 _YOUNG = timedelta(days=2)
 
 
@@ -162,7 +160,7 @@ class Contact:
         """Return how often *batch* is sent if it gets no answer; None if it is no question of this kind."""
         if batch not in self._asked:
             return None
-        return _FIRST_TRIES if len(self._asked) == 1 else _LATER_TRIES
+        return contact_attempts(len(self._asked))
 
     def answered(self) -> None:
         """Note an answer: Radar is there."""

@@ -20,10 +20,9 @@ from collector.settings.secret import sqlite_url
 from collector.store.admin.commands import current
 from collector.store.admin.verify import verify
 from collector.store.db import migrate, sqlite_file
-from collector.store.db.engine import Location, at, locate
+from collector.store.db.engine import Location, at, locate, translate
 from collector.store.db.lock_file import hold_lock, is_owned, is_owned_file, owner_of, pinned
 from collector.store.db.sqlite_file import sync
-from collector.store.db.translate_errors import translate
 from collector.store.errors import NotAStore, StoreCorrupt, StoreLocked, StoreUnavailable
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import sqlalchemy as sa
 from collector.errors import UsageError
 from collector.store.admin import dump as canonical
 from collector.store.db import migrate
-from collector.store.db.engine import locate
-from collector.store.db.translate_errors import UNREADABLE_VALUE
+from collector.store.db.engine import UNREADABLE_VALUE, locate
 from collector.store.errors import StoreCorrupt
 from collector.store.retention import prune as pruning
 from collector.store.store import open_database, open_store

@@ -21,13 +21,12 @@ import sqlalchemy as sa
 
 from collector.errors import UsageError
 from collector.store.admin import dump
-from collector.store.db import migrate, sqlite_file, state
+from collector.store.db import migrate, sql, sqlite_file
 from collector.store.db.column_types import epoch
-from collector.store.db.engine import Location, locate
+from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import hold_lock
 from collector.store.db.schema import bodies, fetches, metadata, revisions
 from collector.store.db.schema import points as points_table
-from collector.store.db.translate_errors import translate_errors
 from collector.store.errors import StoreCorrupt, ValueRejected
 from collector.store.series import snapshots
 from collector.store.store import open_database
@@ -127,7 +126,7 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
     """Make sure that the target is empty or a copy of the same source, and mark it as unfinished."""
     with database.read() as connection:
         revision = migrate.current(connection)
-        begun = json.loads(state.get(connection, _MARK) or "null") if revision == migrate.COPYING else None
+        begun = json.loads(sql.get_state(connection, _MARK) or "null") if revision == migrate.COPYING else None
         empty = revision is None or (revision == migrate.HEAD and _is_empty(connection))
     if revision not in (None, migrate.COPYING):
         migrate.check(revision)
@@ -151,7 +150,7 @@ def _begin(connection: sa.Connection, mark: dict[str, str]) -> None:
     for table in metadata.sorted_tables:
         connection.execute(sa.delete(table))
     migrate.stamp(connection, migrate.COPYING)
-    state.put(connection, _MARK, json.dumps(mark))
+    sql.put_state(connection, _MARK, json.dumps(mark))
 
 
 def _fill(source: sa.Connection, target: Database, table: sa.Table, heard: Heard) -> int:

@@ -22,9 +22,8 @@ from collector.store import checksums
 from collector.store.checksums import answered_range, checksum
 from collector.store.db import migrate, schema, sqlite_file
 from collector.store.db.column_types import epoch
-from collector.store.db.engine import locate
+from collector.store.db.engine import UNREADABLE_VALUE, locate, translate
 from collector.store.db.schema import date_ranges, fetches, fires, points, revisions, series, vanished
-from collector.store.db.translate_errors import UNREADABLE_VALUE, translate
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
 from collector.store.series import generations, grids, snapshots

@@ -22,75 +22,62 @@ Boolean = sa.Boolean().with_variant(sa.Integer(), "sqlite")
 _POSTGRES = sa.TIMESTAMP(timezone=True)
 
 
-class BucketTime(sa.types.TypeDecorator[datetime]):
-    """A bucket edge: on SQLite an integer of epoch seconds, on Postgres a timestamptz. Refuses naive datetimes."""
-
-    impl = _POSTGRES.with_variant(sa.Integer(), "sqlite")
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Write an aware moment on a whole second; ValueError for any other."""
-        moment = _aware(value)
-        if moment is not None and moment.microsecond:
-            raise ValueError(f"{moment} is no bucket edge")
-        return int(moment.timestamp()) if moment and dialect.name == "sqlite" else moment
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as declared
-        """Read an aware moment in UTC."""
-        return _moment(value)
-
-    def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        """Compare with any moment, on an edge or not: `--end 36h` hardly ever is."""
-        return Timestamp() if isinstance(value, datetime) else super().coerce_compared_value(op, value)
-
-
 class Timestamp(sa.types.TypeDecorator[datetime]):
     """A moment to the microsecond: on SQLite epoch seconds with a fraction, on Postgres a timestamptz.
 
-    A double of epoch seconds is exact to the microsecond until the year 2242. Refuses naive datetimes.
+    A double of epoch seconds is exact to the microsecond until the year 2242. Naive datetimes are rejected.
     """
 
-    impl = _POSTGRES.with_variant(sa.REAL(), "sqlite")
+    impl: Any = _POSTGRES.with_variant(sa.REAL(), "sqlite")
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
-        """Write an aware moment; ValueError for a naive one."""
-        moment = _aware(value)
-        return moment.timestamp() if moment and dialect.name == "sqlite" else moment
+        """Write an aware moment. Raises ValueError for a naive one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value} names no time zone")
+        return value.timestamp() if dialect.name == "sqlite" else value.astimezone(UTC)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - as declared
         """Read an aware moment in UTC."""
-        return _moment(value)
+        if value is None:
+            return None
+        return value.astimezone(UTC) if isinstance(value, datetime) else from_epoch(value)
+
+
+class BucketTime(Timestamp):
+    """A bucket edge: on SQLite an integer of epoch seconds, on Postgres a timestamptz. Naive datetimes are rejected."""
+
+    impl: Any = _POSTGRES.with_variant(sa.Integer(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        """Write an aware moment on a whole second. Raises ValueError for any other."""
+        if value is not None and value.microsecond:
+            raise ValueError(f"{value} is no bucket edge")
+        bound = super().process_bind_param(value, dialect)
+        return int(bound) if isinstance(bound, float) else bound
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        """Compare with any moment, because one like `--end 36h` is hardly ever a bucket edge."""
+        return Timestamp() if isinstance(value, datetime) else super().coerce_compared_value(op, value)
 
 
 class CleanText(sa.types.TypeDecorator[str]):
-    """Text that came from elsewhere: what no database takes (NUL, half a surrogate pair) is replaced."""
+    """Text from outside: characters that no database stores (NUL, half a surrogate pair) are replaced."""
 
     impl = sa.Text()
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002 - as declared
-        """Write what both databases read back alike."""
+        """Write a text that both databases return unchanged."""
         return clean(value) if value is not None else None
 
 
 def clean(text: str) -> str:
-    """Replace in *text* what no database takes."""
+    """Replace the characters in *text* that no database stores."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
-
-
-def _aware(value: datetime | None) -> datetime | None:
-    if value is None:
-        return None
-    if value.tzinfo is None:
-        raise ValueError(f"{value} names no time zone")
-    return value.astimezone(UTC)
-
-
-def _moment(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    return value.astimezone(UTC) if isinstance(value, datetime) else from_epoch(value)
 
 
 class epoch(FunctionElement[int]):  # noqa: N801 - named as SQL functions are

@@ -21,9 +21,17 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from collector.store.db import session
-from collector.store.db.engine import FROZEN, READERS, busy, postgres_engines, sqlite_reader, sqlite_writer
-from collector.store.db.translate_errors import connection_lost, is_retryable, translate_errors
+from collector.store.db.engine import (
+    FROZEN,
+    READERS,
+    begin_to_write,
+    busy,
+    connection_lost,
+    is_retryable,
+    postgres_engines,
+    sqlite_engine,
+    translate_errors,
+)
 from collector.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -44,12 +52,14 @@ _MAX_WRITES = 32
 """Writes that may share a transaction on SQLite, and those of one kind on either; others would wait for each other's
 locks on Postgres."""
 _END: Any = object()
+_REPLACED = "the store {} was deleted or replaced while it was open"
+_CHANGED = "the store {} was changed while it was read: repeat the command"
 
 
 class Database:
     """The engines of one store, and the transactions on them.
 
-    On the event loop: `read_in_thread`, `stream`, `write`, `append_to_ledger`. In a thread or a command: `read`,
+    On the event loop: `read_in_thread`, `stream`, `write`. In a thread or a command: `read`,
     `write_now`.
     """
 
@@ -66,14 +76,15 @@ class Database:
             self._batches = WriteQueue(self._transact, threads=1, max_writes=_MAX_WRITES)
         self._readers = ThreadPoolExecutor(READERS, "reader")
         if location.path:
-            self._writer, self._reader = sqlite_writer(location.path), sqlite_reader(location.path, immutable=immutable)
+            self._writer = sqlite_engine(location.path, writes=True)
+            self._reader = sqlite_engine(location.path, writes=False, immutable=immutable)
         else:
             self._writer, self._reader = postgres_engines(location, writes=writes)
 
     def set_application_name(self, name: str, lease: timedelta) -> None:
         """Give writes to Postgres a *name*, and let them end well before the *lease*, should the process freeze."""
         if not self.location.path:
-            begin = session.begin_to_write(busy(), min(FROZEN, lease / 2), name)
+            begin = begin_to_write(busy(), min(FROZEN, lease / 2), name)
             self._writer = self._writer.execution_options(begin=begin)
 
     def close(self) -> None:
@@ -89,9 +100,10 @@ class Database:
         """Open a transaction that sees one state of the store and changes nothing."""
         with translate_errors(self.location):
             self._check_file()
-            with _begun(self._reader) as connection:
+            with _begin(self._reader) as connection:
                 yield connection
-            self._check_unchanged()
+            if self._immutable:  # SQLite locks nothing then, so a change may have been read in part
+                self._check_file(_CHANGED)
 
     async def read_in_thread(self, work: Work[T]) -> T:
         """Do *work* in such a transaction, in a thread."""
@@ -117,26 +129,14 @@ class Database:
         with self.read() as connection, closing(work(connection)) as items:  # type: ignore[type-var]
             yield from items
 
-    async def write(self, work: Work[T] | BatchableWrite[T], *, repeatable: bool = True) -> T:
-        """Do *work* in one transaction, again where it only lost against another one.
+    async def write(self, work: Work[T] | BatchableWrite[T], *, repeatable: bool = True, to_ledger: bool = False) -> T:
+        """Do *work* in one transaction; repeat it if it lost against another transaction.
 
-        Writes of one kind that wait at the same time are done at once.
-
-        *repeatable*: the work finds out by itself that it was done already, so it may also be done again when the
-        connection broke and nobody knows whether the commit arrived.
+        Writes of one kind that wait at the same time share a transaction. A *repeatable* write detects that it was done
+        already, so it is also repeated if the connection broke and the outcome of the commit is unknown. Writes
+        *to_ledger* run on one thread on Postgres, too, because parallel writers would only block each other there.
         """
-        queue = self._batches if isinstance(work, BatchableWrite) else self._queue
-        return await self._submit(queue, work, repeatable=repeatable)
-
-    async def append_to_ledger(self, work: Work[T] | BatchableWrite[T]) -> T:
-        """Do *work*, an entry in the ledger of requests, whose writers would only wait for each other: they take turns.
-
-        It is not done again where nobody knows whether it was done.
-        """
-        return await self._submit(self._ledger, work, repeatable=False)
-
-    async def _submit(self, queue: WriteQueue, work: Work[T] | BatchableWrite[T], *, repeatable: bool) -> T:
-        self._check_writable()
+        queue = self._ledger if to_ledger else self._batches if isinstance(work, BatchableWrite) else self._queue
         with translate_errors(self.location):
             for attempt in range(1, _MAX_ATTEMPTS + 1):
                 try:
@@ -149,7 +149,6 @@ class Database:
 
     def write_now(self, work: Work[T], *, repeatable: bool = True) -> T:
         """Do *work* as `write` does, in this thread."""
-        self._check_writable()
         with translate_errors(self.location):
             for attempt in range(1, _MAX_ATTEMPTS + 1):
                 try:
@@ -160,36 +159,28 @@ class Database:
                     time.sleep(_pause_seconds(attempt))
         raise AssertionError("the last attempt returns or raises")
 
-    def _check_writable(self) -> None:
+    def _transact(self, writes: Sequence[Write]) -> list[Any]:
         if not self._writes:
             raise StoreUnavailable(f"the store {self.location} was opened for reading only")
-
-    def _transact(self, writes: Sequence[Write]) -> list[Any]:
         self._check_file()
-        with _begun(self._writer) as connection:
-            self._check_file()  # once more, for the wait may have been long
+        with _begin(self._writer) as connection:
+            self._check_file()  # again, because the transaction may have waited long
             return perform(writes, connection)
 
     def _identify(self, path: Path) -> tuple[int, ...]:
         status = path.stat()
         return (status.st_ino, status.st_size, status.st_mtime_ns) if self._immutable else (status.st_ino,)
 
-    def _check_file(self) -> None:
-        """What is written to a file that was deleted is lost as soon as it is closed."""
+    def _check_file(self, problem: str = _REPLACED) -> None:
+        """Raise StoreUnavailable if the file is not the one that was opened: writes to a deleted file are lost."""
         path = self.location.path
         if path and (not path.exists() or self._identify(path) != self._identity):
-            raise StoreUnavailable(f"the store {path} was deleted or replaced while it was open")
-
-    def _check_unchanged(self) -> None:
-        """SQLite takes no lock on what is read as immutable, so that a change meanwhile may have been half seen."""
-        path = self.location.path
-        if self._immutable and path and (not path.exists() or self._identify(path) != self._identity):
-            raise StoreUnavailable(f"the store {path} was changed while it was read: repeat the command")
+            raise StoreUnavailable(problem.format(path))
 
 
 @contextmanager
-def _begun(engine: sa.Engine) -> Iterator[sa.Connection]:
-    """Begin a transaction, anew where the connection was found broken: nothing has been done in it yet."""
+def _begin(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Begin a transaction; begin again if the connection is broken, because no statement has run yet."""
     with engine.connect() as connection:
         try:
             transaction = connection.begin()

@@ -8,7 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from collector.store.db import partitioning
 from collector.store.db.column_types import BigInt, Boolean, BucketTime, CleanText, Double, Timestamp
 
 APPLICATION_ID = 0x52444354
@@ -21,6 +20,27 @@ metadata = sa.MetaData(
         "ix": "ix_%(table_name)s_%(column_0_name)s",
     }
 )
+
+
+YEARS = range(2024, 2032)
+"""Years with a partition of their own; each one costs a little whenever a statement names no time."""
+BY_TIME = "RANGE (timestamp)"
+
+
+def partitions() -> dict[str, str]:
+    """The partitions by name, each with its bounds."""
+    first, last = YEARS[0], YEARS[-1] + 1
+    years = {f"points_{year}": f"FROM ('{year}-01-01Z') TO ('{year + 1}-01-01Z')" for year in YEARS}
+    return {
+        f"points_before_{first}": f"FROM (MINVALUE) TO ('{first}-01-01Z')",
+        **years,
+        f"points_from_{last}": f"FROM ('{last}-01-01Z') TO (MAXVALUE)",
+    }
+
+
+def create_partitions() -> list[str]:
+    """The statements that give the partitioned table its partitions."""
+    return [f"CREATE TABLE {name} PARTITION OF points FOR VALUES {bounds}" for name, bounds in partitions().items()]
 
 
 def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Table:
@@ -79,7 +99,7 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
-    postgresql_partition_by=partitioning.BY_TIME,
+    postgresql_partition_by=BY_TIME,
 )
 
 revisions = _table(
@@ -412,7 +432,7 @@ SQLite from reading all points first."""
 
 _ddl: Any = sa.DDL
 
-for _statement in partitioning.create_partitions():
+for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
 
 for _name, _query in VIEWS.items():

@@ -2,6 +2,8 @@
 
 Locks of Postgres end with the transaction. The server's clock counts wherever several machines share a store, because
 their own clocks may differ by minutes.
+
+Small facts that must outlive the process, by key.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.model import utc_now
+from collector.store.db.schema import state
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,16 +40,14 @@ MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS = range(_OURS, _OURS + 6)
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 
 
-def advisory_lock(connection: sa.Connection, number: int) -> None:
-    """Wait until no other transaction holds the lock *number*, and hold it until this one ends."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:number)"), {"number": number})
+def advisory_lock(connection: sa.Connection, number: int, *, shared: bool = False) -> None:
+    """Hold the lock *number* until this transaction ends; wait until no other one holds it.
 
-
-def advisory_lock_shared(connection: sa.Connection, number: int) -> None:
-    """Keep others from taking the lock *number* by `lock` until this transaction ends."""
+    Several transactions may hold it *shared*. SQLite has one writer anyway.
+    """
     if connection.dialect.name == "postgresql":
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock_shared(:number)"), {"number": number})
+        function = "pg_advisory_xact_lock_shared" if shared else "pg_advisory_xact_lock"
+        connection.execute(sa.text(f"SELECT {function}(:number)"), {"number": number})
 
 
 def lock_for_migration(connection: sa.Connection) -> None:
@@ -98,3 +99,20 @@ def _ask(connection: sa.Connection) -> tuple[float, datetime, float]:
 
 def _elapsed() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def get_state(connection: sa.Connection, key: str) -> str | None:
+    """Read a fact; None where it is not known."""
+    found: str | None = connection.execute(sa.select(state.c.value).where(state.c.key == key)).scalar()
+    return found
+
+
+def list_state(connection: sa.Connection) -> dict[str, str]:
+    """Read all facts, by key."""
+    return {row.key: row.value for row in connection.execute(sa.select(state).order_by(state.c.key))}
+
+
+def put_state(connection: sa.Connection, key: str, value: str) -> None:
+    """Write a fact over what it was before."""
+    insert = upsert(connection, state).values(key=key, value=value)
+    connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_={"value": value}))

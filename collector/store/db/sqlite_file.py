@@ -17,10 +17,9 @@ from urllib.parse import quote
 
 from collector.errors import os_error_text
 from collector.model import utc_now
-from collector.store.db.engine import BUSY_SECONDS, sqlite_writer
+from collector.store.db.engine import BUSY_SECONDS, sqlite_engine, translate
 from collector.store.db.lock_file import is_owned, is_owned_file, pinned
 from collector.store.db.schema import APPLICATION_ID
-from collector.store.db.translate_errors import translate
 from collector.store.errors import NotAStore, StoreAliased, StoreCorrupt, StoreMissing, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -138,7 +137,7 @@ def creating(location: Location) -> Iterator[sa.Connection]:
     unfinished = path.with_name(path.name + ".new")
     _remove(unfinished)
     os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    engine = sqlite_writer(unfinished)
+    engine = sqlite_engine(unfinished, writes=True)
     try:
         with engine.begin() as connection:
             yield connection

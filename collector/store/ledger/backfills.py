@@ -125,8 +125,8 @@ _NONE_YET = dict.fromkeys(_COUNTED, 0) | {"gaps_remaining": _UNKNOWN}
 _JOBS = sa.select(backfills)
 
 
-def create(connection: sa.Connection, wanted: BackfillRequest, now: datetime, state: str) -> BackfillJob:
-    """Put a new job on record in that *state*."""
+def create(connection: sa.Connection, wanted: BackfillRequest, now: datetime, state: str = "queued") -> BackfillJob:
+    """Add a job: `queued` for any replica, `stopped` for a process that will claim and run it itself."""
     row = asdict(wanted) | {"profiles": json.dumps(wanted.profiles), "state": state, "created_at": now}
     created = connection.execute(sa.insert(backfills).values(row | _NONE_YET).returning(backfills.c.id))
     return _found(connection, created.scalar_one())

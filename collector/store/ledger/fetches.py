@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
+from collector.circuit_breaker import Wait
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import BUDGET, advisory_lock
@@ -18,7 +19,7 @@ from collector.store.errors import ValueRejected
 from collector.store.ledger import backfills, replicas, upstream
 from collector.store.ledger.backfills import JobProgress
 from collector.store.ledger.replicas import NO_REPLICA
-from collector.store.ledger.upstream import BLOCKED_UNTIL, Wait, block, budget, first_free_at, repair_future_timestamps
+from collector.store.ledger.upstream import BLOCKED_UNTIL, block, budget, first_free_at, repair_future_timestamps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -167,15 +168,15 @@ def begin(connection: sa.Connection, errands: Sequence[FetchRequest]) -> list[St
         return [Wait(standing.blocked_until, "blocked")] * len(errands)
     credentials = errands[0].credentials
     in_force = upstream.throttles(connection, credentials, now)
-    allowed = min((one.most for one in in_force), default=len(errands))
+    allowed = min((throttle.allowed for throttle in in_force), default=len(errands))
     free = max(limit - standing.used, 0)
     entered = _enter(connection, errands[: min(free, allowed)])
     if entered and any(one.wait.reason == "credentials" for one in in_force):
-        upstream.begun(connection, credentials, entered[0].fetch_id)
+        upstream.start_probe(connection, credentials, entered[0].fetch_id)
     if len(entered) == len(errands):
         return [*entered]
     if in_force and free >= allowed:
-        wait = min(in_force, key=lambda one: one.most).wait
+        wait = min(in_force, key=lambda throttle: throttle.allowed).wait
     else:
         wait = Wait(first_free_at(connection, now, max(standing.used - limit, 0)), "budget")
     return [*entered, *[wait] * (len(errands) - len(entered))]
@@ -273,7 +274,7 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
     if not_before:
         advisory_lock(connection, BUDGET)
         repair_future_timestamps(connection, now)
-        blocked = state.get(connection, BLOCKED_UNTIL)
+        blocked = sql.get_state(connection, BLOCKED_UNTIL)
         if not blocked or not_before > utc(blocked):
             block(connection, now, not_before)
 

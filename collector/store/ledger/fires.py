@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from collector.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.store import checksums
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches, fires
 from collector.store.db.sql import upsert, values_table
 from collector.store.ledger.upstream import AHEAD
@@ -50,7 +50,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
         connection.execute(insert, [asdict(fire) for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
-        checksums.seal(connection, map(_sealed, new), map(_sealed, replaced))
+        checksums.update_set_checksums(connection, map(_sealed, new), map(_sealed, replaced))
 
 
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:
@@ -155,9 +155,9 @@ _KEY = "clock_difference"
 
 def read_clock_difference(connection: sa.Connection) -> ClockDifference:
     """Return what is on record."""
-    return load(state.get(connection, _KEY))
+    return load(sql.get_state(connection, _KEY))
 
 
 def write_clock_difference(connection: sa.Connection, difference: ClockDifference) -> None:
     """Put *difference* on record in the place of what is there."""
-    state.put(connection, _KEY, difference.dump())
+    sql.put_state(connection, _KEY, difference.dump())

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.lock_file import hidden_owner_since, owner_of
 from collector.store.db.schema import duties, fetches, fires, replicas
 from collector.store.db.schema import replicas as replicas_table
@@ -214,7 +214,7 @@ def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
         "seen_at": rfc3339(beat.seen_at),
         "progress_at": rfc3339(progress) if progress else None,
     }
-    state.put(connection, KEY, json.dumps(content))
+    sql.put_state(connection, KEY, json.dumps(content))
 
 
 def read(connection: sa.Connection, location: Location) -> ServiceState | None:
@@ -268,7 +268,7 @@ def _gone(beat: ServiceHeartbeat | None) -> ServiceState | None:
 
 
 def _last(connection: sa.Connection) -> ServiceHeartbeat | None:
-    text = state.get(connection, KEY)
+    text = sql.get_state(connection, KEY)
     if text is None:
         return None
     content = json.loads(text)

@@ -19,8 +19,17 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector import circuit_breaker
+from collector.circuit_breaker import (
+    BREAKER_THRESHOLD,
+    FetchOutcome,
+    circuit_throttle,
+    credentials_throttle,
+    upstream_health,
+)
 from collector.model import Window, from_epoch, rfc3339, utc
-from collector.store.db import state
+from collector.retry import FIRST_PAUSE, refusal_backoff
+from collector.store.db import sql
 from collector.store.db.schema import fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
@@ -28,115 +37,26 @@ from collector.store.db.sql import upsert
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from collector.circuit_breaker import Throttle, UpstreamHealth
     from collector.model import Question, Slice
 
-SILENT_AFTER = 12
-"""Three batches of four attempts: one part of Radar that is ill does not look like all of it."""
-PROBE_EVERY = timedelta(minutes=1)
-TRY_AGAIN_AFTER = timedelta(minutes=5)
-_LOOK_AGAIN = timedelta(seconds=1)
-_NOBODY_ASKS = timedelta(minutes=5)
-_FIRST_TRY = timedelta(seconds=10)
-"""So long the first request with new credentials is waited for: its process may be gone."""
-_TAKEN = "taken"
-_NO_WORD = ("unavailable", "rate_limited", "misdirected", "interrupted")
-"""Outcomes that do not tell whether the credentials are right."""
+_ACCEPTED = "taken"
+"""The record of credentials that Radar has accepted."""
 
 _SENT = fetches.c.replay_of.is_(None)
-_TOLD = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
-_last = sa.select(fetches.c.outcome).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
-_last_few = _last.limit(SILENT_AFTER).subquery()
-_KNOWN = sa.select(
+_ENDED = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
+_last = sa.select(fetches.c.outcome).where(_ENDED).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
+_last_few = _last.limit(BREAKER_THRESHOLD).subquery()
+_HEALTH = sa.select(
     sa.select(sa.func.count()).select_from(_last_few).where(_last_few.c.outcome == "unavailable").scalar_subquery(),
     sa.select(state_table.c.value).where(state_table.c.key == sa.bindparam("key")).scalar_subquery(),
 )
-_words = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
-_NEWEST = sa.select(*_words).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
-_NEWEST_TOLD = sa.select(*_words).where(_TOLD).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc()).limit(1)
-_THIS = sa.select(*_words).where(fetches.c.id == sa.bindparam("fetch_id"))
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """A request that tells something: when it was sent, and what became of it."""
-
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str
-    message: str | None = None
-    status: int | None = None
-    code: int | None = None
-
-    @property
-    def at(self) -> datetime:
-        """When it was sent; a clock that ran ahead is put right at its end."""
-        return min(self.started_at, self.finished_at or self.started_at)
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """No request may be sent before *until*.
-
-    The `budget` is spent, Radar has `blocked` this account, is `silent`, or refused the `credentials`: then *tried* is
-    the request that heard so, None while one that finds out is under way.
-    """
-
-    until: datetime
-    reason: str
-    tried: Tried | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Throttle:
-    """Of the requests that are wanted at most *most* may be sent now; the others *wait*."""
-
-    most: int
-    wait: Wait
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamHealth:
-    """How Radar stands: `ok`, `silent` or `unauthorized`, its last *words*, and when it is asked again."""
-
-    state: str
-    words: str | None = None
-    asked_again_at: datetime | None = None
-
-    def waiting_until(self, now: datetime) -> datetime | None:
-        """Return until when nothing is asked; None if Radar is ok, or if nobody asks it again although one could.
-
-        While the one request that finds out is overdue or under way, the others look every second.
-        """
-        again = self.asked_again_at
-        if again is None or now - again > _NOBODY_ASKS:
-            return None
-        return max(again, now + _LOOK_AGAIN)
-
-
-def silence(newest: Tried, now: datetime) -> Throttle:
-    """Decide who may find out whether Radar is back: one a minute, whatever the clock did, and all wait for its end."""
-    over = min(newest.at, now) + PROBE_EVERY
-    look = Wait(min(over, now + _LOOK_AGAIN) if over > now else now + _LOOK_AGAIN, "silent")
-    if over <= now:
-        return Throttle(1, look)
-    return Throttle(0, look if newest.outcome == "started" else Wait(over, "silent", newest))
-
-
-def trial(refused: Tried | None, trying: Tried | None, now: datetime, *, at_once: bool = False) -> Throttle | None:
-    """Decide who may send credentials that Radar *refused* last, or that one request alone is *trying*; None: all.
-
-    *at_once*: one request need not wait for the end of the pause.
-    """
-    alone = Throttle(1, Wait(now + _LOOK_AGAIN, "credentials"))
-    if trying and trying.outcome == "started":
-        patience = PROBE_EVERY if refused else _FIRST_TRY
-        return alone if trying.started_at + patience <= now else Throttle(0, alone.wait)
-    if trying and trying.outcome not in (*_NO_WORD, "unauthorized"):
-        return None
-    if refused is None or at_once:
-        return alone
-    until = min(refused.finished_at or now, now) + TRY_AGAIN_AFTER
-    return alone if until <= now else Throttle(0, Wait(until, "credentials", refused))
+_outcome_columns = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
+_NEWEST = sa.select(*_outcome_columns).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
+_NEWEST_ENDED = (
+    sa.select(*_outcome_columns).where(_ENDED).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc()).limit(1)
+)
+_THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_id"))
 
 
 def _credentials_key(credentials: str) -> str:
@@ -144,80 +64,73 @@ def _credentials_key(credentials: str) -> str:
 
 
 def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
-    """Tell what keeps requests with these credentials, known by their fingerprint, from being sent now."""
-    silent, text = connection.execute(_KNOWN, {"key": _credentials_key(credentials)}).one()
-    newest = _tried(connection, _NEWEST) if silent == SILENT_AFTER else None
-    found = [silence(newest, now)] if newest else []
-    if credentials and text != _TAKEN:
-        at_once = bool(text and json.loads(text).get("at_once"))
-        tried = trial(*_trials(connection, text), now, at_once=at_once)
-        found += [tried] if tried else []
+    """Return what limits requests with these credentials now; *credentials* is their fingerprint."""
+    unavailable, record = connection.execute(_HEALTH, {"key": _credentials_key(credentials)}).one()
+    newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
+    found = [circuit_throttle(newest, now)] if newest else []
+    if credentials and record != _ACCEPTED:
+        at_once = bool(record and json.loads(record).get("at_once"))
+        throttle = credentials_throttle(*_probation(connection, record), now, at_once=at_once)
+        found += [throttle] if throttle else []
     return found
 
 
-def begun(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
-    """Note that a request tries the credentials out, for all."""
-    known = state.get(connection, _credentials_key(credentials))
-    if known != _TAKEN:
-        refused = json.loads(known)["refused"] if known else None
-        state.put(connection, _credentials_key(credentials), json.dumps({"refused": refused, "trying": fetch_id}))
+def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
+    """Record that the fetch is the one that sends credentials on probation."""
+    record = sql.get_state(connection, _credentials_key(credentials))
+    if record != _ACCEPTED:
+        rejected = json.loads(record)["refused"] if record else None
+        sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": rejected, "trying": fetch_id}))
 
 
 def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
-    """Note that Radar has refused the credentials."""
-    state.put(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+    """Record that Radar rejected the credentials of the fetch."""
+    sql.put_state(connection, _credentials_key(credentials), json.dumps({"refused": fetch_id, "trying": None}))
 
 
 def try_at_once(connection: sa.Connection, credentials: str) -> None:
-    """Let one request send credentials that Radar has refused before their pause ends: a person may have mended them.
+    """Let the next probe send rejected credentials before their pause ends, because a person may have corrected them.
 
-    *begun* ends that, so that it is one request whatever comes of it.
+    `start_probe` ends this, so it is one request whatever its outcome is.
     """
-    known = state.get(connection, _credentials_key(credentials))
-    if known and known != _TAKEN:
-        state.put(connection, _credentials_key(credentials), json.dumps(json.loads(known) | {"at_once": True}))
+    record = sql.get_state(connection, _credentials_key(credentials))
+    if record and record != _ACCEPTED:
+        sql.put_state(connection, _credentials_key(credentials), json.dumps(json.loads(record) | {"at_once": True}))
 
 
-def take(connection: sa.Connection, credentials: str) -> None:
-    """Note that Radar has taken the credentials."""
-    state.put(connection, _credentials_key(credentials), _TAKEN)
+def accept_credentials(connection: sa.Connection, credentials: str) -> None:
+    """Record that Radar accepts the credentials."""
+    sql.put_state(connection, _credentials_key(credentials), _ACCEPTED)
 
 
-def refused(connection: sa.Connection, credentials: str) -> str | None:
-    """Tell in Radar's words why it does not take the credentials; None where it does, or was not asked."""
-    text = state.get(connection, _credentials_key(credentials))
-    if text is None or text == _TAKEN:
+def rejection_reason(connection: sa.Connection, credentials: str) -> str | None:
+    """Return Radar's error text for credentials that it rejects; None if it accepts them or was not asked."""
+    record = sql.get_state(connection, _credentials_key(credentials))
+    if record is None or record == _ACCEPTED:
         return None
-    found, trying = _trials(connection, text)
-    taken = trying and trying.outcome not in (*_NO_WORD, "started", "unauthorized")
-    return found.message if found and not taken else None
+    return circuit_breaker.rejection_reason(*_probation(connection, record))
 
 
 def upstream(connection: sa.Connection, now: datetime) -> UpstreamHealth:
-    """Tell how Radar stands."""
-    silent, _ = connection.execute(_KNOWN, {"key": ""}).one()
-    told = _tried(connection, _NEWEST_TOLD)
-    newest = _tried(connection, _NEWEST)
-    if told and newest and silent == SILENT_AFTER:
-        return UpstreamHealth("silent", told.message, min(newest.at, now) + PROBE_EVERY)
-    if told and told.outcome == "unauthorized":
-        return UpstreamHealth("unauthorized", told.message, min(told.finished_at or now, now) + TRY_AGAIN_AFTER)
-    return UpstreamHealth("ok")
+    """Return the state of Radar by the ledger."""
+    unavailable, _ = connection.execute(_HEALTH, {"key": ""}).one()
+    newest, newest_ended = _outcome(connection, _NEWEST), _outcome(connection, _NEWEST_ENDED)
+    return upstream_health(newest, newest_ended, is_open=unavailable == BREAKER_THRESHOLD, now=now)
 
 
-def _trials(connection: sa.Connection, text: str | None) -> tuple[Tried | None, Tried | None]:
-    """The requests that told last, and that tell next, whether Radar takes certain credentials."""
-    ids = json.loads(text) if text else {}
-    refused, trying = ids.get("refused"), ids.get("trying")
+def _probation(connection: sa.Connection, record: str | None) -> tuple[FetchOutcome | None, FetchOutcome | None]:
+    """Return the request whose credentials Radar rejected last, and the probe that was sent since."""
+    ids = json.loads(record) if record else {}
+    rejected, probe = ids.get("refused"), ids.get("trying")
     return (
-        _tried(connection, _THIS, fetch_id=refused) if refused else None,
-        _tried(connection, _THIS, fetch_id=trying) if trying else None,
+        _outcome(connection, _THIS, fetch_id=rejected) if rejected else None,
+        _outcome(connection, _THIS, fetch_id=probe) if probe else None,
     )
 
 
-def _tried(connection: sa.Connection, statement: sa.Select[Any], **parameters: object) -> Tried | None:
+def _outcome(connection: sa.Connection, statement: sa.Select[Any], **parameters: object) -> FetchOutcome | None:
     row = connection.execute(statement, parameters).one_or_none()
-    return Tried(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's own name for it
+    return FetchOutcome(**row._mapping) if row else None  # noqa: SLF001 - SQLAlchemy's own name for it
 
 
 WINDOW = timedelta(seconds=300)
@@ -290,12 +203,10 @@ def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
 
 def block(connection: sa.Connection, now: datetime, until: datetime) -> None:
     """Write down that nothing may be asked before *until*, and when that was said."""
-    state.put(connection, BLOCKED_UNTIL, rfc3339(until))
-    state.put(connection, _BLOCKED_AT, rfc3339(now))
+    sql.put_state(connection, BLOCKED_UNTIL, rfc3339(until))
+    sql.put_state(connection, _BLOCKED_AT, rfc3339(now))
 
 
-FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
 _FORGOTTEN_AFTER = timedelta(days=7)
 
 
@@ -334,11 +245,6 @@ class Refusal:
         return self.refused_at <= now + AHEAD and now < until
 
 
-def pause(failures: int, step: timedelta) -> timedelta:
-    """Tell how long a question that was refused so often in a row is not asked: doubling, at most *step* or an hour."""
-    return min(FIRST_PAUSE * (1 << min(failures - 1, 10)), step, LONGEST_PAUSE)
-
-
 def keys_of(piece: Slice, now: datetime) -> tuple[str, ...]:
     """Name the questions that a slice asks: the one to be recorded first, then those that pause it, too."""
     whole = piece.series.digest
@@ -374,13 +280,13 @@ def record_refusal(connection: sa.Connection, piece: Slice, outcome: str, reason
         "reason": reason,
         "failures": failures,
         "refused_at": now,
-        "again_at": now + pause(failures, piece.series.agg_interval.step),
+        "again_at": now + refusal_backoff(failures, piece.series.agg_interval.step),
     }
     insert = upsert(connection, refusals).values(digest=key, **row)
     connection.execute(insert.on_conflict_do_update(index_elements=["digest"], set_=row))
     connection.execute(sa.delete(refusals).where(table.again_at < now - _FORGOTTEN_AFTER))
 
 
-def answered(connection: sa.Connection, keys: Collection[str]) -> None:
-    """Forget the refusals of questions that were answered; nothing where there are none."""
+def delete_refusals(connection: sa.Connection, keys: Collection[str]) -> None:
+    """End the pauses of questions by their keys; no error for one that does not pause."""
     connection.execute(sa.delete(refusals).where(refusals.c.digest.in_(sorted(keys))))

@@ -23,8 +23,8 @@ from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import fires
 from collector.store.read.points import first_of_each, merged, select_points
-from collector.store.series import generations, normalizations, snapshots
-from collector.store.series.edges import proven_absent
+from collector.store.series import generations, snapshots
+from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
 from collector.windows import subtract
 
@@ -237,7 +237,7 @@ class AsOfReader:
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
-        return normalizations.read_unit_names(self._connection, unit)
+        return generations.read_unit_names(self._connection, unit)
 
     def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""

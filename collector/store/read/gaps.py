@@ -17,9 +17,9 @@ from collector.model import Window, from_epoch
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
 from collector.store.ledger import fires
-from collector.store.retention.prune import kept_from
-from collector.store.series import edges, evidence, generations
-from collector.store.write.answer_part import spoken_window
+from collector.store.retention.prune import stored_cutoff
+from collector.store.series import evidence, generations
+from collector.store.write.diff import spoken_window
 from collector.windows import intersect, merge, subtract
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class _Stretch(NamedTuple):
     step: int
 
 
-def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
+def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
     """Find the runs of absent buckets of each query's current series, ascending; in the order of *expected*.
 
     See `finality.judge_gap` for what makes a run `upstream`. What retention has deleted is no gap, nor what lies before
@@ -90,16 +90,16 @@ def holes(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list
     ]
 
 
-def requests(
-    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: float, *, explicit: bool = False
+def find_gap_requests(
+    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
 ) -> list[list[GapRequest]]:
-    """Decide what of the gaps of each query to ask for at *now*, in epoch seconds; see `finality.gap_requests`."""
+    """Decide what of the gaps of each query to request at *now*; see `finality.gap_requests`."""
     steps = [one.query.agg_interval.seconds for one in expected]
     return [
         [
             request
             for run in gaps.runs
-            for request in gap_requests(run, gaps.absences, gaps.settle, now, step=step, explicit=explicit)
+            for request in gap_requests(run, gaps.absences, gaps.settle, now.timestamp(), step=step, explicit=explicit)
         ]
         for step, gaps in zip(steps, _gaps(connection, expected), strict=True)
     ]
@@ -110,7 +110,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
     In the order of *expected*; in epoch seconds.
     """
-    known = edges.read(connection, {one.query for one in expected})
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = []
     for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
         window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
@@ -124,7 +124,7 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
 def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     """Find the gaps, without what lies before the beginning of Radar's own history."""
-    known = edges.read(connection, {one.query for one in expected})
+    known = evidence.read_edges(connection, {one.query for one in expected})
     found = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
     return [
@@ -143,7 +143,7 @@ def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> 
 
 
 def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    kept = {step: kept_from(connection, step) for step in {one.query.agg_interval for one in expected}}
+    kept = {step: stored_cutoff(connection, step) for step in {one.query.agg_interval for one in expected}}
     ids = generations.ids_of(connection, {one.query for one in expected})
     windows: list[Range] = []
     stretches: list[tuple[tuple[int, int], _Stretch]] = []
@@ -318,7 +318,7 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
     ]
 
 
-def answered(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = generations.ids_of(connection, [query]).get(query, [])
     found = connection.execute(

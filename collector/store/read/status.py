@@ -14,18 +14,16 @@ from collector.model import from_epoch
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
-from collector.store.db.schema import series as series_table
 from collector.store.db.sql import values_table
 from collector.store.ledger import fires
-from collector.store.series import edges, evidence, generations, identity
+from collector.store.series import generations, identity
 from collector.store.series import identity as series_of
-from collector.windows import subtract
+from collector.store.series.identity import series_states
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from collector.finality import Evidence
     from collector.model import Question, Window
     from collector.profile import Profile
     from collector.store.db.engine import Location
@@ -245,69 +243,8 @@ def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Questi
     return {ids[i]: last - first for i, first, last in connection.execute(asked) if first is not None}
 
 
-def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
-    """Find the normalization of each query's current series; absent before the first answer."""
-    ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
-    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    return {ids[series_id]: normalization for series_id, normalization in found if normalization}
-
-
 _UNCONFIRMED_WINDOWS = 200
 """So many windows are counted in one statement."""
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesState:
-    """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
-
-    The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.
-    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
-    daily values are not the sums of its finer ones. *absent* is what Radar does not have, or not any more.
-    """
-
-    series_id: int
-    extent: EpochWindow
-    current: EpochWindow
-    evidence: Sequence[Evidence]
-    settle: int | None
-    sums_differ: bool = False
-    absent: EpochWindow | None = None
-
-    @property
-    def told_until(self) -> int:
-        """The end of the newest bucket that an answer has spoken for."""
-        return max([self.extent[1], *(row.end for row in self.evidence)])
-
-    def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
-        """The parts of *windows* that Radar may still have, ascending."""
-        return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
-
-
-def series_states(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, SeriesState]:
-    """Read the state of each query's current series; absent if it has no point."""
-    ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
-    extents = identity.extents(connection, queries)
-    ends = identity.ends(connection, [ids[query] for query in extents])
-    rows = evidence.read(connection, [ids[query] for query in extents])
-    absent = {query: edge.absent for query, edge in edges.read(connection, ids).items() if edge.is_accepted}
-    columns = (series_table.c.id, series_table.c.settle, series_table.c.sums_differ)
-    known = {row.id: row for row in connection.execute(sa.select(*columns).where(series_table.c.id.in_(ids.values())))}
-    return {
-        query: SeriesState(
-            ids[query],
-            (oldest, newest + query.agg_interval.seconds),
-            _current(ends.get(ids[query]), query.agg_interval.seconds),
-            rows.get(ids[query], []),
-            known[ids[query]].settle,
-            bool(known[ids[query]].sums_differ),
-            absent.get(query),
-        )
-        for query, (oldest, newest) in extents.items()
-    }
-
-
-def _current(ends: EpochWindow | None, step: int) -> EpochWindow:
-    return (ends[0], ends[1] + step) if ends else (0, 0)
 
 
 def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
@@ -357,16 +294,3 @@ def daily_sums(connection: sa.Connection, query: Question, window: Window, offse
         points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end
     )
     return {number * DAY + offset: total for number, total in connection.execute(select.group_by(day))}
-
-
-def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
-    """Note that a second, independent answer agrees with the final values of *windows*."""
-    series_id = identity.current(connection, [query]).get(query)
-    if series_id is not None:
-        evidence.confirm(connection, series_id, windows, settle)
-
-
-def set_sums_differ(connection: sa.Connection, query: Question) -> None:
-    """Note that daily values are not the sums of finer ones."""
-    same = series_table.c.digest == query.digest
-    connection.execute(sa.update(series_table).where(same).values(sums_differ=True))

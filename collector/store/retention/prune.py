@@ -1,7 +1,7 @@
-"""Delete what is older than the operator wants to keep, in small transactions, so that collecting hardly waits.
+"""Retention: delete what is older than `[retention]` keeps, in small transactions, so that collecting hardly waits.
 
 Each transaction leaves a store in which all checksums agree. The cutoff is stored before the first point is deleted.
-What is older than it was deleted on purpose: it is no gap, and nobody requests it again.
+Buckets before it were deleted on purpose: they are no gaps, and are not requested again.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval, Grid
 from collector.model import Normalization, rfc3339, utc
 from collector.store import checksums
-from collector.store.db import schema, state
+from collector.store.db import schema, sql
 from collector.store.db.schema import absences, date_ranges, fetch_profiles, fetches, fires, revisions, series
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
     from collector.settings import RetentionSettings
     from collector.store.db.database import Database
 
-    Edges = dict[AggInterval, datetime]
+    Cutoffs = Mapping[AggInterval, datetime]
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """How much was deleted, or would be; and a sentence for each series that was left alone because it is damaged."""
+    """The numbers of rows deleted, or to be deleted; and a sentence for each series skipped because it is damaged."""
 
     points: int = 0
     revisions: int = 0
@@ -48,8 +48,8 @@ class Pruned:
     damaged: tuple[str, ...] = ()
 
     def __add__(self, other: Pruned) -> Pruned:
-        added = {name: number + other.counts[name] for name, number in self.counts.items()}
-        return Pruned(**added, damaged=self.damaged + other.damaged)
+        sums = {name: number + other.counts[name] for name, number in self.counts.items()}
+        return Pruned(**sums, damaged=self.damaged + other.damaged)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -57,131 +57,169 @@ class Pruned:
         return {name: getattr(self, name) for name in ("points", "revisions", "fetches", "fires")}
 
 
-def edges(retention: RetentionSettings, now: datetime, known: Mapping[AggInterval, Grid]) -> Edges:
-    """From which bucket on points are kept, by interval; absent where all are."""
-    found = ((interval, known.get(interval) or Grid(interval), span) for interval, span in retention.points.items())
-    return {interval: grid.floor(now - span) for interval, grid, span in found}
+def cutoffs(
+    retention: RetentionSettings, now: datetime, grids: Mapping[AggInterval, Grid]
+) -> dict[AggInterval, datetime]:
+    """Return the first bucket that is kept, by interval; absent if all points are kept."""
+    return {
+        interval: (grids.get(interval) or Grid(interval)).floor(now - span)
+        for interval, span in retention.points.items()
+    }
+
+
+def stored_cutoff(connection: sa.Connection, interval: AggInterval) -> datetime | None:
+    """Read the cutoff of the last pruning: the first bucket of *interval* that is kept; None if all are."""
+    text = sql.get_state(connection, _cutoff_key(interval))
+    return utc(text) if text else None
+
+
+def _store_cutoffs(connection: sa.Connection, current: Cutoffs) -> None:
+    """Store the cutoffs; an interval that had one before and has none now gets an empty record."""
+    for interval in AggInterval:
+        key = _cutoff_key(interval)
+        if interval in current:
+            sql.put_state(connection, key, rfc3339(current[interval]))
+        elif sql.get_state(connection, key):
+            sql.put_state(connection, key, "")
+
+
+def _cutoff_key(interval: AggInterval) -> str:
+    return f"kept_from:{interval.value}"
 
 
 async def prune(database: Database, retention: RetentionSettings, now: datetime) -> Pruned:
-    """Delete what is older than *retention* says at *now*; a repeated call goes on where one was interrupted.
+    """Delete what is older than *retention* keeps at *now*. A repeated call continues where one was interrupted.
 
-    A series that is damaged is left alone and told of, for the others can do without.
+    A damaged series is skipped and reported in the result, so that it does not stop the others.
     """
-    ends = edges(retention, now, await database.read_in_thread(grids.in_force))
-    await database.write(lambda connection: _remember(connection, ends))
-    known = await database.read_in_thread(_series)
-    gone = Pruned()
-    for series_id, interval in known:
+    current = cutoffs(retention, now, await database.read_in_thread(grids.in_force))
+    await database.write(lambda connection: _store_cutoffs(connection, current))
+    pruned = Pruned()
+    for series_id, interval in await database.read_in_thread(_list_series):
         try:
-            if edge := ends.get(AggInterval(interval)):
-                gone += await _points(database, series_id, edge)
-                gone += await _snapshots(database, series_id, edge)
+            if cutoff := current.get(AggInterval(interval)):
+                pruned += await _prune_points(database, series_id, cutoff)
+                pruned += await _prune_snapshots(database, series_id, cutoff)
             if retention.revisions:
-                gone += await _revisions(database, series_id, now - retention.revisions)
+                pruned += await _prune_revisions(database, series_id, now - retention.revisions)
         except StoreCorrupt as error:
             log.error("prune", extra={"outcome": "refused", "reason": str(error)})  # noqa: TRY400 - no traceback
-            gone += Pruned(damaged=(str(error),))
+            pruned += Pruned(damaged=(str(error),))
     if retention.fetches:
-        gone += await _fetches(database, now - retention.fetches, ends)
+        pruned += await _prune_fetches(database, now - retention.fetches, current)
     if retention.fires:
-        gone += await _fires(database, now - retention.fires)
-    return gone
+        pruned += await _prune_fires(database, now - retention.fires)
+    return pruned
 
 
-def _series(connection: sa.Connection) -> list[tuple[int, str]]:
-    found = connection.execute(sa.select(series.c.id, series.c.agg_interval).order_by(series.c.id))
-    return [(row.id, row.agg_interval) for row in found]
+def _list_series(connection: sa.Connection) -> list[tuple[int, str]]:
+    rows = connection.execute(sa.select(series.c.id, series.c.agg_interval).order_by(series.c.id))
+    return [(row.id, row.agg_interval) for row in rows]
 
 
-def _remember(connection: sa.Connection, ends: Edges) -> None:
-    for interval in AggInterval:
-        known = state.get(connection, key(interval))
-        if interval in ends or known:
-            state.put(connection, key(interval), rfc3339(ends[interval]) if interval in ends else "")
+async def _prune_points(database: Database, series_id: int, cutoff: datetime) -> Pruned:
+    pruned = Pruned()
+    while counts := await database.write(partial(points.delete_points, series_id=series_id, cutoff=cutoff)):
+        pruned += Pruned(points=counts[0], revisions=counts[1])
+    return pruned
 
 
-async def _points(database: Database, series_id: int, edge: datetime) -> Pruned:
-    gone = Pruned()
-    while found := await database.write(partial(points.delete_points, series_id=series_id, edge=edge)):
-        gone += Pruned(points=found[0], revisions=found[1])
-    return gone
-
-
-async def _snapshots(database: Database, series_id: int, edge: datetime) -> Pruned:
-    """Delete the snapshots that were asked for before *edge*, but for the newest one."""
+async def _prune_snapshots(database: Database, series_id: int, cutoff: datetime) -> Pruned:
     count = 0
-    few = partial(snapshots.delete_outdated, series_id=series_id, moment=edge)
-    while (found := await database.write(few)) is not None:
-        count += found
+    delete_some = partial(delete_snapshots, series_id=series_id, cutoff=cutoff)
+    while (deleted := await database.write(delete_some)) is not None:
+        count += deleted
     return Pruned(points=count)
 
 
-async def _revisions(database: Database, series_id: int, moment: datetime) -> Pruned:
+async def _prune_revisions(database: Database, series_id: int, cutoff: datetime) -> Pruned:
     count, after = 0, 0
-    few = partial(points.delete_revisions, series_id=series_id, moment=moment)
-    while found := await database.write(partial(few, after=after)):
-        count, after = count + found[0], found[1]
+    delete_some = partial(points.delete_revisions, series_id=series_id, cutoff=cutoff)
+    while result := await database.write(partial(delete_some, after=after)):
+        count, after = count + result[0], result[1]
     return Pruned(revisions=count)
 
 
-async def _fetches(database: Database, moment: datetime, ends: Edges) -> Pruned:
-    def few(connection: sa.Connection, after: int) -> tuple[int, int] | None:
-        found = forgettable(connection, moment, ends, after)
-        return (forget(connection, found[0]), found[1]) if found else None
+async def _prune_fetches(database: Database, cutoff: datetime, point_cutoffs: Cutoffs) -> Pruned:
+    def delete_some(connection: sa.Connection, after: int) -> tuple[int, int] | None:
+        result = deletable_fetches(connection, cutoff, point_cutoffs, after)
+        return (delete_fetches(connection, result[0]), result[1]) if result else None
 
     count, after = 0, 0
-    while found := await database.write(partial(few, after=after)):
-        count, after = count + found[0], found[1]
+    while result := await database.write(partial(delete_some, after=after)):
+        count, after = count + result[0], result[1]
     return Pruned(fetches=count)
 
 
-async def _fires(database: Database, moment: datetime) -> Pruned:
-    dues = await database.read_in_thread(lambda connection: fire_edges(connection, moment))
+async def _prune_fires(database: Database, cutoff: datetime) -> Pruned:
+    by_profile = await database.read_in_thread(lambda connection: fire_cutoffs(connection, cutoff))
     count = 0
-    for profile, edge in dues.items():
-        while found := await database.write(partial(delete_fires, profile=profile, edge=edge)):
-            count += found
+    for profile, due in by_profile.items():
+        while deleted := await database.write(partial(delete_fires, profile=profile, cutoff=due)):
+            count += deleted
     return Pruned(fires=count)
 
 
 def prunable(connection: sa.Connection, retention: RetentionSettings, now: datetime) -> Pruned:
     """Count what `prune` would delete."""
-    ends = edges(retention, now, grids.in_force(connection))
-    past = [
-        [sa.and_(series.c.agg_interval == interval.value, table.c.timestamp < edge) for interval, edge in ends.items()]
+    current = cutoffs(retention, now, grids.in_force(connection))
+    older_points, older_revisions = (
+        [
+            sa.and_(series.c.agg_interval == interval.value, table.c.timestamp < cutoff)
+            for interval, cutoff in current.items()
+        ]
         for table in (schema.points, revisions)
-    ]
+    )
     if retention.revisions:
-        past[1].append(revisions.c.replaced_at < now - retention.revisions)
-    fetched, after = 0, 0
-    while retention.fetches and (found := forgettable(connection, now - retention.fetches, ends, after)):
-        fetched, after = fetched + len(found[0]), found[1]
-    dues = fire_edges(connection, now - retention.fires) if retention.fires else {}
-    due = [sa.and_(fires.c.profile == profile, fires.c.due < edge) for profile, edge in dues.items()]
-    taken = [snapshots.count_outdated(connection, interval.value, edge) for interval, edge in ends.items()]
+        older_revisions.append(revisions.c.replaced_at < now - retention.revisions)
+    number, after = 0, 0
+    while retention.fetches and (result := deletable_fetches(connection, now - retention.fetches, current, after)):
+        number, after = number + len(result[0]), result[1]
+    due_before = fire_cutoffs(connection, now - retention.fires) if retention.fires else {}
+    older_fires = [sa.and_(fires.c.profile == profile, fires.c.due < due) for profile, due in due_before.items()]
+    in_snapshots = sum(_count_snapshot_points(connection, *item) for item in current.items())
     return Pruned(
-        _count(connection, schema.points.join(series, series.c.id == schema.points.c.series_id), past[0]) + sum(taken),
-        _count(connection, revisions.join(series, series.c.id == revisions.c.series_id), past[1]),
-        fetched,
-        _count(connection, fires, due),
+        _count(connection, schema.points.join(series, series.c.id == schema.points.c.series_id), older_points)
+        + in_snapshots,
+        _count(connection, revisions.join(series, series.c.id == revisions.c.series_id), older_revisions),
+        number,
+        _count(connection, fires, older_fires),
     )
 
 
-def _count(connection: sa.Connection, table: sa.FromClause, parts: Sequence[sa.ColumnElement[bool]]) -> int:
-    counted = sa.select(sa.func.count()).select_from(table).where(sa.or_(sa.false(), *parts))
+def _count(connection: sa.Connection, table: sa.FromClause, any_of: Sequence[sa.ColumnElement[bool]]) -> int:
+    counted = sa.select(sa.func.count()).select_from(table).where(sa.or_(sa.false(), *any_of))
     return int(connection.execute(counted).scalar_one())
 
 
-def key(interval: AggInterval) -> str:
-    """Name the fact that says it for one width of buckets."""
-    return f"kept_from:{interval.value}"
+_SNAPSHOTS_AT_ONCE = 10
 
 
-def kept_from(connection: sa.Connection, interval: AggInterval) -> datetime | None:
-    """Read the first bucket of this width that is kept; None where all are."""
-    found = state.get(connection, key(interval))
-    return utc(found) if found else None
+def delete_snapshots(connection: sa.Connection, series_id: int, cutoff: datetime) -> int | None:
+    """Delete some snapshots of a series that were requested before *cutoff*, never the newest one.
+
+    Returns the number of their points; None if there was nothing to delete.
+    """
+    select = sa.select(schema.snapshots.c.asked_at, schema.snapshots.c.points).where(_is_old_snapshot(cutoff))
+    select = select.where(schema.snapshots.c.series_id == series_id)
+    rows = connection.execute(select.order_by(schema.snapshots.c.asked_at).limit(_SNAPSHOTS_AT_ONCE)).all()
+    if not rows:
+        return None
+    snapshots.delete(connection, series_id, [row.asked_at for row in rows])
+    return sum(int(row.points) for row in rows)
+
+
+def _is_old_snapshot(cutoff: datetime) -> sa.ColumnElement[bool]:
+    this, newer = schema.snapshots, schema.snapshots.alias()
+    followed = sa.exists().where(newer.c.series_id == this.c.series_id, newer.c.asked_at > this.c.asked_at)
+    return sa.and_(this.c.asked_at < cutoff, followed.correlate(this))
+
+
+def _count_snapshot_points(connection: sa.Connection, interval: AggInterval, cutoff: datetime) -> int:
+    table = schema.snapshots
+    select = sa.select(sa.func.coalesce(sa.func.sum(table.c.points), 0)).where(_is_old_snapshot(cutoff))
+    select = select.join_from(table, series, series.c.id == table.c.series_id)
+    return int(connection.execute(select.where(series.c.agg_interval == interval.value)).scalar_one())
 
 
 _FETCHES_AT_ONCE = 500
@@ -190,46 +228,46 @@ _LATER = timedelta(days=60)
 """How much later a date range may end than those it makes superfluous: bounds the search."""
 
 
-def forgettable(
-    connection: sa.Connection, moment: datetime, edges: Mapping[AggInterval, datetime], after: int
+def deletable_fetches(
+    connection: sa.Connection, cutoff: datetime, point_cutoffs: Cutoffs, after: int
 ) -> tuple[list[int], int] | None:
-    """Choose of a few fetches with an id above *after* those that ended before *moment* and that nothing depends on.
+    """Choose from some fetches with an id above *after* those that ended before *cutoff* and may be deleted.
 
-    Nothing depends on a fetch that brought no answer; nor on one of whose buckets all are older than *edges*; nor on
-    one that changed nothing and whose windows a later answer covers. The newest answer of each profile stays, and so do
-    those that prove a gap and those whose body is kept.
-    Gives the ids, and the last id that was looked at; None where there was none.
+    A fetch may be deleted if it has no answer, or all its buckets are before *point_cutoffs*, or it changed nothing and
+    a later answer covers its windows. The newest answer of each profile stays, and so does a fetch that proves a gap
+    or whose body is kept.
+    Returns their ids, and the last id that was considered; None if there was none.
     """
-    older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < moment)
+    older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < cutoff)
     ids = connection.execute(older.order_by(fetches.c.id).limit(_FETCHES_AT_ONCE)).scalars().all()
     if not ids:
         return None
     ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
     last = connection.execute(ends).scalar()
-    mine = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(edges))
+    own_ranges = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
     changed_nothing = sa.and_(
         *(sa.func.coalesce(fetches.c[name], 0) == 0 for name in ("inserted", "revised", "vanished")),
         sa.func.upper(fetches.c.normalization).in_([normalization.value for normalization in Normalization]),
-        ~sa.exists().where(mine, ~_superseded(last + _LATER)).correlate(fetches) if last else sa.true(),
+        ~sa.exists().where(own_ranges, ~_superseded(last + _LATER)).correlate(fetches) if last else sa.true(),
     )
-    unused = sa.or_(~sa.exists().where(mine).correlate(fetches), changed_nothing)
-    found = connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused))
-    needed = _newest_answers(connection) | _proofs(connection, ids)
-    needed |= bodies.kept_fetches(connection, ids)
-    return [fetch_id for fetch_id in found.scalars() if fetch_id not in needed], ids[-1]
+    unused = sa.or_(~sa.exists().where(own_ranges).correlate(fetches), changed_nothing)
+    candidates = connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused)).scalars().all()
+    needed = _newest_answers(connection) | _proofs(connection, ids) | bodies.kept_fetches(connection, ids)
+    return [fetch_id for fetch_id in candidates if fetch_id not in needed], ids[-1]
 
 
-def _younger(edges: Mapping[AggInterval, datetime]) -> list[Any]:
-    """Choose date ranges that will still be there when the points before *edges* are deleted."""
+def _younger(point_cutoffs: Cutoffs) -> list[Any]:
+    """Select the date ranges that stay when the points before *point_cutoffs* are deleted."""
     of_interval = [
-        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= edge) for interval, edge in edges.items()
+        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
+        for interval, cutoff in point_cutoffs.items()
     ]
     ended = sa.exists().where(series.c.id == date_ranges.c.series_id, sa.or_(sa.false(), *of_interval))
-    return [~ended.correlate(date_ranges)] if edges else []
+    return [~ended.correlate(date_ranges)] if point_cutoffs else []
 
 
 def _superseded(before: datetime) -> sa.Exists:
-    """Tell whether a later request covered the same buckets, with an answer that was no older."""
+    """Select the ranges whose buckets a later request covered, with an answer that was no older."""
     later, answer = date_ranges.alias(), fetches.alias()
     covers = sa.exists().where(
         later.c.series_id == date_ranges.c.series_id,
@@ -245,9 +283,9 @@ def _superseded(before: datetime) -> sa.Exists:
 
 
 def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
-    """Those of the fetches whose answer is a proof of a gap."""
-    found = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
-    return set(connection.execute(found).scalars())
+    """Return the fetches whose answer proves a gap."""
+    proofs = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
+    return set(connection.execute(proofs).scalars())
 
 
 def _newest_answers(connection: sa.Connection) -> set[int]:
@@ -256,34 +294,34 @@ def _newest_answers(connection: sa.Connection) -> set[int]:
     return set(connection.execute(newest).scalars())
 
 
-def forget(connection: sa.Connection, fetch_ids: Sequence[int]) -> int:
-    """Delete fetches, with their date ranges; gives how many there were."""
+def delete_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> int:
+    """Delete fetches with their date ranges. Returns their number."""
     if not fetch_ids:
         return 0
-    chosen = fetches.c.id.in_(fetch_ids)
-    found = connection.execute(sa.select(fetches.c.id, fetches.c.profiles).where(chosen)).all()
-    links = [{"p": profile, "f": row.id} for row in found for profile in set(json.loads(row.profiles))]
+    these = fetches.c.id.in_(fetch_ids)
+    rows = connection.execute(sa.select(fetches.c.id, fetches.c.profiles).where(these)).all()
+    links = [{"p": profile, "f": row.id} for row in rows for profile in set(json.loads(row.profiles))]
     if links:
         link = (fetch_profiles.c.profile == sa.bindparam("p"), fetch_profiles.c.fetch_id == sa.bindparam("f"))
         connection.execute(sa.delete(fetch_profiles).where(*link), links)
     connection.execute(sa.delete(date_ranges).where(date_ranges.c.fetch_id.in_(fetch_ids)))
-    connection.execute(sa.delete(fetches).where(chosen))
-    return len(found)
+    connection.execute(sa.delete(fetches).where(these))
+    return len(rows)
 
 
-def fire_edges(connection: sa.Connection, moment: datetime) -> dict[str, datetime]:
-    """Tell for each profile before which due moment its fires go: *moment*, and the newest one stays."""
+def fire_cutoffs(connection: sa.Connection, cutoff: datetime) -> dict[str, datetime]:
+    """Return by profile the first due time whose fire is kept: *cutoff*, or the newest one if that is older."""
     newest = sa.select(fires.c.profile, sa.func.max(fires.c.due).label("due")).group_by(fires.c.profile)
-    return {row.profile: min(row.due, moment) for row in connection.execute(newest)}
+    return {row.profile: min(row.due, cutoff) for row in connection.execute(newest)}
 
 
-def delete_fires(connection: sa.Connection, profile: str, edge: datetime) -> int:
-    """Delete a few of the fires of *profile* that were due before *edge*, the oldest; gives how many."""
-    older = sa.and_(fires.c.profile == profile, fires.c.due < edge)
+def delete_fires(connection: sa.Connection, profile: str, cutoff: datetime) -> int:
+    """Delete the oldest fires of *profile* that were due before *cutoff*, some at a time. Returns their number."""
+    older = sa.and_(fires.c.profile == profile, fires.c.due < cutoff)
     dues = sa.select(fires.c.due).where(older).order_by(fires.c.due)
-    cut = connection.execute(dues.offset(_FIRES_AT_ONCE).limit(1)).scalar()
-    few = older if cut is None else sa.and_(older, fires.c.due < cut)
-    deleted = connection.execute(sa.delete(fires).where(few).returning(fires.c.due, fires.c.outcome))
-    gone = [checksums.fire(profile, *row) for row in deleted]
-    checksums.seal(connection, gone=gone)
-    return len(gone)
+    next_due = connection.execute(dues.offset(_FIRES_AT_ONCE).limit(1)).scalar()
+    some = older if next_due is None else sa.and_(older, fires.c.due < next_due)
+    deleted = connection.execute(sa.delete(fires).where(some).returning(fires.c.due, fires.c.outcome))
+    rows = [checksums.fire(profile, *row) for row in deleted]
+    checksums.update_set_checksums(connection, gone=rows)
+    return len(rows)

@@ -1,28 +1,36 @@
-"""The evidence for stored values (`finality`) and for gaps (`absences`), read and written; decisions: `finality`."""
+"""The evidence for stored values (`finality`) and for gaps (`absences`), read and written; decisions: `finality`.
+
+Where Radar's own history of each question begins, as far as that was found out: kept in the table `state`.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from datetime import timedelta
 from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.finality import Absence, Evidence, compact
+from collector.edge import dump, load
+from collector.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
 from collector.model import AggInterval, from_epoch
+from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
-from collector.windows import join_buckets, subtract
+from collector.store.db.schema import state as state_table
+from collector.windows import join_buckets, merge, subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from collector.edge import Edge
+    from collector.model import Question
     from collector.windows import EpochWindow
 
     Rows = dict[int, list[Evidence]]
-
 
 _COLUMNS = [finality.c.series_id, epoch(finality.c.start), epoch(finality.c.end)]
 _COLUMNS += [finality.c[name] for name in ("asked_at", "told_at", "margin", "changed_at", "confirmed")]
@@ -138,15 +146,6 @@ def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWi
     write(connection, {series_id: (before, compact(after, settle))})
 
 
-def forget_before(connection: sa.Connection, series_id: int, edge: datetime) -> None:
-    """Delete the evidence on buckets before *edge*, whose points retention has deleted."""
-    before = [row for row in read(connection, [series_id])[series_id] if row.start < edge.timestamp()]
-    after = [row.within(int(edge.timestamp()), row.end) for row in before if row.end > edge.timestamp()]
-    write(connection, {series_id: (before, after)})
-    gone = sa.and_(absences.c.series_id == series_id, absences.c.end <= edge)
-    connection.execute(sa.delete(absences).where(gone))
-
-
 def set_settles(connection: sa.Connection, longest: Mapping[int, timedelta]) -> None:
     """Note the longest `settle` of the profiles that want each series, where it is another one than before."""
     if not longest:
@@ -224,3 +223,80 @@ def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> l
         later = {one.timestamp for one in stamps if row.start <= one.timestamp < row.end and one.is_later(row)}
         left += [row.within(*part) for part in subtract((row.start, row.end), join_buckets(sorted(later), step))]
     return left
+
+
+_PREFIX = "edge:"
+_ALL = sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.startswith(_PREFIX))
+
+
+def edges_by_digest(connection: sa.Connection) -> dict[str, Edge]:
+    """Read all edges by the digest of their question, accepted or not."""
+    rows = connection.execute(_ALL)
+    found = {key.removeprefix(_PREFIX): load(text) for key, text in rows}
+    return {digest: edge for digest, edge in found.items() if edge}
+
+
+def read_edges(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, Edge]:
+    """Read the edges of *queries*, accepted or not; absent where none is known."""
+    known = edges_by_digest(connection)
+    return {query: known[query.digest] for query in queries if query.digest in known} if known else {}
+
+
+def write_edges(connection: sa.Connection, edges: Mapping[Question, Edge | None]) -> None:
+    """Remember edges, or forget them (None)."""
+    for query, edge in sorted(edges.items(), key=lambda item: item[0].digest):
+        if edge:
+            sql.put_state(connection, _PREFIX + query.digest, dump(edge))
+        else:
+            delete_edge(connection, query.digest)
+
+
+def delete_edge(connection: sa.Connection, digest: str) -> None:
+    """Forget the edge of a question; nothing where there is none."""
+    connection.execute(sa.delete(state_table).where(state_table.c.key == _PREFIX + digest))
+
+
+_EVER = (0, 2**40)
+
+
+def proven_absent(
+    connection: sa.Connection, ids: Collection[int], as_of: datetime | None = None
+) -> dict[int, list[tuple[int, int]]]:
+    """Return the ranges [start, end) that Radar is proven not to have, by series_id; with *as_of* as known then.
+
+    The time before the beginning of Radar's own history is among them.
+    """
+    by_series = read_absences(connection, dict.fromkeys(ids, _EVER))
+    longest = settles(connection, by_series)
+    found = {}
+    for series_id, rows in by_series.items():
+        known = [row for row in rows if as_of is None or row.asked_at <= as_of.timestamp()]
+        if known:
+            hull = min(row.start for row in known), max(row.end for row in known)
+            parts = judge_gap(hull, known, longest.get(series_id, DEFAULT_SETTLE))
+            found[series_id] = [(start, end) for start, end, reason in parts if reason == "upstream"]
+    for series_id, edge in _accepted_edges(connection, ids, as_of).items():
+        found[series_id] = merge([*found.get(series_id, []), edge.absent])
+    return found
+
+
+def _accepted_edges(connection: sa.Connection, ids: Collection[int], as_of: datetime | None) -> dict[int, Edge]:
+    known = edges_by_digest(connection)
+    until = inf if as_of is None else as_of.timestamp()
+    known = {digest: edge for digest, edge in known.items() if edge.is_accepted and edge.seen_at[1] <= until}
+    if not known:
+        return {}
+    rows = connection.execute(sa.select(series.c.id, series.c.digest).where(series.c.id.in_(ids)))
+    return {row.id: known[row.digest] for row in rows if row.digest in known}
+
+
+def history_begins(connection: sa.Connection, series_id: int) -> datetime | None:
+    """Tell where Radar's own history of a series begins: its first stored bucket; None while that is not proven.
+
+    It is proven if Radar is proven not to have the bucket before. Only what was asked for can be proven: how far back
+    that reaches, `proven_absent` tells.
+    """
+    select = sa.select(sa.func.min(epoch(points.c.timestamp))).where(points.c.series_id == series_id)
+    first = connection.execute(select).scalar()
+    ranges = proven_absent(connection, [series_id]).get(series_id, [])
+    return from_epoch(first) if first is not None and any(a < first <= b for a, b in ranges) else None

@@ -2,10 +2,13 @@
 
 Spellings of a unit that differ in case or blanks are one unit. Labels point to the newest generation. What was stored
 under earlier units stays in force where no newer generation has a bucket. `proposals` decides what comes into force.
+
+What is on record of normalizations that nobody knows; see `collector.normalization`.
 """
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector import model
 from collector.interval import AggInterval
 from collector.model import spelling_free
+from collector.normalization import Verdict, load
+from collector.store.db import sql
 from collector.store.db.schema import points, profile_series, series
-from collector.store.series import normalizations
+from collector.store.db.schema import state as state_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from collector.interval import Grid
     from collector.model import Question
 
     Measure = tuple[str, str]
-
 
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
@@ -173,7 +178,7 @@ def ids_of(connection: sa.Connection, queries: Iterable[Question]) -> dict[Quest
     """
     found = of_queries(connection, queries)
     earlier = {one.normalization for same in found.values() for one in same[1:]}
-    lasting = {"", *normalizations.absolute(connection, earlier)}
+    lasting = {"", *absolute_words(connection, earlier)}
     return {
         query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
         for query, same in found.items()
@@ -233,3 +238,51 @@ def _is_shown(connection: sa.Connection, old_id: int, new_id: int) -> bool:
 
 def _change(query: Question, old: Measure, new: Measure, moment: datetime, *, in_force: bool) -> UnitChange:
     return UnitChange(query, described(old, new), described(new, old), moment, in_force)
+
+
+_PREFIX = f"normalization:{model.DATASET}:"
+
+
+def verdict_key(verdict: Verdict) -> str:
+    """Return the key of a verdict in the table of small facts."""
+    return _PREFIX + model.spelling_free(verdict.name)
+
+
+def list_verdicts(connection: sa.Connection) -> list[Verdict]:
+    """List the verdicts, by name."""
+    select = (
+        sa.select(state_table.c.value)
+        .where(state_table.c.key.startswith(_PREFIX, autoescape=True))
+        .order_by(state_table.c.key)
+    )
+    return [load(text) for text in connection.execute(select).scalars()]
+
+
+def absolute_words(connection: sa.Connection, words: Iterable[str]) -> set[str]:
+    """Find those of *words* whose values compare across answers: the known ones, and those that were judged so."""
+    wanted = {word for word in words if word}
+    found = {word for word in wanted if model.is_absolute(word)}
+    unknown = {word for word in wanted - found if not model.is_known(word)}
+    if unknown:
+        judged = {model.spelling_free(one.name) for one in list_verdicts(connection) if one.is_absolute}
+        found |= {word for word in unknown if model.spelling_free(word) in judged}
+    return found
+
+
+_USUAL = ("*",)
+
+
+def _unit_key(unit: str) -> str:
+    return f"unit_names:{spelling_free(unit)}"
+
+
+def read_unit_names(connection: sa.Connection, unit: str) -> tuple[str, ...]:
+    """Return the names that the newest answer gave *unit*, `*` unless others are on record."""
+    text = sql.get_state(connection, _unit_key(unit))
+    return tuple(json.loads(text)) if text else _USUAL
+
+
+def write_unit_names(connection: sa.Connection, unit: str, names: Sequence[str]) -> None:
+    """Put the names of *unit* on record, unless they are those on record."""
+    if read_unit_names(connection, unit) != tuple(names):
+        sql.put_state(connection, _unit_key(unit), json.dumps(list(names), ensure_ascii=False))

@@ -15,15 +15,15 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
 from collector.model import rfc3339, utc
-from collector.store.db import state
+from collector.store.db import sql
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
-from collector.store.db.sql import GRIDS, LABELS, advisory_lock, advisory_lock_shared, upsert
-from collector.store.series import edges, generations
+from collector.store.db.sql import GRIDS, LABELS, advisory_lock, upsert
+from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
     from collector.model import Batch
@@ -60,17 +60,13 @@ def dump(known: LearnedGrid) -> str:
 
 def load(interval: AggInterval, text: str | None) -> LearnedGrid:
     """Read what `dump` wrote; None is the usual grid."""
-    record: Mapping[str, Any] = json.loads(text) if text else {}
-
-    def grid(key: str) -> Grid | None:
-        return None if record.get(key) is None else Grid(interval, timedelta(seconds=record[key]))
-
-    def moment(key: str) -> datetime | None:
-        return utc(record[key]) if record.get(key) else None
-
-    return LearnedGrid(
-        grid("offset") or Grid(interval), moment("since"), grid("before"), grid("proposed"), moment("proposed_at")
-    )
+    if text is None:
+        return LearnedGrid(Grid(interval))
+    record = json.loads(text)
+    offsets = (record.get(key) for key in ("offset", "before", "proposed"))
+    current, before, proposed = (None if one is None else Grid(interval, timedelta(seconds=one)) for one in offsets)
+    since, proposed_at = (utc(record[key]) if record.get(key) else None for key in ("since", "proposed_at"))
+    return LearnedGrid(current or Grid(interval), since, before, proposed, proposed_at)
 
 
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
@@ -101,7 +97,7 @@ def former(connection: sa.Connection) -> list[AggInterval]:
 
 def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval, asked_at: datetime) -> None:
     """Note which grid an answer requested at *asked_at* had instead, None for none; the first such answer counts."""
-    known = load(interval, state.get(connection, _PREFIX + interval))
+    known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
         changed = replace(known, proposed=None, proposed_at=None)
     elif known.proposed == grid:
@@ -109,12 +105,12 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
     else:
         changed = replace(known, proposed=grid, proposed_at=asked_at)
     if changed != known:
-        state.put(connection, _PREFIX + interval, dump(changed))
+        sql.put_state(connection, _PREFIX + interval, dump(changed))
 
 
 def of_stale(connection: sa.Connection, batches: Iterable[Batch]) -> list[Batch]:
     """Find the batches whose windows lie on a grid that is not in force, and keep it from changing until the end."""
-    advisory_lock_shared(connection, GRIDS)
+    advisory_lock(connection, GRIDS, shared=True)
     grids = in_force(connection)
     return [batch for batch in batches if not grids[batch.agg_interval].holds(batch.slices[0].window.start)]
 
@@ -123,11 +119,11 @@ def move(connection: sa.Connection, grid: Grid, now: datetime) -> bool:
     """Bring *grid* into force; False if it is already. Paused questions of the interval may be asked at once."""
     advisory_lock(connection, LABELS)
     advisory_lock(connection, GRIDS)
-    known = load(grid.interval, state.get(connection, _PREFIX + grid.interval))
+    known = load(grid.interval, sql.get_state(connection, _PREFIX + grid.interval))
     if known.grid == grid:
         return False
     moved = LearnedGrid(grid, now, known.grid)
-    state.put(connection, _PREFIX + grid.interval, dump(moved))
+    sql.put_state(connection, _PREFIX + grid.interval, dump(moved))
     rows = connection.execute(sa.select(series).where(series.c.agg_interval == grid.interval.value)).all()
     _forget_what_was_found(connection, rows)
     current = [row for row in rows if generations.former_offset(row.digest) is None and _has_answers(row)]
@@ -158,7 +154,7 @@ def _forget_what_was_found(connection: sa.Connection, rows: Sequence[Any]) -> No
     """End pauses, and forget where histories begin: both were found by questions about other buckets."""
     for digest in {generations.question(row.digest) for row in rows}:
         connection.execute(sa.delete(refusals).where(refusals.c.digest.startswith(digest, autoescape=True)))
-        edges.forget(connection, digest)
+        evidence.delete_edge(connection, digest)
 
 
 def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,15 +12,18 @@ from collector.datasets import is_snapshot
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.sql import LABELS, advisory_lock, upsert
-from collector.store.series import evidence, generations, normalizations, snapshots
+from collector.store.series import evidence, generations, snapshots
 from collector.store.series.proposals import UNANSWERED, row_of
+from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from collector.finality import Evidence
     from collector.model import Question
     from collector.profile import LabelledSeries, Profile
+    from collector.windows import EpochWindow
 
 
 # A statement of every answer is built once: building one costs several times its execution.
@@ -96,11 +100,11 @@ def relative(connection: sa.Connection, queries: Iterable[Question]) -> set[Ques
     ids = {series_id: query for query, series_id in current(connection, queries).items()}
     found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
     words = {series_id: normalization for series_id, normalization in found if normalization}
-    absolute = normalizations.absolute(connection, words.values())
+    absolute = generations.absolute_words(connection, words.values())
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
 
-def extents(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, tuple[int, int]]:
+def extents(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, tuple[int, int]]:
     """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
 
     Of a snapshot series these are the ends of its newest snapshot.
@@ -170,3 +174,75 @@ def chosen(
     """Choose the rows of the labels that *followed* leads to."""
     pairs = {(one.new_profile, one.new_label) for one in followed}
     return sa.or_(sa.false(), *(sa.and_(profile == new_profile, label == new) for new_profile, new in sorted(pairs)))
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesState:
+    """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
+
+    The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.
+    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
+    daily values are not the sums of its finer ones. *absent* is what Radar does not have, or not any more.
+    """
+
+    series_id: int
+    extent: EpochWindow
+    current: EpochWindow
+    evidence: Sequence[Evidence]
+    settle: int | None
+    sums_differ: bool = False
+    absent: EpochWindow | None = None
+
+    @property
+    def told_until(self) -> int:
+        """The end of the newest bucket that an answer has spoken for."""
+        return max([self.extent[1], *(row.end for row in self.evidence)])
+
+    def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
+        """The parts of *windows* that Radar may still have, ascending."""
+        return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
+
+
+def series_states(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, SeriesState]:
+    """Read the state of each question's current series; absent if it has no point."""
+    ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
+    known = extents(connection, queries)
+    of_current = ends(connection, [ids[query] for query in known])
+    rows = evidence.read(connection, [ids[query] for query in known])
+    absent = {query: edge.absent for query, edge in evidence.read_edges(connection, ids).items() if edge.is_accepted}
+    columns = (series.c.id, series.c.settle, series.c.sums_differ)
+    found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(ids.values())))}
+    states = {}
+    for query, (oldest, newest) in known.items():
+        series_id, step = ids[query], query.agg_interval.seconds
+        first, last = of_current.get(series_id, (0, -step))
+        states[query] = SeriesState(
+            series_id,
+            (oldest, newest + step),
+            (first, last + step),
+            rows.get(series_id, []),
+            found[series_id].settle,
+            bool(found[series_id].sums_differ),
+            absent.get(query),
+        )
+    return states
+
+
+def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
+    """Find the normalization of each query's current series; absent before the first answer."""
+    ids = {series_id: query for query, series_id in current(connection, queries).items()}
+    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    return {ids[series_id]: normalization for series_id, normalization in found if normalization}
+
+
+def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
+    """Note that a second, independent answer agrees with the final values of *windows*."""
+    series_id = current(connection, [query]).get(query)
+    if series_id is not None:
+        evidence.confirm(connection, series_id, windows, settle)
+
+
+def set_sums_differ(connection: sa.Connection, query: Question) -> None:
+    """Note that daily values are not the sums of finer ones."""
+    same = series.c.digest == query.digest
+    connection.execute(sa.update(series).where(same).values(sums_differ=True))

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from collector.datasets import dataset_named
 from collector.model import rfc3339, utc
 from collector.profile import Reach
-from collector.store.db import state
+from collector.retry import pass_backoff
+from collector.store.db import sql
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 
 _HEAD = struct.Struct("<6q")
-_DELETED_AT_ONCE = 10
 _MICROSECONDS = 1_000_000
 
 
@@ -114,33 +114,6 @@ def end_of(extreme: Any) -> Any:
     return select.correlate(series).scalar_subquery()
 
 
-def delete_outdated(connection: sa.Connection, series_id: int, moment: datetime) -> int | None:
-    """Delete a few of the snapshots of a series that were asked for before *moment*, never the newest one.
-
-    Returns how many points went; None if there was nothing to delete.
-    """
-    select = sa.select(snapshots.c.asked_at, snapshots.c.points).where(_outdated(moment))
-    select = select.where(snapshots.c.series_id == series_id).order_by(snapshots.c.asked_at).limit(_DELETED_AT_ONCE)
-    found = connection.execute(select).all()
-    if not found:
-        return None
-    delete(connection, series_id, [row.asked_at for row in found])
-    return sum(int(row.points) for row in found)
-
-
-def _outdated(moment: datetime) -> sa.ColumnElement[bool]:
-    newer = snapshots.alias()
-    followed = sa.exists().where(newer.c.series_id == snapshots.c.series_id, newer.c.asked_at > snapshots.c.asked_at)
-    return sa.and_(snapshots.c.asked_at < moment, followed.correlate(snapshots))
-
-
-def count_outdated(connection: sa.Connection, agg_interval: str, moment: datetime) -> int:
-    """Count the points in snapshots of this interval that `delete_outdated` would delete."""
-    select = sa.select(sa.func.coalesce(sa.func.sum(snapshots.c.points), 0)).where(_outdated(moment))
-    select = select.join_from(snapshots, series, series.c.id == snapshots.c.series_id)
-    return int(connection.execute(select.where(series.c.agg_interval == agg_interval)).scalar_one())
-
-
 def delete(connection: sa.Connection, series_id: int, moments: Collection[datetime]) -> None:
     """Delete the snapshots of a series that were asked for at *moments*."""
     for table in (snapshot_points, snapshots):
@@ -219,7 +192,7 @@ def declare_reaches(connection: sa.Connection, profiles: Sequence[Profile]) -> N
             reach = profile.reach
             since = rfc3339(reach.since) if reach.since else None
             text = json.dumps({"since": since, "lookback": reach.lookback.total_seconds()})
-            state.put(connection, _RANGE.format(profile.name), text)
+            sql.put_state(connection, _RANGE.format(profile.name), text)
 
 
 def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[Reach]]:
@@ -230,7 +203,7 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
     known: dict[str, Reach | None] = {}
     for profile, series_id in connection.execute(select).all():
         if profile not in known:
-            text = state.get(connection, _RANGE.format(profile))
+            text = sql.get_state(connection, _RANGE.format(profile))
             known[profile] = _reach(json.loads(text)) if text else None
         reach = known[profile]
         found.setdefault(series_id, []).extend([reach] if reach else [])
@@ -240,11 +213,6 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
 def _reach(document: dict[str, Any]) -> Reach:
     since = document["since"]
     return Reach(utc(since) if since else None, timedelta(seconds=document["lookback"]))
-
-
-_FIRST_PAUSE = timedelta(minutes=1)
-LONGEST_PAUSE = timedelta(hours=1)
-"""So long at most a pass of several requests that failed is not repeated."""
 
 
 def record_key(profile: str) -> str:
@@ -269,7 +237,7 @@ class PassRecord:
         if reason is None:
             return PassRecord(daily)
         failures = self.failures + 1
-        pause = min(_FIRST_PAUSE * (1 << min(failures - 1, 10)), LONGEST_PAUSE) if daily else timedelta(0)
+        pause = pass_backoff(failures) if daily else timedelta(0)
         return PassRecord(daily, failures, reason, now + pause)
 
 

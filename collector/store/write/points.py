@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from collector.store.write.save import StoredValue
+    from collector.store.write.diff import StoredValue
 
 _Row = TypeVar("_Row")
 Stored = dict[int, dict[int, "StoredValue"]]
@@ -194,13 +194,13 @@ def set_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fet
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
     _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
-    checksums.seal(connection, came=[checksums.mark(*key) for key in keys])
+    checksums.update_set_checksums(connection, came=[checksums.mark(*key) for key in keys])
 
 
 def clear_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
     _many(connection, "unmark", keys)
-    checksums.seal(connection, gone=[checksums.mark(*key) for key in keys])
+    checksums.update_set_checksums(connection, gone=[checksums.mark(*key) for key in keys])
 
 
 def _moment(connection: sa.Connection, now: datetime) -> float | datetime:

@@ -25,11 +25,11 @@ from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.fires import effective_last_updated
-from collector.store.retention.prune import kept_from
+from collector.store.retention.prune import stored_cutoff
 from collector.store.series import evidence, grids, identity, proposals
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
-from collector.store.write.answer_part import spoken_window
+from collector.store.write.diff import spoken_window
 from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import join_buckets, merge, subtract
 
@@ -143,7 +143,7 @@ def _fillings(
     fillings: dict[Question, Filling] = defaultdict(Filling)
     for part in parts:
         if part.query in standing:
-            edge = kept_from(connection, part.query.agg_interval)
+            edge = stored_cutoff(connection, part.query.agg_interval)
             values = {t: known for i in standing[part.query].ids for t, known in stored.get(i, {}).items()}
             fillings[part.query].add(part, values, edge.timestamp() if edge else None)
     return fillings

@@ -15,8 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -30,23 +29,23 @@ from collector.store.db.schema import points as points_table
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.fires import effective_last_updated
-from collector.store.series import edges, evidence, grids, identity, normalizations, proposals
+from collector.store.series import evidence, generations, grids, identity, proposals
 from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
-from collector.store.write.answer_part import AnswerPart, spoken_window
+from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window, written
 from collector.store.write.points import NewPoints, SeriesWindow
 from collector.windows import merge
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from collector.edge import Edge
     from collector.finality import Evidence
     from collector.model import Batch, Points, Question
     from collector.store.ledger.fetches import ReceivedAnswer
     from collector.store.write.points import Stored
+    from collector.windows import EpochWindow
 
     Ranges = Mapping[int, list[tuple[int, int]]]
     Newer = dict[int, list[tuple[tuple[int, int], AnswerTime]]]
@@ -86,20 +85,14 @@ class Change:
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
 
-    def inserted(self) -> list[NewPoints]:
-        """The new points, with the fetch that brought them."""
-        return [NewPoints(i, self.arrival.fetch_id, d.inserted) for i, d in sorted(self.differences.items())]
-
     def count(self, ids: Mapping[Question, int]) -> SaveResult:
         """Count what changed, in all and of each series."""
-        queries = dict.fromkeys(piece.series for piece in self.arrival.batch.slices)
-        by_series = {query: _count(self.differences[ids[query]]) for query in queries}
+        by_series = {}
+        for query in dict.fromkeys(slice_.series for slice_ in self.arrival.batch.slices):
+            difference = self.differences[ids[query]]
+            new, revised, vanished = len(difference.inserted), len(difference.revised), len(difference.vanished)
+            by_series[query] = SaveResult(new, revised, difference.unchanged, vanished, difference.ignored)
         return replace(sum(by_series.values(), SaveResult()), by_series=by_series, cut_off=self.cut_off)
-
-
-def _count(difference: Difference) -> SaveResult:
-    inserted, revised, vanished = (len(getattr(difference, name)) for name in ("inserted", "revised", "vanished"))
-    return SaveResult(inserted, revised, difference.unchanged, vanished, difference.ignored)
 
 
 def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
@@ -159,7 +152,7 @@ def _with_words(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedA
         before = proposals.measure_of(connection, slices[0].series)
         meta = replace(meta, normalization=before[0])
     word = meta.normalization
-    absolute = not word or word in normalizations.absolute(connection, [word])
+    absolute = not word or word in generations.absolute_words(connection, [word])
     return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
 
 
@@ -171,7 +164,7 @@ def _measure(arrival: ReceivedAnswer) -> tuple[object, ...]:
 def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     queries = list(dict.fromkeys(piece.series for arrival in arrivals for piece in arrival.batch.slices))
     ids = proposals.resolve(connection, queries, arrivals)
-    begins = edges.read(connection, queries)
+    begins = evidence.read_edges(connection, queries)
     known = {ids[query]: edge for query, edge in begins.items() if edge.is_accepted}
     changes, rows = _compare(connection, arrivals, ids, known)
     _move_edges(connection, changes, {ids[query]: query for query in queries}, known)
@@ -201,7 +194,7 @@ def _move_edges(
     for change in changes:
         at = (change.arrival.asked_at or change.arrival.now).timestamp()
         moved |= {queries[i]: known[i].moves_to(first, at) for i, first in change.moved_on.items()}
-    edges.write(connection, moved)
+    evidence.write_edges(connection, moved)
 
 
 def _compare(
@@ -211,11 +204,11 @@ def _compare(
     known_edges: Mapping[int, Edge],
 ) -> tuple[list[Change], dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]]]:
     answers = [_Answered(arrival, ids, known_edges) for arrival in arrivals]
-    windows: dict[int, list[Window]] = defaultdict(list)
+    windows: dict[int, list[EpochWindow]] = defaultdict(list)
     for answer in answers:
         for series_id, found in answer.windows.items():
             windows[series_id] += found
-    spans = [SeriesWindow(i, start, end) for i, found in windows.items() for start, end in _merged(found)]
+    spans = [SeriesWindow(i, start, end) for i, found in windows.items() for start, end in merge(found)]
     hull = min(span.start for span in spans), max(span.end for span in spans)
     settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
     stored = points.read(connection, spans)
@@ -233,7 +226,7 @@ class _Answered:
         self.arrival = arrival
         self._edges = known_edges
         self._moved_on: dict[int, int] = {}
-        self.windows: dict[int, list[Window]] = defaultdict(list)
+        self.windows: dict[int, list[EpochWindow]] = defaultdict(list)
         self.points: dict[int, dict[int, float]] = defaultdict(dict)
         self.parts: dict[int, list[AnswerPart]] = defaultdict(list)
         asked_at = (arrival.asked_at or arrival.now).timestamp()
@@ -242,7 +235,8 @@ class _Answered:
         for slice_, found, date_range in zip(
             arrival.batch.slices, arrival.answer.series, meta.date_ranges, strict=True
         ):
-            self.windows[ids[slice_.series]].append(slice_.window)
+            window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
+            self.windows[ids[slice_.series]].append(window)
             self.points[ids[slice_.series]].update(_values(found, slice_.window))
             spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
             self.parts[ids[slice_.series]].append(AnswerPart(slice_, found.timestamps, spoken, asked_at, told_at))
@@ -260,10 +254,11 @@ class _Answered:
         absences: dict[int, list[Absence]] = {}
         overruled, cut_off = set(), []
         for i, answered in self.points.items():
-            spans = _merged(self.windows[i])
+            spans = merge(self.windows[i])
             known = {t: value for t, value in stored.get(i, {}).items() if _within(t, spans)}
             gone = {t for t in missed.get(i, ()) if _within(t, spans)}
-            blocking = self._blocking(newer.get(i, ()))
+            rivals = () if self.arrival.force else newer.get(i, ())
+            blocking = [window for window, time in rivals if overrules(time, self.arrival.time)]
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
             settle = settles.get(i, DEFAULT_SETTLE)
             trimmed = [part.trimmed(known) for part in self.parts[i]]
@@ -287,24 +282,9 @@ class _Answered:
             self._moved_on[series_id] = max(one.spoken[0] for one in kept)
         return kept
 
-    def _blocking(self, newer: Iterable[tuple[tuple[int, int], AnswerTime]]) -> list[tuple[int, int]]:
-        """The ranges of answers that overrule this one."""
-        if self.arrival.force:
-            return []
-        return [window for window, time in newer if overrules(time, self.arrival.time)]
-
 
 def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in spans)
-
-
-def _supersede(connection: sa.Connection, change: Change, ids: Mapping[Question, int]) -> None:
-    """Let the one slice of a relative answer stand alone."""
-    (piece,) = change.arrival.batch.slices
-    series_id = ids[piece.series]
-    vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
-    by = change.arrival.fetch_id, change.arrival.now
-    supersede(connection, series_id, piece.window, vanished, by)
 
 
 def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
@@ -313,11 +293,6 @@ def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
     if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
         raise ValueError(f"a point outside of {window}")
     return zip(timestamps, [value + 0.0 for value in found.values], strict=True)
-
-
-def _merged(windows: Iterable[Window]) -> list[tuple[int, int]]:
-    """Join windows that overlap or touch, so that no stored point is read twice."""
-    return merge((int(window.start.timestamp()), int(window.end.timestamp())) for window in windows)
 
 
 def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[ReceivedAnswer]) -> Newer:
@@ -335,14 +310,21 @@ def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Seque
 
 
 def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
-    points.insert(connection, chain.from_iterable(change.inserted() for change in changes))
     added: Counter[int] = Counter()
+    new = []
+    for change in changes:
+        for series_id, difference in sorted(change.differences.items()):
+            added[series_id] += len(difference.inserted)
+            new.append(NewPoints(series_id, change.arrival.fetch_id, difference.inserted))
+    points.insert(connection, new)
     for change in changes:
         fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
-        points.revise(connection, [(i, *revised) for i, d in each for revised in d.revised], fetch_id, now)
-        points.set_vanished(connection, [(i, t) for i, d in each for t in d.vanished], fetch_id, now)
-        points.clear_vanished(connection, [(i, t) for i, d in each for t in d.returned])
-        added.update({i: len(d.inserted) for i, d in each})
+        if revised := [(i, *replaced) for i, d in each for replaced in d.revised]:
+            points.revise(connection, revised, fetch_id, now)
+        if vanished := [(i, t) for i, d in each for t in d.vanished]:
+            points.set_vanished(connection, vanished, fetch_id, now)
+        if returned := [(i, t) for i, d in each for t in d.returned]:
+            points.clear_vanished(connection, returned)
     identity.count_points(connection, added)
 
 
@@ -369,131 +351,24 @@ def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, o
     return rows.values()
 
 
-StoredValue = tuple[float, int]
-"""A stored value, and the fetch that brought it."""
-
-
-class ReplacedValue(NamedTuple):
-    """A stored value that an answer replaces."""
-
-    timestamp: int
-    old: StoredValue
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What changes in one series; timestamps in epoch seconds, ascending everywhere.
-
-    *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
-    *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
-    *ignored* counts stored buckets that an overruled answer has otherwise, or lacks.
-    """
-
-    inserted: Mapping[int, float] = field(default_factory=dict)
-    revised: list[ReplacedValue] = field(default_factory=list)
-    unchanged: int = 0
-    vanished: list[int] = field(default_factory=list)
-    returned: list[int] = field(default_factory=list)
-    ignored: int = 0
-
-
-def diff(
-    stored: Mapping[int, StoredValue],
-    answered: Mapping[int, float],
-    missed: Collection[int] = (),
-    newer: Sequence[tuple[int, int]] = (),
-    spoken: Sequence[tuple[int, int]] | None = None,
-) -> Difference:
-    """Compare what is *stored* in an answer's windows with what it *answered* there.
-
-    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers that overrule this
-    one. Only in *spoken* (None: everywhere) does the absence of a bucket mean anything.
-    """
-    if not stored:
-        return Difference(inserted=_ascending(answered))
-    inserted: dict[int, float] = {}
-    differing, ignored = [], 0
-    for timestamp, value in answered.items():
-        known = stored.get(timestamp)
-        if known is None:
-            inserted[timestamp] = value
-        elif known[0] != value:
-            if newer and _is_inside(timestamp, newer):
-                ignored += 1
-            else:
-                differing.append(ReplacedValue(timestamp, known, value))
-    absent = [t for t in stored if t not in answered and (spoken is None or _is_inside(t, spoken))]
-    vanished = [t for t in absent if t not in missed and not _is_inside(t, newer)]
-    ignored_absences = sum(1 for t in absent if _is_inside(t, newer)) if newer else 0
-    returned = [t for t in missed if t in answered and not _is_inside(t, newer)]
-    unchanged = len(answered) - len(inserted) - len(differing) - ignored
-    return Difference(
-        _ascending(inserted),
-        sorted(differing),
-        unchanged,
-        sorted(vanished),
-        sorted(returned),
-        ignored + ignored_absences,
-    )
-
-
-def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
-    ascending = sorted(values)
-    return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
-
-
-def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
-    return any(start <= timestamp < end for start, end in ranges)
-
-
-def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
-    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
-    values = difference.inserted
-    if difference.revised:
-        revised = {one.timestamp: one.value for one in difference.revised}
-        values = dict(sorted({**values, **revised}.items()))
-    timestamps = [*values]
-    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
-        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
-        return timestamps, [values[timestamp] for timestamp in timestamps]
-    return timestamps, [*values.values()]
-
-
 _MOVED = ("series_id", "timestamp", "replaced_by", "value", "fetch_id", "seen_at", "replaced_at")
 
 
-def supersede(
-    connection: sa.Connection,
-    series_id: int,
-    window: Window,
-    vanished: Collection[datetime],
-    by: tuple[int, datetime],
-) -> None:
-    """Move what an answer over *window* did not speak of, or no longer has, into the revisions.
+def _supersede(connection: sa.Connection, change: Change, ids: Mapping[Question, int]) -> None:
+    """Move all other values of a relative series into the revisions, because they hold within one answer only.
 
-    *by* is the answer's fetch and the moment it came. If the fetch of an old value is no longer on record, the value
-    counts as seen since its bucket began.
+    They are outside of the window of the answer's one slice, or the answer no longer has them. If the fetch of an old
+    value is no longer on record, the value counts as seen since its bucket began.
     """
-    fetch_id, now = by
-    elsewhere = sa.or_(
-        points_table.c.timestamp < window.start,
-        points_table.c.timestamp >= window.end,
-        points_table.c.timestamp.in_(vanished),
-    )
-    past = sa.and_(points_table.c.series_id == series_id, elsewhere)
-    moment = sa.literal(now, revisions.c.replaced_at.type)
-    seen_at = (
-        sa.select(fetches_table.c.finished_at).where(fetches_table.c.id == points_table.c.fetch_id).scalar_subquery()
-    )
-    kept = (
-        points_table.c.series_id,
-        points_table.c.timestamp,
-        sa.literal(fetch_id),
-        points_table.c.value,
-        points_table.c.fetch_id,
-    )
-    moved = sa.select(*kept, sa.func.coalesce(seen_at, points_table.c.timestamp), moment).where(past)
+    (slice_,) = change.arrival.batch.slices
+    series_id, table = ids[slice_.series], points_table.c
+    vanished = [from_epoch(timestamp) for timestamp in change.differences[series_id].vanished]
+    outside = sa.or_(table.timestamp < slice_.window.start, table.timestamp >= slice_.window.end)
+    others = sa.and_(table.series_id == series_id, sa.or_(outside, table.timestamp.in_(vanished)))
+    seen_at = sa.select(fetches_table.c.finished_at).where(fetches_table.c.id == table.fetch_id).scalar_subquery()
+    replaced_at = sa.literal(change.arrival.now, revisions.c.replaced_at.type)
+    kept = table.series_id, table.timestamp, sa.literal(change.arrival.fetch_id), table.value, table.fetch_id
+    moved = sa.select(*kept, sa.func.coalesce(seen_at, table.timestamp), replaced_at).where(others)
     connection.execute(sa.insert(revisions).from_select(_MOVED, moved))
-    gone = connection.execute(sa.delete(points_table).where(past)).rowcount
-    identity.count_points(connection, {series_id: -gone})
+    deleted = connection.execute(sa.delete(points_table).where(others)).rowcount
+    identity.count_points(connection, {series_id: -deleted})

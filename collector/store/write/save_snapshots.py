@@ -170,7 +170,7 @@ def _forget_history(connection: sa.Connection, ids: Collection[int]) -> None:
             connection.execute(sa.delete(one).where(one.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))
         gone = [checksums.mark(series_id, timestamp) for (timestamp,) in connection.execute(marks)]
-        checksums.seal(connection, gone=gone)
+        checksums.update_set_checksums(connection, gone=gone)
         _count_newest(connection, series_id)
 
 

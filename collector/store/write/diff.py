@@ -1,0 +1,210 @@
+"""Pure comparison of an answer with the stored points.
+
+AnswerPart is one slice of an answer: the buckets that it covers, its evidence, and the absences that it proves. `diff`
+returns what the answer changes in one series.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from collector.finality import Absence, AnswerScope, absent_runs, fold
+from collector.model import Slice, Window, from_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    from collector.finality import Evidence
+
+_CUT_BUCKETS, _CUT_SHARE = 8, 4
+_ENDED_SECONDS = 2 * 86_400
+"""An answer with values is taken to be cut short if it lacks so many buckets at one end, a quarter of its window."""
+
+
+def spoken_window(
+    window: Window, date_range: tuple[datetime, datetime] | None, last_updated: datetime, step: timedelta
+) -> tuple[int, int]:
+    """The buckets that an answer speaks for: inside *window* and the API's *date_range*, closed at *last_updated*.
+
+    A range of None was not named, or could not be read: the window counts.
+    """
+    start_time, end_time = date_range or (window.start, window.end)
+    start = max(window.start, window.start + -((window.start - start_time) // step) * step)
+    end = window.end
+    if end_time < window.end - step:  # else the end is named as it was asked, inclusively or exclusively
+        end = window.start + (end_time - window.start) // step * step
+    end = min(end, window.start + (last_updated - window.start) // step * step)
+    return int(start.timestamp()), max(int(start.timestamp()), int(end.timestamp()))
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPart:
+    """One slice of an answer: the timestamps it has, and what it speaks for; *told_at* as in Evidence."""
+
+    slice_: Slice
+    timestamps: Sequence[int]
+    spoken: tuple[int, int]
+    asked_at: float
+    told_at: float
+    cut_off: Sequence[Slice] = ()
+
+    def trimmed(self, stored: Mapping[int, object]) -> AnswerPart:
+        """Leave out an end of the window that the answer lacks, if it seems to have been cut short.
+
+        The end must be long. A series may have come to its end: of its newest buckets a part must be *stored*, or two
+        days of them be absent.
+        """
+        if not self.timestamps:
+            return self
+        step = self.slice_.series.agg_interval.seconds
+        (start, end), first, last = self.spoken, self.timestamps[0], self.timestamps[-1] + step
+        least = max(_CUT_BUCKETS * step, (end - start) // _CUT_SHARE)
+        ends = [(a, b) for a, b in ((start, first), (last, end)) if b - a >= least]
+        known = stored.keys()
+        ends = [
+            (a, b) for a, b in ends if b == first or b - a >= _ENDED_SECONDS or not known.isdisjoint(range(a, b, step))
+        ]
+        if not ends:
+            return self
+        spoken = max(start, first) if ends[0][0] == start else start, last if ends[-1][1] == end else end
+        lost = [Slice(self.slice_.series, Window(from_epoch(a), from_epoch(b))) for a, b in ends]
+        return replace(self, spoken=spoken, cut_off=lost)
+
+    def moved_on(self, begins: int | None, stored: Iterable[int]) -> AnswerPart:
+        """Leave out what the answer lacks from its start on, if Radar's history *begins* there or later, and is stored.
+
+        Radar keeps it no longer. What is stored has not vanished.
+        """
+        start, end = self.spoken
+        first = min(self.timestamps[0], end) if self.timestamps else end
+        if begins is None or start > begins or not any(start <= timestamp < first for timestamp in stored):
+            return self
+        return replace(self, spoken=(first, end))
+
+    def fold(
+        self,
+        rows: Sequence[Evidence],
+        difference: Difference,
+        stored: Mapping[int, object],
+        overruled: Sequence[tuple[int, int]],
+        settle: int,
+    ) -> list[Evidence]:
+        """Add to the evidence of the series: about the buckets that the answer covers, and those it has beyond."""
+        (start, end), step = self.spoken, self.slice_.series.agg_interval.seconds
+        if self.timestamps:
+            start, end = min(start, self.timestamps[0]), max(end, self.timestamps[-1] + step)
+        scope = AnswerScope(start, end, self.asked_at, self.told_at, step, settle)
+        if scope.start >= scope.end:
+            return list(rows)
+        held, brought = (any(scope.start <= t < scope.end for t in found) for found in (stored, difference.inserted))
+        first = brought and not held  # an answer without any value agrees with a store without any
+        changed = [*(one.timestamp for one in difference.revised), *difference.vanished, *difference.returned]
+        return fold(
+            rows,
+            scope,
+            first=first,
+            inserted=() if first else (t for t in difference.inserted if scope.start <= t < scope.end),
+            changed=(t for t in changed if scope.start <= t < scope.end),
+            overruled=[] if first else overruled,
+        )
+
+    def absences(self, stored: Iterable[int], settle: int) -> list[Absence]:
+        """Return the absences that the answer proves."""
+        window = int(self.slice_.window.start.timestamp()), int(self.slice_.window.end.timestamp())
+        step = self.slice_.series.agg_interval.seconds
+        scope = AnswerScope(*self.spoken, self.asked_at, self.told_at, step, settle)
+        found = absent_runs(scope, self.timestamps, stored)
+        return [Absence(start, end, *window, self.asked_at, self.told_at) for start, end in found]
+
+
+StoredValue = tuple[float, int]
+"""A stored value, and the fetch that brought it."""
+
+
+class ReplacedValue(NamedTuple):
+    """A stored value that an answer replaces."""
+
+    timestamp: int
+    old: StoredValue
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What changes in one series; timestamps in epoch seconds, ascending everywhere.
+
+    *inserted* are new buckets with their values: a mapping, for pairs by the thousand cost more than all else here.
+    *vanished* are stored buckets that the answer no longer has, *returned* those among the vanished that it has again.
+    *ignored* counts stored buckets that an overruled answer has otherwise, or lacks.
+    """
+
+    inserted: Mapping[int, float] = field(default_factory=dict)
+    revised: list[ReplacedValue] = field(default_factory=list)
+    unchanged: int = 0
+    vanished: list[int] = field(default_factory=list)
+    returned: list[int] = field(default_factory=list)
+    ignored: int = 0
+
+
+def diff(
+    stored: Mapping[int, StoredValue],
+    answered: Mapping[int, float],
+    missed: Collection[int] = (),
+    newer: Sequence[tuple[int, int]] = (),
+    spoken: Sequence[tuple[int, int]] | None = None,
+) -> Difference:
+    """Compare what is *stored* in an answer's windows with what it *answered* there.
+
+    *missed* are the timestamps marked as vanished so far, *newer* the ranges [start, end) of answers that overrule this
+    one. Only in *spoken* (None: everywhere) does the absence of a bucket mean anything.
+    """
+    if not stored:
+        return Difference(inserted=_ascending(answered))
+    inserted: dict[int, float] = {}
+    differing, ignored = [], 0
+    for timestamp, value in answered.items():
+        known = stored.get(timestamp)
+        if known is None:
+            inserted[timestamp] = value
+        elif known[0] != value:
+            if newer and _is_inside(timestamp, newer):
+                ignored += 1
+            else:
+                differing.append(ReplacedValue(timestamp, known, value))
+    absent = [t for t in stored if t not in answered and (spoken is None or _is_inside(t, spoken))]
+    vanished = [t for t in absent if t not in missed and not _is_inside(t, newer)]
+    ignored_absences = sum(1 for t in absent if _is_inside(t, newer)) if newer else 0
+    returned = [t for t in missed if t in answered and not _is_inside(t, newer)]
+    unchanged = len(answered) - len(inserted) - len(differing) - ignored
+    return Difference(
+        _ascending(inserted),
+        sorted(differing),
+        unchanged,
+        sorted(vanished),
+        sorted(returned),
+        ignored + ignored_absences,
+    )
+
+
+def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
+    ascending = sorted(values)
+    return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
+
+
+def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
+    return any(start <= timestamp < end for start, end in ranges)
+
+
+def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int], Sequence[float]]:
+    """Give timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
+    values = difference.inserted
+    if difference.revised:
+        revised = {one.timestamp: one.value for one in difference.revised}
+        values = dict(sorted({**values, **revised}.items()))
+    timestamps = [*values]
+    if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
+        timestamps = [timestamp for timestamp in timestamps if start <= timestamp < end]
+        return timestamps, [values[timestamp] for timestamp in timestamps]
+    return timestamps, [*values.values()]
