@@ -54,7 +54,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, data.js, drawing.js, tables.js
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop
-    a hook on failures  an Observer (collect/events.py), which daemon.py hands to the Fetcher
+    a hook on failures  an Observer (collect/batches/fetcher.py), which daemon.py hands to the Fetcher
 
 The words that this project defines.
 

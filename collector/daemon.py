@@ -1,6 +1,6 @@
-"""The service: starts everything, owns the tasks, and stops them in reverse.
+"""The service: starts everything, owns the tasks, and stops them in reverse order.
 
-A generation is what runs under one configuration: a reload drains it and starts the next one on the same store.
+A generation is what runs under one configuration. A reload drains it and starts the next one on the same store.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
+from collector.collect.kept_bodies import replay
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
-from collector.collect.replay import replay
 from collector.collect.schedule import Schedule
-from collector.collect.startup_signals import Starting
 from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from collector.collect.startup_signals import Signals
     from collector.model import RequestKind, Slice
     from collector.profile import Profile
     from collector.report.readiness import Stall
@@ -390,3 +388,42 @@ class Daemon:
             return find_stalls(view, profiles, view.status_rows(profiles), now)
 
         return [f"{name}: stale: {stall}" for name, stall in (await self.store.with_read_view(work)).items()]
+
+
+class Signals(Protocol):
+    """The signals that came before the event loop handled them."""
+
+    def stop_requested(self) -> bool:
+        """Tell whether SIGTERM or SIGINT has come."""
+
+    def take_reload_request(self) -> bool:
+        """Tell whether SIGHUP has come since this was asked last."""
+
+
+class Starting:
+    """Handles signals from its creation on, until the service does; *before* tells those that came earlier."""
+
+    def __init__(self, before: Signals | None) -> None:
+        self._before = before
+        self._hung_up = False
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
+        assert this is not None
+        self._task = this
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        if before and before.stop_requested():
+            self._end()
+
+    def _end(self) -> None:
+        """Cancel the start at its next await: a transaction is waited for, so a migration is never left half."""
+        if not self._task.cancelling():
+            self._task.cancel()
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    @property
+    def reload_requested(self) -> bool:
+        """Whether SIGHUP has come."""
+        return self._hung_up or bool(self._before and self._before.take_reload_request())

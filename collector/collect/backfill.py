@@ -1,41 +1,41 @@
-"""History on demand: plan what is missing, and gather it behind the fires, window by window, until nothing is left.
+"""History on demand: plan the missing windows of a job, and request them in the background until none is open.
 
-Replicas share the windows of a job: each claims some, asks for them, and claims the next. What was answered since the
-job was created is not asked again, so whoever goes on with an interrupted job ends with the same store.
+Replicas share the windows of a job: each claims some, requests them, and claims the next. A window that was answered
+since the job was created is not requested again, so an interrupted job can be resumed by any replica.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.edge_check import attend_beginnings
+from collector.collect.batches.edges import attend_beginnings
 from collector.collect.batches.fetcher import Handling
-from collector.collect.checkpoint import Checkpoint
 from collector.collect.one_pass import named
-from collector.collect.planning import live_window, packing, sharing
+from collector.collect.planning import packing
 from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import Question, Slice, Window
 from collector.profile import on_grids
-from collector.store import ExpectedWindow, JobStatus, StoreError, StoreUnavailable
+from collector.store import CompletedWindows, ExpectedWindow, JobProgress, JobStatus, StoreError, StoreUnavailable
 from collector.timestamps import check_date
 from collector.windows import hull, subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from collector.collect.batches.batch_runner import BatchRunner
+    from collector.collect.batches.pending_slices import BatchResult
     from collector.model import Batch
     from collector.profile import Profile
-    from collector.store import BackfillJob, BackfillRequest, ClaimedWindows, Store
-
+    from collector.store import BackfillJob, BackfillRequest, ClaimedWindows, SaveResult, Store
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ async def _wanted(
     expected, present = [], now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
-        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), live_window.closed_until(grid, present)))
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), packing.closed_until(grid, present)))
         if wanted.start < wanted.end:
             expected += [ExpectedWindow(series.query, wanted, profile.settle) for series in profile.series]
     return expected
@@ -239,7 +239,7 @@ class BackfillRunner:
         at_once = 2 * self._batch_runner.concurrency
 
         def choose(free: Sequence[Slice], replicas: int) -> tuple[Sequence[Slice], Sequence[Slice]]:
-            return sharing.take_chunk(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
+            return packing.take_chunk(free, limits, at_once if replicas == 1 else max(at_once // replicas, 1))
 
         return await self._store.claim_windows(job, queries, self._fetcher.clock(), choose)
 
@@ -298,3 +298,91 @@ class BackfillRunner:
         if ended:
             self._heard(ended.standing)
         return ended.standing if ended else None
+
+
+_REPORT_EVERY = 2.0
+
+
+class Checkpoint:
+    """The progress of one share of a job; *heard* hears how the job stands."""
+
+    def __init__(self, share: ClaimedWindows, store: Store, heard: Callable[[JobStatus], None]) -> None:
+        self._job = share.job
+        self._open = dict.fromkeys(share.mine)
+        self._store = store
+        self._heard = heard
+        self._answered: dict[Question, list[Window]] = defaultdict(list)
+        self._shown = JobProgress()
+        self._noted = 0
+        self._written = time.monotonic()
+
+    async def note(self, batch: Batch, saved: SaveResult) -> None:
+        """Take down that *batch* was answered; the store has counted it with the answer."""
+        for piece in batch.slices:
+            self._answered[piece.series].append(piece.window)
+        self._noted += 1
+        self._shown = _sum(
+            self._shown,
+            JobProgress(
+                buckets_done=batch.buckets,
+                requests=1,
+                windows=len(batch.slices),
+                points_inserted=saved.inserted,
+                points_revised=saved.revised,
+                points_unchanged=saved.unchanged,
+            ),
+        )
+        self._heard(JobStatus("running", _sum(self._job.standing.progress, self._shown)))
+        if time.monotonic() - self._written > _REPORT_EVERY:
+            await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
+
+    async def close(self, result: BatchResult) -> BackfillJob:
+        """Settle what was asked for; gives the job as it stands.
+
+        What a stop, buckets that start elsewhere, or a store that cannot be had (StoreUnavailable), kept from being
+        asked stays as it is. After a stop, *buckets_done* includes the answered parts of such windows, which are not on
+        record as done.
+        """
+        failures = result.failures
+        unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
+        unanswered = result.requests - self._noted
+        if unanswered and not unavailable:  # otherwise it is not known here which of them the store has counted
+            self._job = await self._store.add_progress(self._job, JobProgress(requests=unanswered))
+        if result.stopped or result.moved or unavailable:
+            await self._settle(self._done(), {})
+        else:
+            await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
+        if unavailable:
+            raise unavailable
+        return self._with_parts() if result.stopped else self._job
+
+    def _with_parts(self) -> BackfillJob:
+        """Count the answered buckets of the windows that are still open."""
+        left = sum(
+            part.duration // row.series.agg_interval.step
+            for row in self._open
+            for part in subtract(row.window, self._answered[row.series])
+        )
+        parts = JobProgress(buckets_done=sum(row.buckets for row in self._open) - left)
+        standing = self._job.standing
+        return replace(self._job, standing=replace(standing, progress=_sum(standing.progress, parts)))
+
+    async def _settle(self, done: Sequence[Slice], failed: Mapping[Slice, str]) -> None:
+        self._written = time.monotonic()
+        if not done:
+            return
+        buckets = sum(row.buckets for row in done)
+        counts = JobProgress(buckets_done=buckets)
+        self._shown = JobProgress(buckets_done=max(self._shown.buckets_done - buckets, 0))
+        for row in done:
+            del self._open[row]
+        self._job = await self._store.complete_windows(CompletedWindows(self._job.id, done, failed, counts))
+        self._heard(JobStatus("running", _sum(self._job.standing.progress, self._shown)))
+
+    def _done(self) -> list[Slice]:
+        return [row for row in self._open if not subtract(row.window, self._answered[row.series])]
+
+
+def _sum(one: JobProgress, other: JobProgress) -> JobProgress:
+    more = asdict(other)
+    return replace(one, **{name: number + more[name] for name, number in asdict(one).items() if number is not None})

@@ -1,9 +1,9 @@
 """A second, independent answer for history that was past settle when it was first read.
 
 unconfirmed windows (store)  →  daily values from Radar  →  equal to the sums?  →  confirmed
-                                                            else read the days again; what that says stands
+                                                            no: read the days again; the second reading is kept
 
-Series whose values do not add up are read once more, behind everything else.
+Series whose values do not add up are read once more, after all other work.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.backfill import batches_of
-from collector.collect.batches.batch_result import BatchResult
 from collector.collect.batches.fetcher import Handling
-from collector.collect.planning import live_window
+from collector.collect.batches.pending_slices import BatchResult
+from collector.collect.planning import packing
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
 from collector.finality import DAY, final_windows, floor_bucket
@@ -156,7 +156,7 @@ async def _confirm_annotations(
 def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
     """The two days, buckets of the grid *daily*, that have *moment* inside."""
     first = daily.floor(moment - timedelta(hours=12))
-    return Window(first, first + 2 * live_window.DAY)
+    return Window(first, first + 2 * packing.DAY)
 
 
 async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store, daily: Grid) -> list[Unconfirmed]:

@@ -1,6 +1,6 @@
-"""What the history lacks for a question, asked of Radar while the caller waits, and kept.
+"""Fills gaps for one query to the local API, from Radar, while the caller waits.
 
-wanted slices  →  less what is stored, too new, or was asked lately (store)  →  within bounds?  →  gather
+expected slices  →  without stored, unpublished and just requested buckets  →  within bounds?  →  fetch and save
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Being one of the replicas that share a store: a lease is taken, renewed, and given back.
+"""The lease of a replica on a shared store: registered, renewed, and released.
 
-A process that was out for longer than its lease, frozen or cut off, finds that others do its work. It stops all of its
-own, whose requests and answers the store refuses by now, and starts anew as another replica.
+A replica that was frozen or disconnected for longer than its lease has lost its claims to other replicas, and the
+store rejects its writes. It stops all its work and registers as a new replica.
 """
 
 from __future__ import annotations

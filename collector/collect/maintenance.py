@@ -1,6 +1,6 @@
-"""What the service does when nothing is due: fill gaps, do jobs, drop what is kept long enough.
+"""Background work of the service: fill gaps, run backfill jobs, prune, and record the heartbeat.
 
-Each is a loop until *stop*; a store that cannot be had now is tried again later, every other error ends the service.
+Each loop ends with *stop*. It retries after StoreUnavailable. Any other error ends the service.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.batches.batch_runner import BatchRunner
-    from collector.collect.events import Observer
+    from collector.collect.batches.fetcher import Observer
     from collector.settings import Settings
     from collector.store import BackfillJob, Fire, SaveResult, Store
 

@@ -1,7 +1,10 @@
-"""One pass: what is wanted by now → ask → save. Catch-up after downtime is the same call with a longer window.
+"""One pass: decide which slices are missing, ask Radar for them, save the answers. Start reading at `run_pass`.
 
-decide (refetch)                do
-fire_slices, healing_slices  →  gather  →  PassResult
+decide  refetch.py: fire_slices, healing_slices     which windows are missing or not final
+ask     batches/batch_runner.py                     few requests; each answer is saved in one transaction
+save    store/write/save.py
+
+Catching up after a downtime is the same call with longer windows.
 """
 
 from __future__ import annotations
@@ -12,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
 from collector.collect import snapshots
-from collector.collect.batches.batch_result import BatchResult
-from collector.collect.batches.edge_check import attend_beginnings
+from collector.collect.batches.edges import attend_beginnings
+from collector.collect.batches.pending_slices import BatchResult
 from collector.collect.planning import packing
 from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval

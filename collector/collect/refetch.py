@@ -1,6 +1,6 @@
-"""What is missing, and what must be read again: the windows that a pass, healing, a backfill or a query asks for.
+"""Which windows are missing or not final, so that a pass, healing, a backfill or a query requests them.
 
-state of the series (store)  →  windows (pure, in `finality` and `plan`)  →  slices
+state of the series (store)  →  windows (pure, in `finality` and `planning`)  →  slices
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.planning import live_window
+from collector.collect.planning import packing
 from collector.datasets import is_snapshot
 from collector.finality import NARROWER, windows_to_reread
 from collector.interval import grid_of
@@ -83,8 +83,8 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     Borders are midnights, so that series which are a few buckets apart still share a request.
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
-    window = live_window.live_window(profile, stored, now)
-    end = live_window.closed_until(profile.grid, now)
+    window = packing.live_window(profile, stored, now)
+    end = packing.closed_until(profile.grid, now)
     settle = settle_of(profile, state) if state else 0
     near = end - timedelta(seconds=settle) - _NEAR
     start, apart = window.start if window else end, []
@@ -94,10 +94,10 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
         else:
             apart.append(one)
     grid = profile.grid
-    windows = [Window(grid.floor(live_window.midnight(start)), end)] if start < end else []
+    windows = [Window(grid.floor(packing.midnight(start)), end)] if start < end else []
     for one in apart:
-        until = one.end if one.end == live_window.midnight(one.end) else live_window.midnight(one.end) + live_window.DAY
-        windows.append(Window(grid.floor(live_window.midnight(one.start)), min(_ceiling(profile, until), end)))
+        until = one.end if one.end == packing.midnight(one.end) else packing.midnight(one.end) + packing.DAY
+        windows.append(Window(grid.floor(packing.midnight(one.start)), min(_ceiling(profile, until), end)))
     return windows
 
 
@@ -234,7 +234,7 @@ async def _slices(found: Mapping[Question, WantedWindows], batch_runner: BatchRu
     slices = []
     for query, wanted in found.items():
         span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
-        windows = merge(live_window.cells(wanted.wide, wanted.within, span, step))
+        windows = merge(packing.cells(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
             windows += split_evenly(window, longest, step)

@@ -1,7 +1,7 @@
-"""Snapshot series: a pass asks for the whole range and stores all of its answers, or none of them.
+"""Snapshot series: a pass requests the whole range, and stores all of its answers or none.
 
-decide (pure)                      do                              put together (pure)   do
-which profiles, which windows  →  gather, keep every answer  →  one snapshot a series  →  save
+decide (pure)                      do                               assemble (pure)              do
+which profiles, which windows  →  request, keep every answer  →  one snapshot per series  →  save
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.collect.batches.batch_result import BatchResult, FailedSlices
 from collector.collect.batches.fetcher import Handling
-from collector.collect.planning import live_window, packing
+from collector.collect.batches.pending_slices import BatchResult, FailedSlices
+from collector.collect.planning import packing
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, from_epoch, is_absolute, spelling_free
@@ -75,7 +75,7 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
 
     Without `since` it starts *lookback* before the end, rounded down to a day.
     """
-    end = live_window.closed_until(grid, now)
+    end = packing.closed_until(grid, now)
     midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
     starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
     start = grid.floor(min(starts))

@@ -1,10 +1,10 @@
-"""Sees to the profiles that are due together: one pass whenever they are due, and again until it succeeds.
+"""Runs one group of profiles that are due together: one pass when they are due, and again until it succeeds.
 
-Every due moment ends as one fire on record: the newest of a pass as collected or failed, the older ones, which a pause
-left behind, as coalesced, for one pass reads all that they would have read. Replicas claim what they see to, so a fire
-is one process's, and take over what one of them leaves behind.
+Every due moment gets exactly one fire on record. After a downtime, one pass reads everything: its newest fire is
+collected or failed, and the older ones are coalesced. Replicas claim the profiles they run, so each fire belongs to one
+replica. If a replica dies, the others take over its claims.
 
-claim (store)  →  which are due? (pure)  →  collect  →  fires and duties on record (store)
+claim (store)  →  which are due? (pure)  →  collect  →  record fires and work items (store)
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from collector.clock_difference import NAMED_FROM
 from collector.collect.one_pass import PassResult, collect
-from collector.collect.planning import sharing
+from collector.collect.planning import packing
 from collector.retry import FIRST_PAUSE, backoff
 from collector.store import PROFILE, Fire, StoreUnavailable, WorkItem
 
@@ -125,7 +125,7 @@ class ProfileWorker:
 
         def choose(free: Sequence[WorkItem], replicas: int) -> list[str]:
             wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
-            return [profile.name for profile in sharing.fair_share(wanted, replicas, positions)]
+            return [profile.name for profile in packing.fair_share(wanted, replicas, positions)]
 
         claimed = await self._store.claim(PROFILE, list(self._profiles), now, choose)
         self._learn(claimed, now)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from collector.collect import confirm as confirm_module
-from collector.collect.batches.batch_result import BatchResult, FailedSlices
+from collector.collect.batches.pending_slices import BatchResult, FailedSlices
 from collector.collect.confirm import (
     REQUESTS_PER_HOUR,
     Unconfirmed,

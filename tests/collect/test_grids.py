@@ -9,7 +9,7 @@ import pytest
 
 from collector.cli.commands.export import ExportGaps
 from collector.collect.backfill import BackfillRunner, remaining_gaps
-from collector.collect.batches.grids import confirming_window, may_be_confirmed
+from collector.collect.batches.interpretation import confirming_window, may_be_confirmed
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.edge import Edge

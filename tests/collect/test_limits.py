@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from collector.collect.batches.pending_slices import Pool
-from collector.collect.planning import limits_record
+from collector.collect.planning import request_limits
 from collector.collect.planning.packing import LONGEST_QUERY, Shape, pack
 from collector.collect.planning.request_limits import (
     Elsewhere,
@@ -237,7 +237,7 @@ def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
 def test_the_record_is_read_as_it_was_written():
     limits = known([(7, 5, 100), (31, 1, 50)], [(14, 5)], longest=100, length=900, climbs=2, gaps_accepted=True)
     for one in (limits, GUESS, replace(limits, gaps=False, again_at=None)):
-        assert limits_record.load(RequestKind(DATASET, QUARTER), limits_record.dump(one)) == one
+        assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(one)) == one
 
 
 _OLD = {
@@ -265,7 +265,7 @@ _OLD = {
     ],
 )
 def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
-    found = limits_record.load(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
+    found = request_limits.load_limits(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
     assert {(one.span / DAY, one.positions) for one in found.accepted} == set(yes)
     assert {(one.size.span / DAY, one.size.positions) for one in found.rejected} == set(nos)
     assert (found.again_at == NOW) == bool(nos)
@@ -344,7 +344,9 @@ def test_what_others_show_is_set_aside_where_it_is_time_to_climb():
 
 def test_what_others_show_is_no_part_of_the_record():
     limits = beside(known([(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
-    assert limits_record.load(RequestKind(DATASET, QUARTER), limits_record.dump(limits)) == known([(3, 3)])
+    assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(limits)) == known(
+        [(3, 3)]
+    )
 
 
 class UpstreamHealth:

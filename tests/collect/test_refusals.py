@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.quarantine import split_unreadable
+from collector.collect.batches.pending_slices import split_unreadable
 from collector.collect.one_pass import collect, collect_and_heal, named
 from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window, rfc3339

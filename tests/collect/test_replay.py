@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from collector.collect.kept_bodies import rehearse, replay
 from collector.collect.refetch import fire_slices
-from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
 from collector.report import warnings as serve_evidence

@@ -10,7 +10,7 @@ import psycopg
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import do_backfills
-from collector.collect.planning import sharing
+from collector.collect.planning import packing
 from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
@@ -34,12 +34,12 @@ async def replica(core, url, *profiles, lease=LEASE):
 
 def test_a_share_fills_whole_requests():
     profiles = [profile(f"p{number}") for number in range(10)]
-    assert [one.name for one in sharing.fair_share(profiles, 1, 3)] == [one.name for one in profiles]
-    assert len(sharing.fair_share(profiles, 5, 1)) == 2
-    assert len(sharing.fair_share(profiles, 5, 4)) == 4
-    assert len(sharing.fair_share(profiles, 2, 20)) == 10
-    assert len(sharing.fair_share([many(50), many(50)], 2, 20)) == 1
-    assert sharing.fair_share([], 2, 20) == []
+    assert [one.name for one in packing.fair_share(profiles, 1, 3)] == [one.name for one in profiles]
+    assert len(packing.fair_share(profiles, 5, 1)) == 2
+    assert len(packing.fair_share(profiles, 5, 4)) == 4
+    assert len(packing.fair_share(profiles, 2, 20)) == 10
+    assert len(packing.fair_share([many(50), many(50)], 2, 20)) == 1
+    assert packing.fair_share([], 2, 20) == []
 
 
 async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):

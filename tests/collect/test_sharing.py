@@ -12,8 +12,8 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
+from collector.collect.planning.packing import take_chunk
 from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
-from collector.collect.planning.sharing import take_chunk
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, backfill_request
 from collector.store.admin import commands
@@ -91,7 +91,7 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.checkpoint._REPORT_EVERY", -1)
+    monkeypatch.setattr("collector.collect.backfill._REPORT_EVERY", -1)
     async with open_core(sqlite_url, OWNERS, limit=6000, **LIMITS) as core:
         await BackfillRunner(core.store, core.batch_runner).run(job := await job_of(core), [OWNERS])
         assert {received.status for received in core.requests} > {200}

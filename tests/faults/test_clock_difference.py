@@ -258,7 +258,7 @@ async def test_a_restart_knows_the_difference(sqlite_url):
 
 
 async def test_the_log_names_a_difference_once(sqlite_url, caplog):
-    caplog.set_level("INFO", "collector.collect.batches.clock_watch")
+    caplog.set_level("INFO", "collector.collect.batches.fetcher")
     async with open_core(sqlite_url, profile()) as core:
         skewed = SkewedWorld(core, 26 * HOURS)
         for _ in range(3):
@@ -268,5 +268,5 @@ async def test_the_log_names_a_difference_once(sqlite_url, caplog):
         for _ in range(3):
             assert await skewed.run_due(restart=False)
             core.clock.advance(hours=1)
-    named = [record for record in caplog.records if record.name == "collector.collect.batches.clock_watch"]
+    named = [record for record in caplog.records if record.name == "collector.collect.batches.fetcher"]
     assert [record.difference_seconds for record in named] == [pytest.approx(26 * 3600, abs=2), 0]

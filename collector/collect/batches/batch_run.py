@@ -1,9 +1,9 @@
-"""One run over slices of one dataset and interval, in rounds: choose a size, pack, send, and decide about what failed.
+"""One run over slices of one dataset and interval, in rounds: choose a size, pack, send, and decide about failures.
 
-    pool  →  next shape (pure, `narrowing`)  →  batches (pure, `plan`)  →  fetch
-    failure  →  verdict (pure, `verdict`)  →  a smaller size | later | halves | quarantine
+    pending slices  →  next shape, batches (pure, `planning`)  →  fetch
+    failure  →  verdict (pure, `request_size.judge`)  →  a smaller size | later | bisect | quarantine
 
-Requests of a proven size are sent side by side; of larger ones a single one at a time, to learn from.
+Requests of a proven size are sent concurrently. A larger one is sent alone, because its outcome decides the next size.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.batch_result import BatchResult, FailedSlices
-from collector.collect.batches.edge_search import Asking, EdgeFinder
+from collector.collect.batches.edges import Asking, EdgeFinder
 from collector.collect.batches.fetcher import Handling, ShuttingDown
-from collector.collect.batches.grids import moved_to
-from collector.collect.batches.pending_slices import Pool, RelativeSeries
-from collector.collect.batches.quarantine import Contact, Quarantine
-from collector.collect.batches.size_learner import SizeLearner
-from collector.collect.batches.truncated_answers import CUT, CutAnswers
+from collector.collect.batches.interpretation import moved_to
+from collector.collect.batches.pending_slices import (
+    BatchResult,
+    Contact,
+    FailedSlices,
+    Pool,
+    Quarantine,
+    RelativeSeries,
+)
+from collector.collect.batches.size_learner import CUT, CutAnswers, SizeLearner
 from collector.collect.planning import packing
 from collector.collect.planning.packing import pack_separately
 from collector.collect.planning.request_limits import Size

@@ -1,6 +1,6 @@
-"""Many slices in as few requests as Radar allows: one `BatchRun` for each dataset and interval, urgent ones first.
+"""Sends many slices in few requests: one `BatchRun` for each dataset and interval. Fires go before background work.
 
-The limits on the size of requests are kept here, beyond one run, and in the store.
+The limits on the size of requests outlive a run: they are cached here and recorded in the store.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections import defaultdict
 from math import inf
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.batch_result import BatchResult
 from collector.collect.batches.batch_run import USUAL, BatchRun
-from collector.collect.batches.grids import GridLearner
-from collector.collect.batches.normalizations import NormalizationJudge
-from collector.collect.planning import limits_record
-from collector.collect.planning import request_limits as sizes
+from collector.collect.batches.interpretation import GridLearner, NormalizationJudge
+from collector.collect.batches.pending_slices import BatchResult
+from collector.collect.planning import request_limits
 from collector.model import AggInterval
 from collector.radar.errors import Unavailable
 
@@ -111,18 +109,17 @@ class BatchRunner:
         """
         kinds = [kind._replace(agg_interval=interval) for interval in AggInterval]
         others = [await self.known_limits(other) for other in kinds if other != kind]
-        known = sizes.beside(await self.known_limits(kind), others)
-        return sizes.relaxed(known, self.fetcher.clock())
+        known = request_limits.beside(await self.known_limits(kind), others)
+        return request_limits.relaxed(known, self.fetcher.clock())
 
     async def known_limits(self, kind: RequestKind) -> RequestLimits:
         """Return what is known of the size of requests of *kind*; it is read from the store the first time."""
         if kind not in self._limits:
-            text = await self.fetcher.store.get_state(limits_record.key_of(kind))
-            if not text and (old_key := limits_record.old_key_of(kind)):
+            text = await self.fetcher.store.get_state(request_limits.limits_key(kind))
+            if not text and (old_key := request_limits.old_limits_key(kind)):
                 text = await self.fetcher.store.get_state(old_key)
-            self._limits[kind] = (
-                limits_record.load(kind, text) if text else sizes.first_guess(kind.agg_interval, kind.dataset)
-            )
+            initial = request_limits.first_guess(kind.agg_interval, kind.dataset)
+            self._limits[kind] = request_limits.load_limits(kind, text) if text else initial
         return self._limits[kind]
 
     def reload_limits(self) -> None:
@@ -134,4 +131,6 @@ class BatchRunner:
         """Remember *limits*, here and in the store."""
         if self._limits.get(limits.kind) != limits:
             self._limits[limits.kind] = limits
-            await self.fetcher.store.set_state(limits_record.key_of(limits.kind), limits_record.dump(limits))
+            await self.fetcher.store.set_state(
+                request_limits.limits_key(limits.kind), request_limits.dump_limits(limits)
+            )

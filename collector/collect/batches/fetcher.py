@@ -1,6 +1,6 @@
-"""One batch, asked until it is saved or there is no use in asking: begin, ask, save or fail, and what follows.
+"""Sends one batch until it is saved or a retry is pointless, and records the outcome.
 
-Every request is on record before it is sent, so the record is the ledger of the request budget.
+Each request is on record before it is sent, because the record is the ledger of the request budget.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from collector.circuit_breaker import BREAKER_THRESHOLD, Wait
-from collector.collect.batches.clock_watch import ClockWatch
-from collector.collect.batches.evidence import keep_example, keep_refused
-from collector.collect.events import NullObserver
+from collector.clock_difference import NAMED_FROM, ClockDifference, sentence
+from collector.collect.kept_bodies import keep_example, keep_refused
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, rfc3339, spelling_free, utc_now
 from collector.radar.errors import (
@@ -32,16 +32,14 @@ from collector.store import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
     from collector.clock_difference import ClockSample
-    from collector.collect.events import Observer
     from collector.model import Answer, Batch, Meta
     from collector.radar.client import RadarClient, TrustedAnswer
-    from collector.store import FetchError, SaveResult, Store
+    from collector.store import FetchError, Fire, SaveResult, Store
 
     Keep = Callable[[int, Batch, Answer], None]
-
 
 _T = TypeVar("_T")
 
@@ -374,3 +372,77 @@ def _log(level: int, fetch_id: int, batch: Batch, profiles: Sequence[str], start
     milliseconds = round((time.perf_counter() - started) * 1000)
     fields = {"fetch": fetch_id, "profiles": ",".join(profiles), "request": str(batch), "ms": milliseconds, **fields}
     log.log(level, "fetch", extra=fields)
+
+
+class Observer(Protocol):
+    """Is told of every request, of the points it brought, and of every fire."""
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """A request has ended; *outcome* as on record."""
+
+    def saved(self, profile: str, saved: SaveResult) -> None:
+        """An answer was saved; *saved* counts the points of *profile*."""
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Due moments have their outcome."""
+
+
+class NullObserver:
+    """Does not listen."""
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """Ignore it."""
+
+    def saved(self, profile: str, saved: SaveResult) -> None:
+        """Ignore it."""
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Ignore it."""
+
+
+class ClockWatch:
+    """What replies have shown of the difference, and what *store* has on record of it."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._found: ClockDifference | None = None
+        self._recorded = ClockDifference()
+        self._told: timedelta | None = None
+        self._lock = asyncio.Lock()
+
+    async def ahead(self, now: datetime) -> timedelta:
+        """Return how far our clock is ahead of Radar's at *now*; zero if it is not, or by less than a minute.
+
+        What replies have shown from after *now* on is forgotten: without it nothing would be asked, and corrected.
+        """
+        self._found = found = (await self._recall()).at(now)
+        return found.ahead
+
+    async def note(self, sample: ClockSample | None) -> None:
+        """Take in what a reply shows, put on record what that changes, and log a change of more than a minute."""
+        if sample is None:
+            return
+        self._found = found = (await self._recall()).after(sample)
+        if not found.is_news(self._recorded):
+            return
+        self._recorded = found
+        await self._store.set_clock_difference(found)
+        if abs((found.named or timedelta(0)) - (self._told or timedelta(0))) > NAMED_FROM:
+            self._told = found.named
+            _log_clock(found.named)
+
+    async def _recall(self) -> ClockDifference:
+        """Begin with what is on record."""
+        async with self._lock:
+            if self._found is None:
+                self._found = self._recorded = await self._store.clock_difference()
+                self._told = self._found.named
+            return self._found
+
+
+def _log_clock(named: timedelta | None) -> None:
+    if named is None:
+        log.info("clock", extra={"outcome": "ok", "difference_seconds": 0})
+    else:
+        seconds = round(named.total_seconds())
+        log.warning("clock", extra={"outcome": "differs", "difference_seconds": seconds, "reason": sentence(named)})

@@ -1,23 +1,28 @@
-"""Batches: slices cut to the shape of a request and packed into as few requests as possible. Pure functions.
+"""Which windows, packed into which batches, and which share of them one replica takes. Pure functions.
 
-A request carries many slices of equal duration, so the price of history is the number of batches.
+A request carries many slices of equal duration, so the cost of history is the number of batches.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from collector.interval import DEFAULT_ORIGIN
 from collector.model import Batch, Slice, Window
 from collector.radar.request import query_string
-from collector.windows import merge, split_evenly
+from collector.windows import merge, split_evenly, split_on_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
+    from collector.collect.planning.request_limits import RequestLimits
+    from collector.interval import AggInterval, Grid
     from collector.model import Question, RequestKind
+    from collector.profile import Profile
 
 LONGEST_QUERY = 8_130
 """Bytes of a query string that servers take with a path in front of it (the usual bound is 8 KiB for the line)."""
@@ -133,3 +138,66 @@ def is_of_kind(kind: RequestKind, piece: Slice) -> bool:
 def slices_of(batches: Iterable[Batch]) -> list[Slice]:
     """Return the slices of *batches*, in their order."""
     return [piece for batch in batches for piece in batch.slices]
+
+
+DAY = timedelta(days=1)
+
+
+def closed_until(grid: Grid | AggInterval, now: datetime) -> datetime:
+    """End of the newest closed bucket."""
+    return grid.floor(now)
+
+
+def midnight(moment: datetime) -> datetime:
+    """The beginning of the day."""
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def live_window(profile: Profile, stored: Window | None, now: datetime) -> Window | None:
+    """The newest buckets of one series: from the newest *stored* one, less lookback, to the newest closed one.
+
+    *stored* reaches from the oldest stored bucket to the newest one that an answer has spoken for. The start is rounded
+    down to a day, so that series which are a few buckets apart still share a window. None if there is nothing to read.
+    """
+    end = closed_until(profile.grid, now)
+    newest = stored.end - profile.agg_interval.step if stored else end
+    start = min(newest, end) - profile.lookback
+    if profile.since:
+        start = max(start, profile.since)
+    start = profile.grid.floor(midnight(start))
+    return Window(start, end) if start < end else None
+
+
+def grid_windows(window: Window, span: timedelta, step: timedelta) -> list[Window]:
+    """Cut *window* at the borders of the grid of *span*, which are starts of buckets of width *step*."""
+    return split_on_grid(window, span, DEFAULT_ORIGIN + (window.start - DEFAULT_ORIGIN) % step)
+
+
+def cells(holes: Iterable[Window], within: Window, span: timedelta, step: timedelta) -> list[Window]:
+    """The grid windows of *within* that hold a part of a hole, each once: asking whole cells keeps durations equal."""
+    return sorted({cell for hole in holes for cell in grid_windows(within, span, step) if cell.overlaps(hole)})
+
+
+def fair_share(profiles: Sequence[Profile], replicas: int, positions: int) -> Sequence[Profile]:
+    """The part of *profiles* that one of so many *replicas* takes on: its share, and what fills its requests up."""
+    taken = series = 0
+    for profile in profiles:
+        if taken * replicas >= len(profiles) and series + len(profile.series) > -(-series // positions) * positions:
+            break
+        taken, series = taken + 1, series + len(profile.series)
+    return profiles[:taken]
+
+
+def take_chunk(
+    free: Sequence[Slice], limits: Mapping[RequestKind, RequestLimits], most: int
+) -> tuple[Sequence[Slice], Sequence[Slice]]:
+    """Divide what is *free* of a job into what one of several replicas takes on, whole requests, and the rest.
+
+    It takes the newest *most* requests of the finest interval, and only one where its size is yet to be proven.
+    """
+    kind = request_kinds(free)[0]
+    known = limits[kind]
+    batches = pack((piece for piece in free if is_of_kind(kind, piece)), known.shape)
+    most = most if known.proves(batches[0]) else 1
+    rest = [piece for piece in free if not is_of_kind(kind, piece)]
+    return slices_of(batches[:most]), [*slices_of(batches[most:]), *rest]

@@ -1,7 +1,7 @@
-"""The size of the next request: what is known to be accepted, or a larger one that is worth a try. Pure functions.
+"""The size of the next request: one that is known to be accepted, or a larger one that is worth a try. Pure functions.
 
-A try is worth it if it may save several requests of the work that is left. Each try halves what is not known of one
-kind of limit, so no limit is approached step by step.
+A try is worth it if it may save several of the remaining requests. Each try halves the unknown range of one kind of
+limit, so no limit is approached step by step.
 """
 
 from __future__ import annotations

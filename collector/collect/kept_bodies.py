@@ -1,22 +1,61 @@
-"""Refused bodies, read again by this version: what they say fills buckets that are still absent."""
+"""Bodies of responses that are kept: rejected ones, and an example of each deviation from the documented form.
+
+A later version may be able to read a rejected body. Replay then fills buckets that are still missing.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.radar.client import RadarResponse, trusted_answer
 from collector.radar.errors import RadarError
-from collector.store import ReadBody, StoreCorrupt, keys_of
+from collector.store import NewBody, ReadBody, StoreCorrupt, StoreError, keys_of, pack, write_question
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from collector.model import Batch, Body
     from collector.radar.client import TrustedAnswer
     from collector.store import KeptBody, Reader, Replayed, Store
 
 log = logging.getLogger(__name__)
+
+
+async def keep_refused(store: Store, fetch_id: int, batch: Batch, kind: str, body: Body) -> None:
+    """Keep the body of a response that was refused. A store that cannot take it is a line in the log, no error."""
+    with _logging_failure(fetch_id):
+        await store.keep_body(await _new_body(fetch_id, batch, kind, body))
+
+
+async def keep_example(store: Store, fetch_id: int, batch: Batch, kinds: Sequence[str], body: Body) -> None:
+    """Keep the body of an answer as the example of those of these *kinds* of deviation that have none.
+
+    A store that cannot take it is a line in the log, no error.
+    """
+    with _logging_failure(fetch_id):
+        lacking = await store.kinds_without_example(kinds)
+        if lacking:
+            new = await _new_body(fetch_id, batch, f"deviation: {'; '.join(lacking)}", body)
+            await store.keep_body(new, lacking)
+
+
+@contextmanager
+def _logging_failure(fetch_id: int) -> Iterator[None]:
+    try:
+        yield
+    except StoreError as error:
+        log.warning("evidence", extra={"outcome": "failed", "fetch": fetch_id, "reason": str(error)})
+
+
+async def _new_body(fetch_id: int, batch: Batch, kind: str, body: Body) -> NewBody:
+    packed = await asyncio.to_thread(pack, body.content, whole=body.whole)  # it may take a second
+    question = write_question(batch)
+    return NewBody(fetch_id, kind, body.received_at, body.status, len(body.content), packed, question)
 
 
 @dataclass(frozen=True, slots=True)
