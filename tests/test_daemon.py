@@ -368,7 +368,7 @@ async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, mon
     async def broken(*_):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr("collector.collect.maintenance.heal", broken)
+    monkeypatch.setattr("collector.collect.maintenance.collect", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         async with living(tmp_path, sqlite_url) as world:
             await asyncio.wait([world.task], timeout=10)

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.edges import attend_beginnings
+from collector.collect.batches.edges import check_beginnings
 from collector.collect.batches.fetcher import Handling
 from collector.collect.one_pass import named
 from collector.collect.planning import packing
@@ -74,7 +74,7 @@ async def _wanted(
     expected, present = [], now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
-        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), packing.closed_until(grid, present)))
+        wanted = Window(grid.floor(job.start), min(grid.floor(job.end), grid.floor(present)))
         if wanted.start < wanted.end:
             expected += [ExpectedWindow(series.query, wanted, profile.settle) for series in profile.series]
     return expected
@@ -98,21 +98,21 @@ async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, stor
     return left
 
 
-async def batches_of(slices: Sequence[Slice], batch_runner: BatchRunner) -> list[Batch]:
+async def pack_slices(slices: Sequence[Slice], batch_runner: BatchRunner) -> list[Batch]:
     """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
     relative = await batch_runner.fetcher.store.relative_queries({piece.series for piece in slices})
     batches: list[Batch] = []
     for kind in packing.request_kinds(slices):
         shape = (await batch_runner.limits(kind)).shape
         batches += packing.pack_separately(
-            (piece for piece in slices if packing.is_of_kind(kind, piece)), shape, (), relative
+            (slice_ for slice_ in slices if slice_.series.request_kind == kind), shape, (), relative
         )
     return batches
 
 
 async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: int) -> Estimate:
     """Tell what *slices* will cost at *limit* requests in five minutes."""
-    batches = await batches_of(slices, batch_runner)
+    batches = await pack_slices(slices, batch_runner)
     windows = sum(len(batch.slices) for batch in batches)
     points = sum(batch.buckets for batch in batches)
     return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
@@ -225,7 +225,7 @@ class BackfillRunner:
 
     async def _plan(self, job: BackfillJob, profiles: Sequence[Profile]) -> BackfillJob:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
-        cut = packing.slices_of(await batches_of(slices, self._batch_runner))
+        cut = packing.slices_of(await pack_slices(slices, self._batch_runner))
         job = await self._store.enqueue_windows(job, cut, alone=not self._shares)
         self._heard(job.standing)
         return job
@@ -291,7 +291,7 @@ class BackfillRunner:
             return standing
         until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
         expected = await _wanted(profiles, until_now, self._store, now)
-        await attend_beginnings(expected, named(profiles), self._batch_runner)
+        await check_beginnings(expected, named(profiles), self._batch_runner)
         ended = await self._store.finish_backfill(
             job, await remaining_gaps(profiles, job.wanted, self._store, now), now
         )

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector.collect.backfill import batches_of
+from collector.collect.backfill import pack_slices
 from collector.collect.batches.fetcher import Handling
 from collector.collect.batches.pending_slices import BatchResult
 from collector.collect.planning import packing
@@ -265,7 +265,7 @@ async def _read_rest(
     most = REQUESTS_PER_HOUR - sum(count for _, count in lately)
     if most <= 0:
         return BatchResult()
-    few = [slice_ for batch in (await batches_of(slices, batch_runner))[:most] for slice_ in batch.slices]
+    few = [slice_ for batch in (await pack_slices(slices, batch_runner))[:most] for slice_ in batch.slices]
     result = await batch_runner.run(few, names, background=True, most_requests=most)
     lately.append((rfc3339(now), result.requests))
     await store.set_state(_REQUESTS_KEY, json.dumps(lately))

@@ -93,7 +93,7 @@ class Fallback:
         """The gaps that Radar may fill, up to what it has published."""
         agg_interval, now = wanted.series.agg_interval, self._batch_runner.fetcher.clock()
         published = grid_of(agg_interval, wanted.window.start).floor(
-            await self._batch_runner.fetcher.present() - self._delay
+            await self._batch_runner.fetcher.clock_watch.present() - self._delay
         )
         within = Window(wanted.window.start, min(wanted.window.end, published))
         return await query_slices(ExpectedWindow(wanted.series, within, self._settle), now, self._store)
@@ -106,7 +106,7 @@ class Fallback:
         limits = await self._batch_runner.limits(slices[0].series.request_kind)
         if len(packing.pack(slices, limits.shape)) > _MOST_REQUESTS:
             raise TooCostly("more is lacking than is asked for one question")
-        await self._batch_runner.fetcher.check_answers()
+        await self._batch_runner.fetcher.raise_if_throttled()
         now = self._batch_runner.fetcher.clock()
         check_budget(await self._store.budget(now, self._limit), now)
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from collector import __version__
 from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import heal
+from collector.collect.one_pass import collect
 from collector.collect.worker import first_of
 from collector.retry import HEAL_INTERVAL, backoff, heal_backoff
 from collector.store import (
@@ -70,7 +70,7 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             return HEAL_INTERVAL
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.active if profile.name in mine]
-            healed = await heal(profiles, now, fetcher.store, batch_runner)
+            healed = await collect(profiles, now, fetcher.store, batch_runner, fires=False, gaps=True)
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
         if healed.saved.inserted:

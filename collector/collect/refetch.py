@@ -84,7 +84,7 @@ def fire_windows(profile: Profile, state: SeriesState | None, due: Sequence[Wind
     """
     stored = Window(from_epoch(state.extent[0]), from_epoch(state.told_until)) if state else None
     window = packing.live_window(profile, stored, now)
-    end = packing.closed_until(profile.grid, now)
+    end = profile.grid.floor(now)
     settle = settle_of(profile, state) if state else 0
     near = end - timedelta(seconds=settle) - _NEAR
     start, apart = window.start if window else end, []
@@ -234,7 +234,7 @@ async def _slices(found: Mapping[Question, WantedWindows], batch_runner: BatchRu
     slices = []
     for query, wanted in found.items():
         span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
-        windows = merge(packing.cells(wanted.wide, wanted.within, span, step))
+        windows = merge(packing.widen_to_grid(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step
             windows += split_evenly(window, longest, step)

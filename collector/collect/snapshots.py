@@ -75,7 +75,7 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
 
     Without `since` it starts *lookback* before the end, rounded down to a day.
     """
-    end = packing.closed_until(grid, now)
+    end = grid.floor(now)
     midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
     starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
     start = grid.floor(min(starts))
@@ -130,9 +130,11 @@ async def _served(slices: Sequence[Slice], store: Store, now: datetime) -> tuple
 async def _take(orders: Sequence[Order], names: Names, now: datetime, batch_runner: BatchRunner) -> BatchResult:
     """Ask for what is ordered, and store what is complete."""
     slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
-    before = await batch_runner.fetcher.ahead()
+    before = await batch_runner.fetcher.clock_watch.ahead()
     result = await batch_runner.run(slices, names, handling=Handling(keep=parts.keep))
-    if result.stopped or not slices or await batch_runner.fetcher.ahead() > before:  # then the range ends earlier
+    if (
+        result.stopped or not slices or await batch_runner.fetcher.clock_watch.ahead() > before
+    ):  # then the range ends earlier
         return result
     parts.absolute_words = batch_runner.fetcher.radar.absolute_words
     served = await _served(slices, batch_runner.fetcher.store, now)  # the pass may have found where the history begins

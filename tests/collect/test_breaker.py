@@ -14,7 +14,7 @@ from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
 from tests.collect.test_replicas import replica
 from tests.harness import faults
-from tests.harness.collect_core import batch, open_core
+from tests.harness.collect_core import batch, open_core, run_pass
 from tests.harness.factories import profile
 
 MINUTE = timedelta(minutes=1)
@@ -46,7 +46,7 @@ async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlit
         *[profile(f"{one.name}{n}", one, filters={"tld": (f"x{n}",)}) for one in AggInterval for n in range(2)],
     ) as core:
         core.script(faults.html(503).always())
-        collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+        collected = await run_pass(core)
         assert all("503" in reason for reason in collected.reasons.values())
         assert len(core.requests) <= BREAKER_THRESHOLD
 
@@ -70,7 +70,7 @@ async def test_a_refusal_is_an_answer(sqlite_url):
         for _ in range(4):
             await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
         began = core.clock()
-        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert (await core.fetcher.fetch(batch(), ["all"])).saved.inserted == 24
         assert core.clock() - began < MINUTE
 
 
@@ -120,13 +120,13 @@ async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often
         core.script(faults.html(503).always())
         for _ in range(30):
             core.restart()
-            assert not (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+            assert not (await run_pass(core)).complete
         asked = [received.at for received in core.requests]
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[BREAKER_THRESHOLD:]))
         core.restart()
         core.simulator.clear_script()
         began = core.clock()
-        assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core)).complete
         assert core.clock() - began <= MINUTE
 
 
@@ -134,11 +134,11 @@ async def test_a_new_process_says_until_when_it_does_not_try_and_a_changed_token
     async with open_core(store_url, profile(), token="another") as core:
         for _ in range(3):
             core.restart()
-            collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+            collected = await run_pass(core)
             assert not collected.complete
         assert len(core.requests) == 1
         assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
         settings = replace(core.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
         async with RadarClient(settings, core.clock) as core.fetcher.radar:
             core.restart()
-            assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+            assert (await run_pass(core)).complete

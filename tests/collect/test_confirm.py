@@ -23,7 +23,7 @@ from collector.collect.confirm import (
     unconfirmed_windows,
     whole_days,
 )
-from collector.collect.one_pass import collect, heal
+from collector.collect.one_pass import collect
 from collector.finality import DAY as DAY_SECONDS
 from collector.finality import Evidence
 from collector.model import AggInterval, Answer, Batch, Meta, Points, Question, Slice, Window, rfc3339, utc
@@ -374,7 +374,7 @@ async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, r
     async def batches(slices, _batch_runner):
         return [Batch((piece,)) for piece in slices]
 
-    monkeypatch.setattr(confirm_module, "batches_of", batches)
+    monkeypatch.setattr(confirm_module, "pack_slices", batches)
     batch_runner = Gathering(BatchResult(requests=4), state=json.dumps([record]) if record else None)
     result = await _read_rest(pieces, {}, NOW, batch_runner)
     assert result.requests == (4 if most else 0)
@@ -403,7 +403,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
         opened.script(zeros())
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         for _ in range(2):
@@ -418,7 +418,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
 async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does_no_harm(store_url):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         before = await opened.stored()
         opened.clock.advance(hours=2)
         opened.script(faults.edit("a day is off by one", one_day_off))
@@ -432,7 +432,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
     async with open_core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
         opened.script(daily.only(lambda received: received.request.agg_interval is AggInterval.ONE_DAY).always())
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         assert [record.outcome for record in caplog.records if record.message == "confirm"] == ["differs"]
@@ -488,7 +488,7 @@ async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
         opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
         for _ in range(5):
             await collect([daily], opened.clock(), opened.store, opened.batch_runner)
-            await heal([daily], opened.clock(), opened.store, opened.batch_runner)
+            await collect([daily], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             await confirmed(opened, daily)
             opened.clock.advance(days=1)
         gaps = await find_gaps(opened.store, [daily], opened.clock() - DAY)

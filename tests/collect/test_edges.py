@@ -5,7 +5,7 @@ from math import ceil, log2
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect
 from collector.model import AggInterval, Window
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
@@ -13,7 +13,7 @@ from collector.settings import RetentionSettings
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, run_pass, window_of
 from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -29,7 +29,7 @@ def bisection(interval, since=SINCE):
 
 async def one_pass(core):
     before = len(core.requests)
-    collected = await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
+    collected = await run_pass(core, gaps=True)
     return collected, len(core.requests) - before
 
 
@@ -108,7 +108,7 @@ async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_a
         for days in (0, 1, 3):
             core.clock.advance(days=days, hours=1)
             await one_pass(core)  # reads what is not final again
-            assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests == 0
+            assert (await run_pass(core, fires=False, gaps=True)).requests == 0
         assert await gaps(core) == []
 
 
@@ -153,8 +153,14 @@ async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar
             costs = []
             for _ in range(16):
                 core.clock.advance(days=1)
-                await collect(core.profiles, core.clock(), core.store, core.batch_runner)
-                costs.append((await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests)
+                await run_pass(core)
+                costs.append(
+                    (
+                        await collect(
+                            core.profiles, core.clock(), core.store, core.batch_runner, fires=False, gaps=True
+                        )
+                    ).requests
+                )
             assert sum(costs) == 2
             assert await begins(core) == EDGE
             publish(core, data_since=earlier, before_data=way)

@@ -28,7 +28,7 @@ async def refused(core, fault, asked=None):
     """Ask once; *fault* makes the answer one that is refused."""
     core.script(fault)
     with pytest.raises(RadarError) as caught:
-        await core.fetcher._attempt(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
+        await core.fetcher._request(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
     return caught.value
 
 

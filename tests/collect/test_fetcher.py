@@ -24,11 +24,11 @@ ALL = profile()
 
 async def test_it_works(store_url):
     async with open_core(store_url, ALL) as core:
-        saved = await core.fetcher.fetch(batch(), ["all"])
+        saved = (await core.fetcher.fetch(batch(), ["all"])).saved
         assert (saved.inserted, saved.revised, saved.unchanged) == (24, 0, 0)
         assert await core.stored() == {"all": core.truth(query(), batch().slices[0].window)}
         assert await core.outcomes() == ["ok"]
-        again = await core.fetcher.fetch(batch(), ["all"])
+        again = (await core.fetcher.fetch(batch(), ["all"])).saved
         assert (again.inserted, again.unchanged) == (0, 24)
 
 
@@ -46,7 +46,7 @@ async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_
 async def test_a_passing_fault_costs_one_more_request(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.reset_in_body(), faults.truncated())
-        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert (await core.fetcher.fetch(batch(), ["all"])).saved.inserted == 24
         assert await core.outcomes() == ["unavailable", "unavailable", "ok"]
         assert len(core.requests) == 3
 
@@ -201,11 +201,11 @@ async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
         asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))
         await until(lambda: core.requests)
         core.fetcher.stop.set()
-        assert (await asking).inserted == 24
+        assert (await asking).saved.inserted == 24
 
 
 async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.batches.fetcher._LAST_ANSWER", 0.1)
+    monkeypatch.setattr("collector.collect.batches.fetcher._LAST_ANSWER_SECONDS", 0.1)
     async with open_core(sqlite_url, ALL, patience=60) as core:
         core.script(faults.black_hole())
         asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))

@@ -6,14 +6,14 @@ from datetime import datetime, timedelta
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect
 from collector.collect.worker import ProfileWorker
 from collector.model import AggInterval, Annotation, Window
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, open_core
+from tests.harness.collect_core import DAY, NOW, open_core, run_pass
 from tests.harness.factories import many, profile
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -50,7 +50,7 @@ async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_ur
     async with open_core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
         served = []
         for _ in range(18):
-            await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, gaps=True)
             served.append((opened.clock(), await exported(opened.store)))
             opened.clock.advance(hours=4)
         assert served[0][1] != served[-1][1]
@@ -86,7 +86,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
         for _ in range(24 * 4):
             opened.clock.advance(hours=1)
             before = len(opened.requests)
-            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             costs += [len(opened.requests) - before]
             (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
             assert (gap.start, gap.end, gap.buckets) == (hole.start, hole.end, 24)
@@ -102,7 +102,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
         await run_backfill(opened, MIDNIGHT - 60 * DAY)
         for _ in range(3):
             opened.clock.advance(days=1)
-            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "upstream"
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
@@ -185,7 +185,7 @@ async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
 
 async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a_new_one(store_url):
     async with open_core(store_url, profile("old")) as opened:
-        await collect(opened.profiles, opened.clock(), opened.store, opened.batch_runner)
+        await run_pass(opened)
         before = await opened.stored()
         await opened.activate_labels(profile("new"))
         assert await opened.stored() == {"new": before["old"]}
@@ -218,9 +218,9 @@ async def test_a_normalization_that_changes_midway_never_mixes(store_url):
 async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
     three = many(3, since=MIDNIGHT - 30 * DAY)
     async with open_core(store_url, three, normalization="MIN_MAX") as opened:
-        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
+        await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         opened.clock.advance(days=20)
-        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
+        await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         assert {asked.series for asked in opened.requests if asked.status == 200} <= {1, 3}
         for row in await opened.store.list_series():
             fetched = [fetch for fetch in await opened.store.list_fetches() if fetch.outcome == "ok"]
@@ -278,7 +278,7 @@ async def kept_for(opened, hourly, days):
     for _ in range(2 * days):
         before = len(opened.requests)
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=12)
     gaps = await find_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
     return [gap.reason for gap in gaps], len(opened.requests) - before
@@ -312,9 +312,9 @@ async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
         opened.simulator.change(GapChange(Window(monday - 14 * DAY, monday - 7 * DAY)))
         await collect([weekly], opened.clock(), opened.store, opened.batch_runner)
         for _ in range(8):
-            await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([weekly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             opened.clock.advance(hours=12)
         gaps = await find_gaps(opened.store, [weekly], opened.clock())
         before = len(opened.requests)
-        await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([weekly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         assert ([gap.reason for gap in gaps], len(opened.requests) - before) == (["upstream"], 0)

@@ -44,7 +44,7 @@ spans = st.sampled_from([timedelta(days=days) for days in (1, 3, 7, 31)])
     [(at(2026, 3, 4, 10, 15), QUARTER), (at(2026, 3, 4, 10), HOUR), (at(2026, 3, 4), DAY), (at(2026, 3, 2), WEEK)],
 )
 def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monday(expected, agg_interval):
-    assert packing.closed_until(agg_interval, NOW) == expected
+    assert agg_interval.floor(NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert (
-        packing.cells([hole], within, timedelta(days=7), QUARTER.step)
+        packing.widen_to_grid([hole], within, timedelta(days=7), QUARTER.step)
         == packing.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
     )
 
@@ -317,4 +317,4 @@ def test_a_replica_takes_its_share_of_profiles_and_fills_its_last_request(expect
 
 def test_a_batch_is_halved():
     slices = tuple(Slice(query(name), hours(0, 1)) for name in "abc")
-    assert packing.halves(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]
+    assert packing.bisect(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]

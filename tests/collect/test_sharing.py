@@ -13,7 +13,7 @@ from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.planning.packing import take_chunk
-from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
+from collector.collect.planning.request_limits import Rejection, Size, initial_limits, measured
 from collector.model import DATASET, AggInterval, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, backfill_request
 from collector.store.admin import commands
@@ -164,7 +164,7 @@ async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
 def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven():
     slices = [Slice(series.query, Window(START, START + 62 * DAY)) for series in many(50).series]
     daily = Slice(query(AggInterval.ONE_DAY), Window(START, START + 62 * DAY))
-    known = {RequestKind(DATASET, interval): first_guess(interval) for interval in AggInterval}
+    known = {RequestKind(DATASET, interval): initial_limits(interval) for interval in AggInterval}
     hourly = RequestKind(DATASET, HOUR)
     mine, rest = take_chunk([daily, *slices], known, 16)
     assert (len(mine), len(rest)) == (100, 1)

@@ -13,12 +13,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.batches.interpretation import GridMoved
-from collector.collect.planning.packing import halves
-from collector.collect.planning.request_limits import smallest
+from collector.collect.planning.packing import bisect
 from collector.model import Batch, Question, Slice, Window, rfc3339
 from collector.radar.errors import Paused, Untrusted
-from collector.retry import contact_attempts
-from collector.store import SaveResult, keys_of
+from collector.store import SaveResult, StoreUnavailable, keys_of
 from collector.windows import hull, merge, subtract
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FailedSlices:
-    """Slices that were not collected, and why."""
+    """Slices that were not collected, with the reason."""
 
     slices: tuple[Slice, ...]
     error: CollectorError
@@ -42,7 +40,7 @@ class FailedSlices:
 
 @dataclass(slots=True)
 class BatchResult:
-    """What came of many slices: points, requests sent, batches answered, failures, and whether told to stop."""
+    """The outcome of many slices: points, requests sent, batches answered, failures, and whether the service stops."""
 
     saved: SaveResult = field(default_factory=SaveResult)
     requests: int = 0
@@ -62,78 +60,87 @@ class BatchResult:
     @property
     def failed(self) -> set[Question]:
         """The series of which a part is missing."""
-        return {piece.series for failure in self.failures for piece in failure.slices}
+        return {slice_.series for failure in self.failures for slice_ in failure.slices}
 
     @property
     def moved(self) -> bool:
-        """Whether a part is missing because buckets start elsewhere than was known: it must be planned anew."""
+        """Whether slices must be planned again, because buckets start elsewhere than was known."""
         return any(isinstance(failure.error, GridMoved) for failure in self.failures)
 
+    @property
+    def store_failed(self) -> bool:
+        """Whether a part is missing because the store was unavailable."""
+        return any(isinstance(failure.error, StoreUnavailable) for failure in self.failures)
 
-class Pool:
-    """Windows of many series; what was cut for one size of request is joined again for another one.
 
-    Only parts of one wanted window are joined: two that touch may be wanted apart.
+class PendingSlices:
+    """Windows of many series that are yet to be requested.
+
+    Parts of one window are joined again, so that they can be cut for another size of request. Two windows that touch
+    are not joined.
     """
 
-    def __init__(self, wanted: Iterable[Slice]) -> None:
-        self._wanted: dict[Question, dict[Window, None]] = defaultdict(dict)
+    def __init__(self, requested: Iterable[Slice]) -> None:
+        self._requested: dict[Question, dict[Window, None]] = defaultdict(dict)
         self._left: dict[Question, list[Window]] = defaultdict(list)
-        for slice_ in wanted:
-            self._wanted[slice_.series][slice_.window] = None
+        for slice_ in requested:
+            self._requested[slice_.series][slice_.window] = None
             self._left[slice_.series].append(slice_.window)
 
     def add(self, slices: Iterable[Slice]) -> None:
-        """Put back parts of what was wanted."""
+        """Put back parts of requested windows."""
         for slice_ in slices:
             self._left[slice_.series].append(slice_.window)
 
     def take(self, slices: Iterable[Slice]) -> None:
-        """Remove what is asked for now."""
+        """Remove *slices*, which are sent now."""
         taken: dict[Question, list[Window]] = defaultdict(list)
         for slice_ in slices:
             taken[slice_.series].append(slice_.window)
         for series, windows in taken.items():
-            runs = merge(self._left[series])
-            kept = subtract(hull(runs), windows) if runs else []
-            self._left[series] = [part for window in kept for part in _parts(runs, window)]
+            merged = merge(self._left[series])
+            kept = subtract(hull(merged), windows) if merged else []
+            self._left[series] = [part for window in kept for part in _parts(merged, window)]
 
     def keep(self, slices: Iterable[Slice]) -> None:
-        """Remove all but *slices*."""
+        """Remove all except *slices*."""
         self._left.clear()
         self.add(slices)
 
     def pop(self, series: Collection[Question]) -> list[Slice]:
-        """Remove and return all that is left of *series*."""
-        found = [slice_ for slice_ in self.slices() if slice_.series in series]
-        for one in series:
-            self._left.pop(one, None)
-        return found
+        """Remove and return all pending slices of *series*."""
+        removed = [slice_ for slice_ in self.slices() if slice_.series in series]
+        for query in series:
+            self._left.pop(query, None)
+        return removed
 
     def series(self) -> set[Question]:
-        """Return the series of which something is left."""
+        """Return the series that have pending slices."""
         return {series for series, left in self._left.items() if left}
 
     def slices(self) -> list[Slice]:
-        """Return what is left, one slice for each part of a wanted window."""
-        found: dict[Slice, None] = {}
+        """Return the pending slices, one for each part of a requested window."""
+        slices: dict[Slice, None] = {}
         for series, left in self._left.items():
-            runs = merge(left)
-            for wanted in self._wanted[series] if runs else ():
-                found.update((Slice(series, part), None) for part in _parts(runs, wanted))
-        return list(found)
+            merged = merge(left)
+            for window in self._requested[series] if merged else ():
+                slices.update((Slice(series, part), None) for part in _parts(merged, window))
+        return list(slices)
 
 
-def _parts(runs: Sequence[Window], window: Window) -> Iterator[Window]:
-    """Yield the parts of *runs*, which are ascending and do not touch, that lie in *window*."""
-    for run in runs[bisect_right(runs, window.start, key=lambda run: run.end) :]:
-        if run.start >= window.end:
+def _parts(merged: Sequence[Window], window: Window) -> Iterator[Window]:
+    """Yield the parts of *merged*, which are ascending and do not touch, that lie in *window*."""
+    for part in merged[bisect_right(merged, window.start, key=lambda part: part.end) :]:
+        if part.start >= window.end:
             break
-        yield Window(max(run.start, window.start), min(run.end, window.end))
+        yield Window(max(part.start, window.start), min(part.end, window.end))
 
 
 class RelativeSeries:
-    """Which series of one run are relative, or taken for it until they are answered: *known* are so by the store."""
+    """The series of one run whose values are relative, or suspected to be until they are answered.
+
+    *known* are relative by the record in the store.
+    """
 
     def __init__(self, known: Iterable[Question] = ()) -> None:
         self._known = set(known)
@@ -143,57 +150,59 @@ class RelativeSeries:
 
     @property
     def series(self) -> set[Question]:
-        """Those that are asked alone."""
+        """The series that are requested alone."""
         return self._known | self._suspected
 
     def add(self, series: Iterable[Question]) -> None:
-        """Note that *series* have relative values."""
+        """Remember that *series* have relative values."""
         self._known |= {*series}
 
-    def answered(self, batch: Batch, pool: Pool, *, is_relative: bool) -> None:
-        """Note what the answer to *batch* shows; what is left in *pool* of older windows is not asked for any more.
+    def answered(self, batch: Batch, pending: PendingSlices, *, is_relative: bool) -> None:
+        """Learn from the answer to *batch*. Drop the older *pending* windows of a relative series.
 
-        Where one series is relative, all that were not answered yet are taken for it.
+        If one series is relative, all that were not answered yet are suspected to be.
         """
-        series = {piece.series for piece in batch.slices}
+        series = {slice_.series for slice_ in batch.slices}
         self._suspected -= series
         if not is_relative:
             self._known -= series
             self._absolute |= series
             return
         self.add(series)
-        self._suspected |= pool.series() - self._known - self._absolute
-        for piece in batch.slices:
-            pool.add([one for one in pool.pop({piece.series}) if one.window.end > piece.window.end])
+        self._suspected |= pending.series() - self._known - self._absolute
+        for answered in batch.slices:
+            others = pending.pop({answered.series})
+            pending.add(slice_ for slice_ in others if slice_.window.end > answered.window.end)
 
-    def left(self, slices: Sequence[Slice], batches: Iterable[Batch], alone: Collection[Question]) -> list[Slice]:
-        """Return what of *slices* is to be asked for: of a relative series only what is in *batches*, or is *alone*."""
-        newest = [piece for batch in batches for piece in batch.slices if piece.series in self._known]
+    def left(self, slices: Sequence[Slice], batches: Iterable[Batch], quarantined: Collection[Question]) -> list[Slice]:
+        """Return the slices to request; of a relative series only those in *batches*, unless it is *quarantined*."""
+        newest = [slice_ for batch in batches for slice_ in batch.slices if slice_.series in self._known]
         self._whole = defaultdict(list)
-        for one in slices:
-            if one.series in self._known:
-                self._whole[one.series].append(one)
-        return [*(one for one in slices if one.series not in self._known or one.series in alone), *newest]
+        for slice_ in slices:
+            if slice_.series in self._known:
+                self._whole[slice_.series].append(slice_)
+        others = (slice_ for slice_ in slices if slice_.series not in self._known or slice_.series in quarantined)
+        return [*others, *newest]
 
-    def rejected(self, batch: Batch, pool: Pool) -> None:
-        """Put back what `left` left out, because *batch* was too large: whole windows are cut for a smaller size."""
-        for series in {piece.series for piece in batch.slices} | pool.series():
-            pool.add(self._whole.pop(series, ()))
+    def rejected(self, batch: Batch, pending: PendingSlices) -> None:
+        """Put back the slices that `left` dropped, because *batch* was too large and smaller windows are cut now."""
+        for series in {slice_.series for slice_ in batch.slices} | pending.series():
+            pending.add(self._whole.pop(series, ()))
 
 
-_LATELY = timedelta(hours=1)
-_MOST_PIECES = 16
-"""A window that would be split into more pieces is asked whole again: little of it can be read."""
-_WINDOWS_TO_TRY = 2
-"""So many windows of a series that was never answered fail before its other windows are left alone, too."""
+_RECENT_ANSWER = timedelta(hours=1)
+_MAX_PARTS = 16
+"""A window that would be split into more parts is requested whole again, because little of it can be read."""
+_MAX_FAILED_WINDOWS = 2
+"""After so many failed windows of a series that was never answered, its other windows are not requested."""
 
 
 class Quarantine:
-    """The slices of one run that fail by themselves; failures go to *gathered*."""
+    """The slices of one run that fail when requested alone. Failures are added to *result*."""
 
     def __init__(self, batch_runner: BatchRunner, result: BatchResult, learner: SizeLearner) -> None:
         self._batch_runner = batch_runner
-        self._gathered = result
+        self._result = result
         self._learner = learner
         self._refused_before: set[str] = set()
         self._bisected: list[tuple[Batch, str, set[Slice]]] = []
@@ -201,55 +210,62 @@ class Quarantine:
         self._answered: set[Question] = set()
 
     async def admit(self, slices: Iterable[Slice]) -> list[Slice]:
-        """Return what may be asked for now; the rest fails as Paused. A series that was refused is asked alone.
+        """Return the slices that may be requested now. The rest fails as Paused.
 
-        If its content could not be read, the window is split, so that at last only what is unreadable fails.
+        A series that was refused is requested alone. If its content could not be read, the window is split, so that
+        in the end only the unreadable buckets fail.
         """
         fetcher = self._batch_runner.fetcher
         now, admitted = fetcher.clock(), []
-        refused = {one.key: one for one in await fetcher.store.refusals()}
+        refused = {refusal.key: refusal for refusal in await fetcher.store.refusals()}
         self._refused_before = set(refused)
-        ended = {key: one for key, one in refused.items() if not one.pauses(now, by_hand=self._batch_runner.by_hand)}
+        by_hand = self._batch_runner.by_hand
+        ended = {key: refusal for key, refusal in refused.items() if not refusal.pauses(now, by_hand=by_hand)}
+        paused = refused.keys() - ended
         for slice_ in slices:
             if any(key in refused for key in keys_of(slice_, now)):
-                self._batch_runner.alone.add(slice_.series)
-            pieces = split_unreadable(slice_, ended, now)
-            paused = [refused[key] for piece in pieces for key in keys_of(piece, now) if key in refused.keys() - ended]
-            if not paused:
-                admitted += pieces
+                self._batch_runner.quarantined.add(slice_.series)
+            parts = split_unreadable(slice_, ended, now) if ended else [slice_]
+            last = next((refused[key] for part in parts for key in keys_of(part, now) if key in paused), None)
+            if last is None:
+                admitted += parts
                 continue
-            last = paused[0]
             again = rfc3339(last.again_at.replace(microsecond=0))
             reason = f"{last.reason}; the same question is asked again at {again}"
-            self._gathered.failures.append(FailedSlices((slice_,), Paused(reason, again_at=last.again_at)))
+            self._result.failures.append(FailedSlices((slice_,), Paused(reason, again_at=last.again_at)))
         return admitted
 
     def bisect(self, batch: Batch, cause: str) -> list[Batch]:
-        """Return the halves of *batch*."""
+        """Return the halves of *batch*, and watch whether both are answered."""
         self._bisected.append((batch, cause, set(batch.slices)))
-        return halves(batch)
+        return bisect(batch)
 
-    async def add(self, slice_: Slice, error: RadarError, pool: Pool, *, pause: bool = True) -> None:
-        """Quarantine the series of *slice_*, which failed alone; with *pause* its question is not repeated at once."""
+    async def add(self, slice_: Slice, error: RadarError, pending: PendingSlices, *, pause: bool = True) -> None:
+        """Quarantine the series of *slice_*, which failed alone. With *pause*, it is not requested again at once."""
         fetcher, series = self._batch_runner.fetcher, slice_.series
         if pause:
             now = fetcher.clock()
             await fetcher.store.refuse(slice_, error.outcome, str(error), now)
             self._refused_before.add(keys_of(slice_, now)[0])
-        self._batch_runner.alone.add(series)
-        await self._learner.exonerate(series, error.outcome, slice_.window if series in self._answered else None)
+        self._batch_runner.quarantined.add(series)
+        await self._learner.reset_after_content_error(
+            series, error.outcome, slice_.window if series in self._answered else None
+        )
         self._failed_windows[series] += 1
         failed = [slice_]
-        if series not in self._answered and self._failed_windows[series] >= _WINDOWS_TO_TRY:
-            failed += pool.pop({series})
-        self._gathered.failures.append(FailedSlices(tuple(failed), error))
+        if series not in self._answered and self._failed_windows[series] >= _MAX_FAILED_WINDOWS:
+            failed += pending.pop({series})
+        self._result.failures.append(FailedSlices(tuple(failed), error))
 
     async def answered(self, batch: Batch) -> None:
-        """End the quarantine and the pauses of what was answered; a batch whose parts all were was too large."""
+        """End the quarantine and the pauses of an answered *batch*.
+
+        A bisected batch whose halves were all answered was too large.
+        """
         self._batch_runner.answered_at = now = self._batch_runner.fetcher.clock()
         self._answered |= {slice_.series for slice_ in batch.slices}
         if len(batch.slices) == 1:
-            self._batch_runner.alone.discard(batch.slices[0].series)
+            self._batch_runner.quarantined.discard(batch.slices[0].series)
         keys = {keys_of(slice_, now)[0] for slice_ in batch.slices} & self._refused_before
         if keys:
             await self._batch_runner.fetcher.store.forget_refusals(keys)
@@ -257,24 +273,24 @@ class Quarantine:
         for whole, cause, left in self._bisected:
             left -= {*batch.slices}
             if not left:
-                await self._learner.not_accepted_any_more(whole, cause)
-        self._bisected = [one for one in self._bisected if one[2]]
+                await self._learner.no_longer_accepted(whole, cause)
+        self._bisected = [bisected for bisected in self._bisected if bisected[2]]
 
     @property
     def others_are_answered(self) -> bool:
-        """Tell whether Radar has answered lately, so that one question without an answer is its own fault."""
+        """Whether Radar has answered recently, so that an unanswered slice is itself to blame."""
         at = self._batch_runner.answered_at
-        return at is not None and self._batch_runner.fetcher.clock() - at <= _LATELY
+        return at is not None and self._batch_runner.fetcher.clock() - at <= _RECENT_ANSWER
 
 
 def split_unreadable(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[Slice]:
     """Split a window whose content could not be read, by the refusals whose pause has *ended*.
 
-    It is split in two, and so are its halves, if they could not be read either; those of the newest window are not,
-    because it is another one each time.
+    It is split in two. Its halves are split if they could not be read either, except those of the newest window,
+    because that is another window each time.
     """
-    pieces = _halves(slice_, ended, now)
-    return pieces if len(pieces) <= _MOST_PIECES else [slice_]
+    parts = _halves(slice_, ended, now)
+    return parts if len(parts) <= _MAX_PARTS else [slice_]
 
 
 def _halves(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[Slice]:
@@ -282,48 +298,5 @@ def _halves(slice_: Slice, ended: Mapping[str, Refusal], now: datetime) -> list[
     middle = window.start + window.duration // step // 2 * step
     if known is None or known.outcome != Untrusted.outcome or middle == window.start:
         return [slice_]
-    pieces = [Slice(slice_.series, part) for part in (Window(window.start, middle), Window(middle, window.end))]
-    return [part for piece in pieces for part in _halves(piece, ended, now)] if known.window else pieces
-
-
-_YOUNG = timedelta(days=2)
-
-
-class Contact:
-    """The questions of one run; each is about a part of what is asked for anyway."""
-
-    def __init__(self) -> None:
-        self.is_doubtful = False
-        self._asked: list[Batch] = []
-
-    def question(self, slices: Sequence[Slice]) -> Batch | None:
-        """Give the next question: the newest buckets of *slices*; None if there is no need for one."""
-        if not self.is_doubtful or not slices:
-            return None
-        newest = max(slices, key=lambda piece: piece.window.end)
-        window, span = newest.window, smallest(newest.series.agg_interval).span
-        question = Batch((Slice(newest.series, Window(max(window.start, window.end - span), window.end)),))
-        self._asked.append(question)
-        return question
-
-    def tries(self, batch: Batch) -> int | None:
-        """Return how often *batch* is sent if it gets no answer; None if it is no question of this kind."""
-        if batch not in self._asked:
-            return None
-        return contact_attempts(len(self._asked))
-
-    def answered(self) -> None:
-        """Note an answer: Radar is there."""
-        self.is_doubtful = False
-
-    def is_question(self, batch: Batch) -> bool:
-        """Tell whether *batch* is a question of this kind."""
-        return batch in self._asked
-
-    def is_about_present(self, batch: Batch, now: datetime) -> bool:
-        """Tell whether *batch* is such a question, and about buckets so new that no edge of history is behind them."""
-        return batch in self._asked and batch.slices[0].window.end > now - _YOUNG
-
-    def unanswered_series(self, batch: Batch) -> set[Question]:
-        """Return the series that is left alone since the question *batch* got no answer; empty if it is none."""
-        return {piece.series for piece in batch.slices} if batch in self._asked else set()
+    halves = [Slice(slice_.series, half) for half in (Window(window.start, middle), Window(middle, window.end))]
+    return [part for half in halves for part in _halves(half, ended, now)] if known.window else halves

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class SizeLearner:
-    """Learns from the requests of one kind; remembers which slices each rejection was of."""
+    """Learns from the requests of one kind. Remembers the slices of each rejection."""
 
     def __init__(self, batch_runner: BatchRunner, kind: RequestKind) -> None:
         self._batch_runner = batch_runner
@@ -38,13 +38,13 @@ class SizeLearner:
         self._slices: dict[Rejection, tuple[Slice, ...]] = {}
 
     async def limits(self) -> RequestLimits:
-        """Return what is known, with rejections that are not confirmed yet."""
+        """Return the known limits, with the rejections that are not confirmed yet."""
         return sizes.with_pending(await self._batch_runner.limits(self._kind), self._pending)
 
     async def accepted(self, batch: Batch, size: Size | None = None) -> None:
-        """Learn that *batch* was answered, of which only *size* was whole: it confirms the rejections that are larger.
+        """Learn that *batch* was answered; *size* is its complete part. This confirms the larger pending rejections.
 
-        A rejection of no larger a request was transient.
+        Other pending rejections were transient.
         """
         size = size or size_of(batch)
         known = await self._batch_runner.known_limits(self._kind)
@@ -55,39 +55,41 @@ class SizeLearner:
         await self._batch_runner.learn(sizes.accepted(known, size, gaps=has_gaps(batch)))
 
     async def rejected(self, batch: Batch, cause: str, size: Size | None = None) -> None:
-        """Learn that *batch* was rejected, most likely for its size, and that it would be for *size* already.
+        """Learn that *batch* was rejected, probably for its size, and that *size* would be rejected, too.
 
-        Where *size* is accepted, it would not: then its span is too long only for the positions of *batch*.
+        If *size* is known to be accepted, its span is too long only for the number of positions of *batch*.
         """
         known, now = await self._batch_runner.known_limits(self._kind), self._batch_runner.fetcher.clock()
         if size and known.covers(size):
             size = replace(size, positions=len(batch.slices))
         rejection = self._note(batch, cause, size)
-        if known.is_due(now):  # a try to climb was in vain, and what is known holds
+        if known.is_due(now):  # a larger size was tried and rejected, so the known limits still hold
             await self._batch_runner.learn(sizes.rejected(known, rejection, now))
         elif rejection not in self._pending:
             self._pending.append(rejection)
 
-    async def not_accepted_any_more(self, batch: Batch, cause: str) -> None:
-        """Learn that all parts of *batch* were answered, but not the whole, though its size was accepted before."""
+    async def no_longer_accepted(self, batch: Batch, cause: str) -> None:
+        """Learn that *batch* was rejected although its halves were answered and its size was accepted before."""
         known = await self._batch_runner.known_limits(self._kind)
         await self._batch_runner.learn(
             sizes.rejected(known, self._note(batch, cause), self._batch_runner.fetcher.clock())
         )
 
-    async def exonerate(self, series: Question, cause: str, window: Window | None = None) -> None:
-        """Forget the rejections of requests with *series*, or with this *window* of it: not their size was to blame.
+    async def reset_after_content_error(self, series: Question, cause: str, window: Window | None = None) -> None:
+        """Drop the rejections of requests with *series*, or with this *window* of it, because its content is to blame.
 
-        What was rejected for another *cause* than the series by itself stays.
+        Rejections with another *cause* stay.
         """
         wrong = [
             rejection
             for rejection, slices in self._slices.items()
             if rejection.cause == cause
-            and any(one.series == series and (window is None or one.window.overlaps(window)) for one in slices)
+            and any(s.series == series and (window is None or s.window.overlaps(window)) for s in slices)
         ]
         self._pending = [rejection for rejection in self._pending if rejection not in wrong]
-        await self._batch_runner.learn(sizes.exonerated(await self._batch_runner.known_limits(self._kind), wrong))
+        await self._batch_runner.learn(
+            sizes.reset_after_content_error(await self._batch_runner.known_limits(self._kind), wrong)
+        )
 
     def _note(self, batch: Batch, cause: str, size: Size | None = None) -> Rejection:
         rejection = Rejection(size or size_of(batch), cause, has_gaps(batch) and size is None)
@@ -95,16 +97,19 @@ class SizeLearner:
         return rejection
 
 
-_ASK_AGAIN_AFTER = timedelta(days=1)
-"""What an answer left out beside the same bucket is asked for once in this time."""
+_RETRY_INTERVAL = timedelta(days=1)
+"""The missing end at the same bucket is requested once in this time."""
 _YOUNG = timedelta(days=2)
-CUT = "cut_short"
+CUT_SHORT = "cut_short"
 """The cause on record."""
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
-    """How much of each window was answered, the *rests* to ask for, and *cut*: the least that is surely cut short."""
+class AnsweredExtent:
+    """How much of each window was answered, and the *rests* to request.
+
+    *cut* is the smallest size that is certainly cut short.
+    """
 
     size: Size
     rests: Sequence[Slice] = ()
@@ -113,7 +118,7 @@ class Whole:
 
 @dataclass(frozen=True, slots=True)
 class _Rest:
-    """The part of a window that an answer to *batch* left out: its older part, or its newer one."""
+    """The older or newer end of a window that is missing in an answer to *batch*."""
 
     slice_: Slice
     batch: Batch
@@ -122,83 +127,84 @@ class _Rest:
 
     @property
     def least_cut(self) -> Size:
-        """The smallest size that is cut short, for all that is known."""
+        """The smallest size that may be cut short."""
         return _least_cut(self.batch, self.answered)
 
-    def has(self, slice_: Slice) -> bool:
-        """Tell whether *slice_* reaches no farther than the rest, so that its values are of what was left out."""
+    def contains_values_of(self, slice_: Slice) -> bool:
+        """Return whether *slice_* lies in the rest at its outer end, so that its values were missing."""
         if slice_.series != self.slice_.series or not slice_.window.overlaps(self.slice_.window):
             return False
         mine, other = self.slice_.window, slice_.window
         return other.end <= mine.end if self.is_older else other.start >= mine.start
 
 
-class CutAnswers:
-    """Rests of answers; *asked_at* is when the rest beside a bucket was asked for last, beyond one run."""
+class TruncatedAnswers:
+    """Rests of answers. *requested_at* is the last request for the rest at a bucket; it outlives a run."""
 
-    def __init__(self, asked_at: MutableMapping[tuple[Question, datetime], datetime]) -> None:
-        self._asked_at = asked_at
+    def __init__(self, requested_at: MutableMapping[tuple[Question, datetime], datetime]) -> None:
+        self._requested_at = requested_at
         self._rests: list[_Rest] = []
 
-    def note(self, batch: Batch, saved: SaveResult, found: Mapping[Slice, Sequence[int]], now: datetime) -> Whole:
-        """Return how much of *batch* was answered, by the timestamps *found*, and which rests are to be asked for."""
-        size, wanted, lacks = size_of(batch), [], lacks_of(batch, found)
-        is_certain = len({one.series for one in lacks}) < len(lacks)
-        for lost in lacks if is_certain else saved.cut_off or not_young(batch, lacks, now):
-            whole = next(one for one in batch.slices if one.series == lost.series and one.window.overlaps(lost.window))
-            is_older = lost.window.start == whole.window.start
-            span = whole.window.duration - lost.window.duration
+    def note(
+        self, batch: Batch, saved: SaveResult, timestamps: Mapping[Slice, Sequence[int]], now: datetime
+    ) -> AnsweredExtent:
+        """Return how much of *batch* was answered, by the *timestamps*, and which missing ends to request."""
+        size, rests, ends = size_of(batch), [], missing_ends(batch, timestamps)
+        is_certain = len({end.series for end in ends}) < len(ends)
+        for end in ends if is_certain else saved.cut_off or _published_ends(batch, ends, now):
+            whole = next(s for s in batch.slices if s.series == end.series and s.window.overlaps(end.window))
+            is_older = end.window.start == whole.window.start
+            span = whole.window.duration - end.window.duration
             size = Size(min(size.span, span), size.positions, size.length)
-            edge = lost.window.end if is_older else lost.window.start
-            asked_at = self._asked_at.get((lost.series, edge))
-            if asked_at is None or now - asked_at >= _ASK_AGAIN_AFTER:
-                self._asked_at[lost.series, edge] = now
-                wanted.append(lost)
+            edge = end.window.end if is_older else end.window.start
+            requested_at = self._requested_at.get((end.series, edge))
+            if requested_at is None or now - requested_at >= _RETRY_INTERVAL:
+                self._requested_at[end.series, edge] = now
+                rests.append(end)
                 if not is_certain:
-                    self._rests.append(_Rest(lost, batch, span, is_older))
-        return Whole(size, wanted, _least_cut(batch, size.span) if is_certain else None)
+                    self._rests.append(_Rest(end, batch, span, is_older))
+        return AnsweredExtent(size, rests, _least_cut(batch, size.span) if is_certain else None)
 
-    def confirmed(self, found: Mapping[Slice, Sequence[int]]) -> dict[Size, Batch]:
-        """Return the requests whose answers were cut short: of what they left out, timestamps were *found*.
+    def confirmed(self, timestamps: Mapping[Slice, Sequence[int]]) -> dict[Size, Batch]:
+        """Return the requests whose answers were cut short, because *timestamps* of their missing ends were answered.
 
-        Each stands beside the smallest size that would be cut, too: a larger one is not worth a try, since the values
-        are the same, and an answer that lacks few of them does not show it.
+        The key is the smallest size that would be cut short, too. A larger size is not worth a try: it returns the same
+        values, and an answer that lacks few of them does not show it.
         """
-        filled = [slice_ for slice_, timestamps in found.items() if timestamps]
-        cut = [rest for rest in self._rests if any(map(rest.has, filled))]
+        if not self._rests:
+            return {}
+        filled = [slice_ for slice_, answered in timestamps.items() if answered]
+        cut = [rest for rest in self._rests if any(map(rest.contains_values_of, filled))]
         self._rests = [rest for rest in self._rests if rest not in cut]
         return {rest.least_cut: rest.batch for rest in cut}
 
 
 def _least_cut(batch: Batch, answered: timedelta) -> Size:
-    """Return a bucket more than what was *answered* of each window of *batch*."""
+    """Return one bucket more than the *answered* span of each window of *batch*."""
     return Size(answered + batch.agg_interval.step, 1)
 
 
-def lacks_of(batch: Batch, found: Mapping[Slice, Sequence[int]]) -> list[Slice]:
-    """Return what an answer lacks if it looks cut short: all slices have one number of values, and lack the same end.
+def missing_ends(batch: Batch, timestamps: Mapping[Slice, Sequence[int]]) -> list[Slice]:
+    """Return the missing ends of an answer that looks cut short: equally many values per slice, all at the same end.
 
-    That may be too little for the store to take notice.
+    That may be too little for the store to notice.
     """
     step, buckets = batch.agg_interval.seconds, batch.buckets // len(batch.slices)
-    counts = {len(timestamps) for timestamps in found.values()}
+    counts = {len(answered) for answered in timestamps.values()}
     if len(counts) != 1 or not 0 < (count := min(counts)) < buckets:
         return []
-    lost = []
-    for slice_, timestamps in found.items():
+    ends = []
+    for slice_, answered in timestamps.items():
         start, end = (int(moment.timestamp()) for moment in (slice_.window.start, slice_.window.end))
-        first, last = timestamps[0], timestamps[-1] + step
+        first, last = answered[0], answered[-1] + step
         if last - first != count * step or (first > start) == (last < end):
             return []
-        lost.append(
-            Window(slice_.window.start, from_epoch(first))
-            if first > start
-            else Window(from_epoch(last), slice_.window.end)
-        )
-    return [Slice(slice_.series, one) for one, slice_ in zip(lost, found, strict=True)]
+        older, newer = Window(slice_.window.start, from_epoch(first)), Window(from_epoch(last), slice_.window.end)
+        ends.append(Slice(slice_.series, older if first > start else newer))
+    return ends
 
 
-def not_young(batch: Batch, lacks: Sequence[Slice], now: datetime) -> Sequence[Slice]:
-    """Return *lacks* unless all of it is so young that it may be yet to come."""
-    is_newer = bool(lacks) and lacks[0].window.start > batch.slices[0].window.start
-    return () if is_newer and all(one.window.end > now - _YOUNG for one in lacks) else lacks
+def _published_ends(batch: Batch, ends: Sequence[Slice], now: datetime) -> Sequence[Slice]:
+    """Return *ends*, or nothing if all of them are so young that Radar may publish them later."""
+    is_newer = bool(ends) and ends[0].window.start > batch.slices[0].window.start
+    return () if is_newer and all(end.window.end > now - _YOUNG for end in ends) else ends

@@ -129,7 +129,7 @@ def _odds(limits: RequestLimits, size: Size) -> float:
 
 def _odds_elsewhere(limits: RequestLimits, size: Size) -> float:
     """Estimate it by the positions that were rejected of another interval, certainly for their number or not."""
-    low, elsewhere = limits.largest(Kind.POSITIONS), limits.elsewhere
+    low, elsewhere = limits.largest(Kind.POSITIONS), limits.others
     if size.positions <= low:
         return 1
     odds = _share(low, elsewhere.too_many, size.positions) if elsewhere.too_many < inf else 1
@@ -177,7 +177,7 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
 
     No more positions than judged here may be packed.
     """
-    elsewhere, shortest = limits.elsewhere, spans_of(limits.agg_interval)[-1]
+    elsewhere, shortest = limits.others, spans_of(limits.agg_interval)[-1]
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
@@ -200,7 +200,7 @@ def _sizes(limits: RequestLimits) -> Iterator[Size]:
     for size in limits.accepted:
         most = _ceiling(limits, size, Kind.POSITIONS)
         yield Size(size.span, limits.first_positions if most == inf else round_number(size.positions, int(most)))
-        if doubtful := [positions for positions in limits.elsewhere.doubtful if positions > size.positions]:
+        if doubtful := [positions for positions in limits.others.doubtful if positions > size.positions]:
             yield Size(size.span, round_number(size.positions, min(doubtful)))
         longest = _ceiling(limits, size, Kind.SPAN)
         most_span = min(longest, spans[0].total_seconds() + interval.seconds)

@@ -217,7 +217,7 @@ class Asker:
             self.skipped.append(request.name)
             return None
         try:
-            fetch_id = await self._fetcher.turn(request.batch, [PROFILE])
+            fetch_id = await self._fetcher.reserve(request.batch, [PROFILE])
             exchange = await self._send(request, fetch_id)
             await self._record(exchange)
         except (CollectorError, ShuttingDown) as error:
@@ -238,7 +238,7 @@ class Asker:
             elif not shape.result_of(shape.parse(response.body or b"")):
                 answer_of(response, request.batch)  # raises why it is no answer
         except ShuttingDown as error:
-            await self._fetcher.end(fetch_id, error)
+            await self._fetcher.record_failure(fetch_id, error)
             raise
         except RadarError as error:
             problem = error
@@ -250,7 +250,7 @@ class Asker:
         fetcher, batch, response, answer = self._fetcher, exchange.request.batch, exchange.response, exchange.answer
         await self._note_clock(exchange)
         if response is None or answer is None:
-            await fetcher.end(exchange.fetch_id, failure_of(exchange))
+            await fetcher.record_failure(exchange.fetch_id, failure_of(exchange))
             if response and response.evidence and exchange.error and exchange.request.is_replayable:
                 kind = f"probe: {exchange.error.kind}"
                 await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)
@@ -262,7 +262,7 @@ class Asker:
             answer,
             fetcher.clock(),
             reply.size,
-            ahead=await fetcher.ahead(),
+            ahead=await fetcher.clock_watch.ahead(),
             history=False,
         )
         await fetcher.record_deviations(exchange.fetch_id, reply)
@@ -277,7 +277,7 @@ class Asker:
             sample = as_trusted(response, batch, answer).clock_sample
         elif error:
             sample = with_clock_sample(error, batch, sample, response.received_at).clock_sample
-        await self._fetcher.note_clock(sample)
+        await self._fetcher.clock_watch.note(sample)
 
     def _check(self, exchange: Exchange) -> None:
         error = exchange.error
@@ -348,20 +348,20 @@ def series_request(name: str, batch: Batch) -> ProbeRequest:
 
 def recent_batch(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
     """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
-    end = max(QUARTER.floor(now), packing.closed_until(grid, now))
-    window = Window(grid.floor(packing.closed_until(grid, now) - span), end)
+    end = max(QUARTER.floor(now), grid.floor(now))
+    window = Window(grid.floor(grid.floor(now) - span), end)
     return Batch(tuple(Slice(Question(grid.interval, one), window) for one in filters or ({},)))
 
 
 def closed_batch(grid: Grid, span: timedelta, now: datetime) -> Batch:
     """The newest *span* of closed buckets."""
-    end = packing.closed_until(grid, now)
+    end = grid.floor(now)
     return Batch((Slice(Question(grid.interval, {}), Window(end - span, end)),))
 
 
 def staggered_batch(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
     """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
-    end, shift = packing.closed_until(grid, now), max(_HOUR, grid.step)
+    end, shift = grid.floor(now), max(_HOUR, grid.step)
     ends = [end - shift * back for back in range(count)]
     return Batch(tuple(Slice(Question(grid.interval, {}), Window(one - span, one)) for one in ends))
 
@@ -379,7 +379,7 @@ def request_within_bucket(grid: Grid, now: datetime) -> ProbeRequest:
 
     The collector never asks such, so the reader would refuse the answer.
     """
-    end = packing.closed_until(grid, now)
+    end = grid.floor(now)
     offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
     window = Window(end - 4 * grid.step + offset, end)
     batch = Batch((Slice(Question(grid.interval, {}), window),))

@@ -235,7 +235,7 @@ class FirstAnswers:
     async def look_at_intervals(self) -> None:
         """Ask for a little at each interval; ProbeEnded if the address is wrong."""
         self.grids = await self._batch_runner.fetcher.store.grids()
-        self._ahead = await self._batch_runner.fetcher.ahead()
+        self._ahead = await self._batch_runner.fetcher.clock_watch.ahead()
         for agg_interval in AggInterval:
             exchange = await self._first_of(agg_interval)
             if exchange is None:

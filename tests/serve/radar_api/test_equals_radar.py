@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
-from collector.collect.one_pass import collect_and_heal
+from collector.collect.one_pass import collect
 from collector.contract.errors import ApiError
 from collector.contract.request_parser import decode_query, floor, parse_request
 from collector.datasets import DEFAULT
@@ -96,7 +96,7 @@ async def _collect(store, simulator, folder):
         await store.activate_labels(loaded.profiles, NOW)
         async with RadarClient(loaded.radar, lambda: NOW) as radar:
             fetcher = Fetcher(radar, store, limit=1200, stop=asyncio.Event(), clock=lambda: NOW)
-            collected = await collect_and_heal(loaded.profiles, NOW, store, BatchRunner(fetcher, 4))
+            collected = await collect(loaded.profiles, NOW, store, BatchRunner(fetcher, 4), gaps=True)
             assert collected.complete, collected.reasons
 
 
