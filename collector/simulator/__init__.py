@@ -3,9 +3,9 @@
 from collector.contract.errors import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
 from collector.contract.request_parser import ApiRequest, SeriesRequest
 from collector.simulator.faults import Fault
+from collector.simulator.gateway import LoggedRequest
 from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.simulator.options import MAX_SPAN, RateLimit, SimulatorOptions
-from collector.simulator.request_log import LoggedRequest
 from collector.simulator.simulator import Simulator, serve
 
 __all__ = [

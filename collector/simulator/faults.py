@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from collector.simulator.request_log import LoggedRequest
+from collector.simulator.gateway import LoggedRequest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

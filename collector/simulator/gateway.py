@@ -1,4 +1,4 @@
-"""The gateway in front of the API: it checks credentials and limits the rate of requests."""
+"""The gateway in front of the API: it checks credentials, limits the request rate, and logs it without secrets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import hashlib
 import math
 import re
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from collector.contract.errors import NO_CREDENTIALS, ApiError, ErrorCode
@@ -13,6 +14,7 @@ from collector.contract.errors import NO_CREDENTIALS, ApiError, ErrorCode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from collector.contract.request_parser import ApiRequest
     from collector.simulator.options import RateLimit, SimulatorOptions
 
 _BEARER = re.compile(r"bearer [\x21-\x7e]+", re.IGNORECASE)
@@ -86,3 +88,36 @@ class RateLimiter:
                 "X-RateLimit-Reset": str(reset),
             }
         return {}
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRequest:
+    """One request: its arrival in epoch seconds of the simulator's clock, its content and its result.
+
+    *request* is None if the request was rejected. *caller* identifies the credentials. *status* is that of the answer,
+    delivered or not. *fault* is the name of the fault that hit it.
+    """
+
+    at: float
+    method: str
+    path: str
+    raw_query: str
+    caller: str
+    request: ApiRequest | None = None
+    status: int = 0
+    fault: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the requested series, in their order."""
+        return tuple(requested.name for requested in self.request.series) if self.request else ()
+
+    @property
+    def series(self) -> int:
+        """The number of requested series."""
+        return len(self.names)
+
+    @property
+    def url_bytes(self) -> int:
+        """The length of path and query."""
+        return len(self.path) + 1 + len(self.raw_query)

@@ -1,29 +1,27 @@
-"""The simulated history at a moment: its extent, its changes, its normalization.
+"""The simulated history at a moment: its extent, its changes, its normalization, its annotations.
 
 Moments are epoch seconds; `now` is the server's clock. Each change takes effect from server time *since* up to *until*.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from collector.contract.request_parser import SLOT, floor
 from collector.datasets import dataset_of
-from collector.model import Window, from_epoch
+from collector.model import AggInterval, Annotation, Window, from_epoch
 from collector.simulator import values
-from collector.simulator.annotations import concerns, generated, ongoing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import datetime
 
     from collector.datasets import Dataset
-    from collector.model import AggInterval, Annotation, Question
+    from collector.model import Question
     from collector.simulator.options import SimulatorOptions
-
 
 _COARSE = timedelta(days=1)
 _DAY = 86_400
@@ -189,3 +187,43 @@ def _slots_within(first: datetime, last: datetime, start: int, end: int) -> rang
     """Return the positions, counted from *start*, of the slots between two moments."""
     low = max(start, -floor(-first.timestamp(), SLOT))
     return range((low - start) // SLOT, (min(end, floor(last.timestamp(), SLOT)) - start) // SLOT)
+
+
+_TROUBLE = (
+    ("PIPELINE", "Delayed ingestion from several certificate transparency logs"),
+    ("OUTAGE", "A large log refused submissions"),
+    ("TRAFFIC_ANOMALY", "Unusually many certificates of one authority"),
+)
+_URL = "https://radar.cloudflare.com/certificate-transparency"
+
+
+def ongoing(since: datetime) -> Annotation:
+    """Return an annotation without an end."""
+    text = "Logs of the static API are counted from here on"
+    return Annotation(since, None, "CT", "GENERAL", text, _URL, is_instantaneous=False, tags=("LOG_API",))
+
+
+def generated(seed: int, window: Window) -> Iterator[Annotation]:
+    """Yield the annotations that begin in *window* or up to a week before it, by week."""
+    week = AggInterval.ONE_WEEK.floor(window.start) - timedelta(weeks=1)
+    while week < window.end:
+        digest = hashlib.blake2b(f"{seed}/annotation/{week.isoformat()}".encode(), digest_size=4).digest()
+        yield _of_week(week, *digest)
+        week += timedelta(weeks=1)
+
+
+def _of_week(week: datetime, kind: int, day: int, hour: int, length: int) -> Annotation:
+    start = week + timedelta(days=day % 6, hours=hour % 24, minutes=15 * (length % 4))
+    if kind % 3 == 0:
+        text = "A new log became usable"
+        return Annotation(start, start, "CT", "GENERAL", text, _URL, is_instantaneous=True)
+    event_type, text = _TROUBLE[kind // 3 % len(_TROUBLE)]
+    end = start + timedelta(minutes=15 * (4 + length % 90))
+    return Annotation(start, end, "CT", event_type, text, _URL, is_instantaneous=False)
+
+
+def concerns(annotation: Annotation, window: Window) -> bool:
+    """Return whether the annotation and *window* share more than an edge."""
+    if annotation.is_instantaneous:
+        return window.start <= annotation.start_date < window.end
+    return annotation.start_date < window.end and (annotation.end_date is None or annotation.end_date > window.start)

@@ -21,10 +21,9 @@ from collector.datasets import DATASETS, DEFAULT, dataset_of
 from collector.model import Points, from_epoch
 from collector.simulator import odd
 from collector.simulator.faults import Fault, FaultScript
-from collector.simulator.gateway import RateLimiter, caller_id, check_credentials
+from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, check_credentials
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.options import SimulatorOptions
-from collector.simulator.request_log import LoggedRequest
 from collector.simulator.response import answer, scaled
 from collector.simulator.siblings import NOT_FOUND, place, sibling
 from collector.simulator.values import is_known

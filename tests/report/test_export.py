@@ -4,6 +4,7 @@ import json
 import tracemalloc
 from contextlib import aclosing
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 import pyarrow as pa
 import pytest
@@ -108,7 +109,9 @@ async def test_parquet_without_points_is_a_table_without_rows():
 
 
 async def test_parquet_without_its_extra_says_how_to_install_it(monkeypatch):
-    monkeypatch.setattr("collector.report.export.find_spec", lambda _: None)
+    monkeypatch.setattr(
+        "collector.report.export.find_spec", lambda module: None if module == "pyarrow" else find_spec(module)
+    )
     with pytest.raises(UsageError, match=r"-m pip install 'pyarrow>="):
         FORMATS["parquet"](_blocks([]))
 

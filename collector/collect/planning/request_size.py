@@ -44,6 +44,8 @@ _PRICE = 2.0
 _A_LITTLE, _FEW_BUCKETS = 1.25, 4
 _BETTER = 1e-6
 _SAMPLE = 20
+_FEW_REQUESTS = 16
+"""If no more are left, each number of positions that saves one is a candidate, not only those midway."""
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
 """Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
@@ -70,8 +72,11 @@ class Work:
     def size(self, shape: Shape) -> Size:
         """Return the size of the largest request of *shape*."""
         span = min(shape.span, max(self.runs, default=shape.span))
-        slices = sum(count * -(-run // span) for run, count in self.runs.items())
-        return Size(span, max(1, min(slices, self._positions(shape))))
+        return Size(span, max(1, min(self.slices(span), self._positions(shape))))
+
+    def slices(self, span: timedelta) -> int:
+        """Return the number of windows of *span*."""
+        return sum(count * -(-run // span) for run, count in self.runs.items())
 
     def requests(self, shape: Shape) -> int:
         """Estimate how many requests of *shape* it takes."""
@@ -103,8 +108,10 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
         (limits.shaped(_fitted(limits, size, work)) for size in limits.accepted),
         key=lambda shape: (work.requests(shape), -shape.span),
     )
-    least, best, worth = work.requests(known), known, _WORTH
-    for shape in map(limits.shaped, _sizes(limits)):
+    least, best = work.requests(known), known
+    few = [*_sizes_of_few(limits, work, least)]
+    worth = _WORTH + _BETTER if few else _WORTH
+    for shape in map(limits.shaped, (*few, *_sizes(limits))):
         size = work.size(shape)
         odds = _odds(limits, size)
         saved = (least - work.requests(shape)) * odds - _PRICE * (1 - odds)
@@ -210,6 +217,15 @@ def _sizes(limits: RequestLimits) -> Iterator[Size]:
     for span in spans:
         if positions := product // span:
             yield Size(span, positions)
+
+
+def _sizes_of_few(limits: RequestLimits, work: Work, least: int) -> Iterator[Size]:
+    """Yield the numbers of positions that each save a request more, if something was rejected, and *least* is few."""
+    if least > _FEW_REQUESTS or not limits.rejected:
+        return
+    for size in limits.accepted:
+        slices = work.slices(size.span)
+        yield from (Size(size.span, -(-slices // count)) for count in range(1, least))
 
 
 def _ceiling(limits: RequestLimits, size: Size, kind: Kind) -> float:

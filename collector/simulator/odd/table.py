@@ -11,12 +11,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError, did_you_mean
-from collector.simulator.odd.buckets import BUCKETS
 from collector.simulator.odd.limits import BEHAVIOUR, LIMITS
-from collector.simulator.odd.meta import CONFIDENCE, META
-from collector.simulator.odd.ranges import RANGES
+from collector.simulator.odd.meta import CONFIDENCE, META, RANGES
 from collector.simulator.odd.shape import NAMING, SHAPE
-from collector.simulator.odd.spelling import TIMESTAMPS, VALUES
+from collector.simulator.odd.spelling import BUCKETS, TIMESTAMPS, VALUES
 from collector.simulator.odd.transport import ENVELOPE, HTTP, TEXT
 from collector.simulator.odd.variation import Draft, encode
 
