@@ -67,7 +67,7 @@ async def run(
 ) -> None:
     """Run the service until SIGTERM or SIGINT; *reload* loads the configuration again on SIGHUP.
 
-    *told_before* has the signals that came earlier. *announce* is called with the address of the server. Without a
+    *told_before* has the signals that arrived earlier. *announce* is called with the address of the server. Without a
     *clock*, the time comes from the store.
     """
     starting = Starting(told_before)
@@ -121,10 +121,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
     """The profiles that are due together and share requests, by (kind of requests, publication delay)."""
-    found: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
+    grouped: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        found[profile.request_kind, profile.publication_delay].append(profile)
-    return dict(found)
+        grouped[profile.request_kind, profile.publication_delay].append(profile)
+    return dict(grouped)
 
 
 def host_jitter() -> timedelta:
@@ -317,19 +317,19 @@ class Daemon:
     async def _warn_of_spelling(self) -> None:
         """Log once a day each series whose filters match nothing."""
         spelling = SpellingCheck()
-        told: dict[str, datetime] = {}
+        logged_at: dict[str, datetime] = {}
         while not self._stop.is_set():
             now = self._clock()
             find = partial(spelling.warnings, profiles=self._settings.active, now=now)
             try:
-                found = await self.store.with_read_view(find)
+                warnings = await self.store.with_read_view(find)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
-                found = {}
-            for label, sentence in found.items():
-                if label not in told or now - told[label] >= _WARN_AGAIN:
+                warnings = {}
+            for label, sentence in warnings.items():
+                if label not in logged_at or now - logged_at[label] >= _WARN_AGAIN:
                     log.warning("spelling", extra={"series": label, "reason": sentence})
-                    told[label] = now
+                    logged_at[label] = now
             await first_of(self._stop, seconds=_LOOK_FOR_WARNINGS)
 
     async def unready(self) -> list[str]:
@@ -353,7 +353,7 @@ class Daemon:
 
     def _late_profiles(self, now: datetime) -> dict[str, str]:
         """Return why profiles are late, by name. A new profile is not late during its first interval."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
@@ -363,8 +363,8 @@ class Daemon:
             known, since = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
             reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
-            found |= {profile.name: reason} if reason else {}
-        return found
+            reasons |= {profile.name: reason} if reason else {}
+        return reasons
 
     async def _waiting_profiles(self, now: datetime) -> set[str]:
         """Return the profiles that have waited less than 15 minutes until requests may be sent."""
@@ -372,13 +372,13 @@ class Daemon:
         if wait is None or wait.reason == "credentials":  # because only an operator can change them
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
-        found = set()
+        waiting = set()
         for profile in self._settings.active:
             known, attended = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             owes = profile.next_due(known.success) if known and known.success else attended
             if known and now - max(owes, attended) < PATIENCE:
-                found.add(profile.name)
-        return found
+                waiting.add(profile.name)
+        return waiting
 
     async def _stale_profiles(self, now: datetime) -> list[str]:
         """Return a sentence for each profile for which Radar has no new data."""
@@ -391,17 +391,17 @@ class Daemon:
 
 
 class Signals(Protocol):
-    """The signals that came before the event loop handled them."""
+    """The signals that arrived before the event loop handled them."""
 
     def stop_requested(self) -> bool:
-        """Tell whether SIGTERM or SIGINT has come."""
+        """Return whether SIGTERM or SIGINT has arrived."""
 
     def take_reload_request(self) -> bool:
-        """Tell whether SIGHUP has come since this was asked last."""
+        """Return whether SIGHUP has arrived since the last call."""
 
 
 class Starting:
-    """Handles signals from its creation on, until the service does; *before* tells those that came earlier."""
+    """Handles signals from its creation until the service does. *before* has those that arrived earlier."""
 
     def __init__(self, before: Signals | None) -> None:
         self._before = before
@@ -416,7 +416,7 @@ class Starting:
             self._end()
 
     def _end(self) -> None:
-        """Cancel the start at its next await: a transaction is waited for, so a migration is never left half."""
+        """Cancel the start at its next await. A running transaction ends first, so no migration is left incomplete."""
         if not self._task.cancelling():
             self._task.cancel()
 
@@ -425,5 +425,5 @@ class Starting:
 
     @property
     def reload_requested(self) -> bool:
-        """Whether SIGHUP has come."""
+        """Whether SIGHUP has arrived."""
         return self._hung_up or bool(self._before and self._before.take_reload_request())

@@ -40,12 +40,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _LOOK_EVERY = 1.0
-"""Seconds between two looks whether the job has been cancelled."""
+"""The interval of checks whether the job was cancelled, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a backfill will cost: requests as far as is known now, and minutes at the request budget."""
+    """The cost of a backfill: requests by the known limits, and minutes at the request budget."""
 
     windows: int
     requests: int
@@ -56,12 +56,12 @@ class Estimate:
 async def unanswered(
     profiles: Sequence[Profile], job: BackfillRequest, since: datetime, batch_runner: BatchRunner, now: datetime
 ) -> list[Slice]:
-    """Decide what to ask for: gaps, or with *force* everything, if no answer from *since* on has covered it."""
+    """Return the slices to request: gaps, or with *force* all, unless an answer has covered them since *since*."""
     store = batch_runner.fetcher.store
     expected = await _wanted(profiles, job, store, now)
     if not job.force:
         return await gap_slices(expected, now, store, batch_runner, explicit_since=since)
-    windows, within = {}, {one.query: one.window for one in expected}
+    windows, within = {}, {each.query: each.window for each in expected}
     for query, window in within.items():
         windows[query] = subtract(window, await store.covered_windows(query, window, since))
     return await whole_cells(windows, within, batch_runner)
@@ -70,7 +70,7 @@ async def unanswered(
 async def _wanted(
     profiles: Sequence[Profile], job: BackfillRequest, store: Store, now: datetime
 ) -> list[ExpectedWindow]:
-    """List what *job* wants of each series that has closed by *now*."""
+    """Return the window that *job* requests of each series, up to the newest bucket closed at *now*."""
     expected, present = [], now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
         grid = profile.grid
@@ -81,9 +81,9 @@ async def _wanted(
 
 
 async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, store: Store, now: datetime) -> int:
-    """Count the buckets that are absent of what *job* wants, though Radar has published that far.
+    """Count the missing buckets of *job*, as far as Radar has published.
 
-    Those that Radar does not have are among them. A series that several profiles want counts once.
+    Buckets that Radar lacks are included. A series of several profiles counts once.
     """
     left, counted, present = 0, set[Question](), now - await store.ahead()
     for profile in lasting(on_grids(profiles, await store.grids())):
@@ -93,14 +93,14 @@ async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, stor
         queries = {series.query for series in profile.series} - counted if wanted.start < wanted.end else set()
         counted |= queries
         for query in queries:
-            holes = await store.gaps(query, wanted, profile.settle)
-            left += sum(hole.window.duration // grid.interval.step for hole in holes)
+            gaps = await store.gaps(query, wanted, profile.settle)
+            left += sum(gap.window.duration // grid.interval.step for gap in gaps)
     return left
 
 
 async def pack_slices(slices: Sequence[Slice], batch_runner: BatchRunner) -> list[Batch]:
-    """Pack *slices* as far as the limits are known, and leave out what would only stand until a newer one is there."""
-    relative = await batch_runner.fetcher.store.relative_queries({piece.series for piece in slices})
+    """Pack *slices* by the known limits; of a relative series only the newest window."""
+    relative = await batch_runner.fetcher.store.relative_queries({slice_.series for slice_ in slices})
     batches: list[Batch] = []
     for kind in packing.request_kinds(slices):
         shape = (await batch_runner.limits(kind)).shape
@@ -111,7 +111,7 @@ async def pack_slices(slices: Sequence[Slice], batch_runner: BatchRunner) -> lis
 
 
 async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: int) -> Estimate:
-    """Tell what *slices* will cost at *limit* requests in five minutes."""
+    """Return the cost of *slices* at *limit* requests in five minutes."""
     batches = await pack_slices(slices, batch_runner)
     windows = sum(len(batch.slices) for batch in batches)
     points = sum(batch.buckets for batch in batches)
@@ -119,14 +119,14 @@ async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: in
 
 
 def _reason(error: Exception) -> str:
-    """Write why a job failed; what is not an error of ours is a fault of this program, so its kind is named."""
+    """Return why a job failed. An error that is not a CollectorError is a bug, so its class is included."""
     return str(error) if isinstance(error, CollectorError) else f"{type(error).__name__}: {error}"
 
 
 class BackfillRunner:
-    """Does backfill jobs, one at a time; *heard* hears how they stand.
+    """Runs backfill jobs, one at a time. *heard* is called with their status.
 
-    One that *shares* takes on a part of a job's windows at a time, and leaves the others to other replicas.
+    If it *shares* jobs, it claims a part of the windows at a time and leaves the others to other replicas.
     """
 
     def __init__(
@@ -144,10 +144,10 @@ class BackfillRunner:
         self._shares = shares
 
     async def run(self, job: BackfillJob, profiles: Sequence[Profile]) -> JobStatus | None:
-        """Do what there is to do of *job*, and end it if nothing is left; None where that is up to other replicas.
+        """Run *job* until no window is open. Returns its status; None if other replicas hold its last windows.
 
-        A JobStatus of `running` means that the process was told to stop and the job goes on another day. Whatever else
-        comes of it, only StoreUnavailable is raised: a job that cannot be done ends as `failed`, with the reason.
+        The status is `running` if the service stopped; the job is resumed later. Only StoreUnavailable is raised. After
+        any other error, the job ends as `failed`, with the reason.
         """
         cancelled = asyncio.Event()
         watch = asyncio.create_task(self._watch(job.id, cancelled))
@@ -156,14 +156,14 @@ class BackfillRunner:
             return await self._run_if_known(job, profiles, cancelled)
         except StoreUnavailable:
             raise
-        except Exception as error:  # one job must not end the service, and every later start of it
+        except Exception as error:  # a job must not end the service, now and at every later start
             log.debug("backfill", exc_info=True)
             return await self._fail(job, _reason(error))
         finally:
             watch.cancel()
 
     async def _watch(self, job_id: int, cancelled: asyncio.Event) -> None:
-        """Set *cancelled* when anybody, also another process, has ended the job."""
+        """Set *cancelled* when the job was cancelled, perhaps by another process."""
         while not cancelled.is_set():
             await asyncio.sleep(_LOOK_EVERY)
             with suppress(StoreError):
@@ -191,7 +191,7 @@ class BackfillRunner:
         return None
 
     async def _is_others(self, job: BackfillJob) -> bool:
-        """Tell whether another replica knows all of the profiles."""
+        """Return whether another replica has all profiles of *job*."""
         return any({*job.wanted.profiles} <= {*other.profiles} for other in await self._store.list_replicas())
 
     async def _run(self, job: BackfillJob, profiles: Sequence[Profile], cancelled: asyncio.Event) -> JobStatus | None:
@@ -215,9 +215,9 @@ class BackfillRunner:
                 return await self._end(job, profiles)
 
     async def _is_on_grid(self, share: ClaimedWindows) -> bool:
-        """Tell whether buckets start where the job was planned for: else it must be planned anew."""
+        """Return whether the grid is the one that the job was planned for."""
         grids = await self._store.grids()
-        return all(grids[piece.series.agg_interval].holds(piece.window.start) for piece in share.mine)
+        return all(grids[slice_.series.agg_interval].holds(slice_.window.start) for slice_ in share.mine)
 
     async def _stopped(self, job: BackfillJob, cancelled: asyncio.Event) -> JobStatus:
         known = await self._store.backfill(job.id) if cancelled.is_set() else None
@@ -246,21 +246,24 @@ class BackfillRunner:
     async def _work(
         self, share: ClaimedWindows, profiles: Sequence[Profile], handling: Handling, *, again: bool
     ) -> tuple[BackfillJob, bool]:
-        """Ask for what was claimed; gives how the job stands, and whether the process was told to stop."""
-        diary = Checkpoint(share, self._store, self._heard)
-        slices = await self._unasked(share, again=again)
-        result = await self._batch_runner.run(slices, named(profiles), diary.note, background=True, handling=handling)
-        return await diary.close(result), result.stopped
+        """Request the claimed windows. Returns the job, and whether the service stops."""
+        checkpoint = Checkpoint(share, self._store, self._heard)
+        slices = await self._not_answered(share, again=again)
+        result = await self._batch_runner.run(
+            slices, named(profiles), checkpoint.note, background=True, handling=handling
+        )
+        return await checkpoint.close(result), result.stopped
 
-    async def _unasked(self, share: ClaimedWindows, *, again: bool) -> list[Slice]:
-        """Leave out what was answered since the job was created, but only whole windows, unless they are *again* asked.
+    async def _not_answered(self, share: ClaimedWindows, *, again: bool) -> list[Slice]:
+        """Return the claimed slices that were not answered since the job was created.
 
-        Of a series whose values are relative to one answer, the newest answer is all there is to ask for.
+        Windows that were partly answered are requested whole, unless they were claimed before (*again*). A relative
+        series is left out if any of its windows was answered.
         """
         wanted = share.job.wanted
         windows: dict[Question, list[Window]] = defaultdict(list)
-        for piece in share.mine:
-            windows[piece.series].append(piece.window)
+        for slice_ in share.mine:
+            windows[slice_.series].append(slice_.window)
         relative, slices = await self._store.relative_queries(windows), []
         for query, mine in windows.items():
             all_of_it = hull([*mine, Window(wanted.start, wanted.end)])
@@ -271,9 +274,11 @@ class BackfillRunner:
         return slices
 
     async def _why_no_history(self, profiles: Sequence[Profile]) -> str | None:
-        """Say which profiles have values that are relative to one answer; None if there are none."""
-        relative = await self._store.relative_queries([one.query for profile in profiles for one in profile.series])
-        names = [profile.name for profile in profiles if any(one.query in relative for one in profile.series)]
+        """Return a sentence about the profiles whose values are relative to one answer; None if there are none."""
+        relative = await self._store.relative_queries(
+            [series.query for profile in profiles for series in profile.series]
+        )
+        names = [profile.name for profile in profiles if any(series.query in relative for series in profile.series)]
         if not names:
             return None
         return (
@@ -289,7 +294,8 @@ class BackfillRunner:
                 job, standing, now, await remaining_gaps(profiles, job.wanted, self._store, now)
             )
             return standing
-        until_now = replace(job.wanted, end=now)  # an edge is found beside data, which may be newer than the job
+        # an edge is found by the data behind it, which may be newer than the job
+        until_now = replace(job.wanted, end=now)
         expected = await _wanted(profiles, until_now, self._store, now)
         await check_beginnings(expected, named(profiles), self._batch_runner)
         ended = await self._store.finish_backfill(
@@ -304,7 +310,7 @@ _REPORT_EVERY = 2.0
 
 
 class Checkpoint:
-    """The progress of one share of a job; *heard* hears how the job stands."""
+    """The progress of the claimed windows of a job, written at most every other second; *heard* gets the status."""
 
     def __init__(self, share: ClaimedWindows, store: Store, heard: Callable[[JobStatus], None]) -> None:
         self._job = share.job
@@ -317,9 +323,9 @@ class Checkpoint:
         self._written = time.monotonic()
 
     async def note(self, batch: Batch, saved: SaveResult) -> None:
-        """Take down that *batch* was answered; the store has counted it with the answer."""
-        for piece in batch.slices:
-            self._answered[piece.series].append(piece.window)
+        """Note that *batch* was answered; the store has counted it with the answer."""
+        for slice_ in batch.slices:
+            self._answered[slice_.series].append(slice_.window)
         self._noted += 1
         self._shown = _sum(
             self._shown,
@@ -337,21 +343,22 @@ class Checkpoint:
             await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
     async def close(self, result: BatchResult) -> BackfillJob:
-        """Settle what was asked for; gives the job as it stands.
+        """Complete the requested windows. Returns the job.
 
-        What a stop, buckets that start elsewhere, or a store that cannot be had (StoreUnavailable), kept from being
-        asked stays as it is. After a stop, *buckets_done* includes the answered parts of such windows, which are not on
-        record as done.
+        Windows that were not requested because of a stop, a moved grid or StoreUnavailable stay open. After a stop,
+        *buckets_done* includes the answered parts of open windows, which are not recorded as done.
         """
         failures = result.failures
-        unavailable = next((one.error for one in failures if isinstance(one.error, StoreUnavailable)), None)
+        unavailable = next((failure.error for failure in failures if isinstance(failure.error, StoreUnavailable)), None)
         unanswered = result.requests - self._noted
         if unanswered and not unavailable:  # otherwise it is not known here which of them the store has counted
             self._job = await self._store.add_progress(self._job, JobProgress(requests=unanswered))
         if result.stopped or result.moved or unavailable:
             await self._settle(self._done(), {})
         else:
-            await self._settle([*self._open], {piece: str(one.error) for one in failures for piece in one.slices})
+            await self._settle(
+                [*self._open], {slice_: str(failure.error) for failure in failures for slice_ in failure.slices}
+            )
         if unavailable:
             raise unavailable
         return self._with_parts() if result.stopped else self._job

@@ -27,21 +27,21 @@ log = logging.getLogger(__name__)
 
 
 async def keep_refused(store: Store, fetch_id: int, batch: Batch, kind: str, body: Body) -> None:
-    """Keep the body of a response that was refused. A store that cannot take it is a line in the log, no error."""
+    """Keep the body of a rejected response. A failure of the store is only logged."""
     with _logging_failure(fetch_id):
         await store.keep_body(await _new_body(fetch_id, batch, kind, body))
 
 
 async def keep_example(store: Store, fetch_id: int, batch: Batch, kinds: Sequence[str], body: Body) -> None:
-    """Keep the body of an answer as the example of those of these *kinds* of deviation that have none.
+    """Keep the body of an answer as the example of those *kinds* of deviation that have none.
 
-    A store that cannot take it is a line in the log, no error.
+    A failure of the store is only logged.
     """
     with _logging_failure(fetch_id):
-        lacking = await store.kinds_without_example(kinds)
-        if lacking:
-            new = await _new_body(fetch_id, batch, f"deviation: {'; '.join(lacking)}", body)
-            await store.keep_body(new, lacking)
+        without_example = await store.kinds_without_example(kinds)
+        if without_example:
+            new = await _new_body(fetch_id, batch, f"deviation: {'; '.join(without_example)}", body)
+            await store.keep_body(new, without_example)
 
 
 @contextmanager
@@ -60,9 +60,9 @@ async def _new_body(fetch_id: int, batch: Batch, kind: str, body: Body) -> NewBo
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """What came of one kept body: so many buckets *filled*, under the fetch *replayed_by*.
+    """The outcome of a replay: the number of buckets *filled*, under the fetch *replayed_by*.
 
-    *reason* says why it is still refused, or what of it was left out.
+    *reason*: why the body is still rejected, or which part was left out.
     """
 
     body: int
@@ -73,17 +73,17 @@ class ReplayOutcome:
 
 
 async def rehearse(store: Reader, kept: KeptBody, now: datetime) -> ReplayOutcome:
-    """Read a kept body again and say what `replay` would do."""
+    """Parse a kept body again, and return what `replay` would do."""
     try:
         reply = await _read(store, kept)
-        found = await store.rehearse_replay(ReadBody(kept.fetch_id, reply.batch, reply.answer), now)
+        replayed = await store.rehearse_replay(ReadBody(kept.fetch_id, reply.batch, reply.answer), now)
     except (RadarError, StoreCorrupt) as error:
         return ReplayOutcome(kept.fetch_id, kept.kind, reason=str(error))
-    return _outcome(kept, found)
+    return _outcome(kept, replayed)
 
 
 async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
-    """Read a kept body again, and store what it says as far as it is absent; its questions pause no longer."""
+    """Parse a kept body again, and store the values of missing buckets. Refusals of its slices end."""
     try:
         reply = await _read(store, kept)
     except (RadarError, StoreCorrupt) as error:
@@ -93,7 +93,7 @@ async def replay(store: Store, kept: KeptBody, now: datetime) -> ReplayOutcome:
     if outcome.replayed_by is None:
         await store.mark_read(kept.fetch_id)
     else:
-        await store.forget_refusals({key for piece in reply.batch.slices for key in keys_of(piece, now)})
+        await store.forget_refusals({key for slice_ in reply.batch.slices for key in keys_of(slice_, now)})
     fields = {"body": outcome.body, "filled": outcome.filled, "reason": outcome.reason, "fetch": outcome.replayed_by}
     log.info("replay", extra=fields)
     return outcome
@@ -106,5 +106,7 @@ async def _read(store: Reader, kept: KeptBody) -> TrustedAnswer:
     return trusted_answer(RadarResponse(kept.status, {}, content, kept.received_at), question)
 
 
-def _outcome(kept: KeptBody, found: Replayed) -> ReplayOutcome:
-    return ReplayOutcome(kept.fetch_id, kept.kind, found.filled, "; ".join(found.left_out) or None, found.replayed_by)
+def _outcome(kept: KeptBody, replayed: Replayed) -> ReplayOutcome:
+    return ReplayOutcome(
+        kept.fetch_id, kept.kind, replayed.filled, "; ".join(replayed.left_out) or None, replayed.replayed_by
+    )

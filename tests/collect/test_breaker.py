@@ -40,7 +40,7 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
         assert (core.requests[len(asked)].at - asked[-1]) <= 60
 
 
-async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlite_url):
+async def test_one_pass_does_not_probe_each_interval_of_a_server_that_is_down(sqlite_url):
     async with open_core(
         sqlite_url,
         *[profile(f"{one.name}{n}", one, filters={"tld": (f"x{n}",)}) for one in AggInterval for n in range(2)],
@@ -51,7 +51,7 @@ async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlit
         assert len(core.requests) <= BREAKER_THRESHOLD
 
 
-async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
+async def test_requests_that_waited_for_a_probe_do_not_probe_again(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.html(503).always())
         for _ in range(4):
@@ -64,7 +64,7 @@ async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
         assert {type(error) for error in found} == {Unavailable}
 
 
-async def test_a_refusal_is_an_answer(sqlite_url):
+async def test_a_refusal_closes_the_circuit(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.html(503).times(BREAKER_THRESHOLD), faults.api_error(400, 2001), faults.html(503).times(3))
         for _ in range(4):
@@ -115,7 +115,7 @@ async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres
         assert "403" in await core.store.rejection_reason(core.fetcher.radar.fingerprint)
 
 
-async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often(store_url):
+async def test_passes_of_new_processes_send_no_more_requests(store_url):
     async with open_core(store_url, profile()) as core:
         core.script(faults.html(503).always())
         for _ in range(30):

@@ -189,14 +189,14 @@ def daily_answers(last_updated, normalization="RAW_VALUES"):
 )
 def test_a_daily_value_counts_from_an_answer_past_settle_that_covered_its_day(expected, day, settled):
     answers = daily_answers(MIDNIGHT + timedelta(seconds=SETTLE) - settled * DAY)
-    assert answers.told(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
-    assert not answers.told(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
+    assert answers.covers(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
+    assert not answers.covers(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
 
 
 def test_daily_values_are_kept_by_day_if_they_are_counts():
     values = {query(AggInterval.ONE_DAY): {days(20, 0)[0]: 1.0, days(19, 0)[0]: 2.0, days(18, 0)[0]: 3.0}}
     assert daily_answers(NOW).values == values
-    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").asked == {}
+    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").answered == {}
 
 
 def test_windows_are_taken_apart_by_days():
@@ -482,7 +482,7 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
         assert {t: v for t, v in stored.items() if t >= MIDNIGHT.timestamp()} == truth
 
 
-async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
+async def test_a_proven_gap_of_days_is_not_requested_again(store_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY, since=MIDNIGHT - 30 * DAY, settle=DAY)
     async with open_core(store_url, daily) as opened:
         opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))

@@ -43,7 +43,7 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
         assert len(opened.requests) <= 2 + 60 * 24 // most + 3
 
 
-async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for_at_once(store_url):
+async def test_the_missing_end_of_a_truncated_answer_is_requested_at_once_and_nothing_vanishes(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         for _ in range(15):

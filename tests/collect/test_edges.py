@@ -97,7 +97,7 @@ async def test_a_backfill_over_the_edge_ends_with_the_right_counts(store_url, wa
         assert len(core.requests) == before
 
 
-async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_all_series(store_url):
+async def test_empty_windows_before_a_date_are_confirmed_by_one_request_for_all_series(store_url):
     of_twenty = many(20, since=SINCE)
     async with open_core(store_url, of_twenty, data_since=EDGE) as core:
         collected, _ = await one_pass(core)
@@ -241,7 +241,7 @@ async def test_an_outage_of_old_windows_is_no_edge(store_url):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
-async def test_where_everything_is_refused_there_is_no_edge(sqlite_url, way):
+async def test_no_edge_is_found_if_everything_is_refused(sqlite_url, way):
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
         core.script(faults.api_error(way.status, way.code).always())
         collected, _ = await one_pass(core)
@@ -276,7 +276,7 @@ KEPT = {"before the edge": 100 * DAY, "at the edge": NOW - EDGE, "after the edge
 
 @pytest.mark.parametrize("way", [*WAYS, None], ids=lambda way: str(way.status) if way else "empty")
 @pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
-async def test_what_retention_deletes_beside_a_known_edge_is_no_gap(sqlite_url, way, kept):
+async def test_retention_beside_a_known_edge_makes_no_gap(sqlite_url, way, kept):
     async with open_core(sqlite_url, profile(since=SINCE), data_since=EDGE, before_data=way) as core:
         for _ in range(2):
             await one_pass(core)
@@ -285,7 +285,7 @@ async def test_what_retention_deletes_beside_a_known_edge_is_no_gap(sqlite_url, 
 
 
 @pytest.mark.parametrize("kept", [KEPT["before the edge"], KEPT["after the edge"]], ids=str)
-async def test_nor_is_it_on_postgres(postgres_url, kept):
+async def test_retention_beside_a_known_edge_makes_no_gap_on_postgres(postgres_url, kept):
     async with open_core(postgres_url, profile(since=SINCE), data_since=EDGE) as core:
         await one_pass(core)
         await keeps_what_is_wanted(core, kept)

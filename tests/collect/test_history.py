@@ -76,7 +76,7 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
         assert (row.description, row.first_seen_at, row.withdrawn_at) == ("A log went away", first, opened.clock())
 
 
-async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothing(store_url):
+async def test_an_upstream_gap_is_proven_within_three_days_and_then_costs_nothing(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
     async with open_core(store_url, hourly) as opened:
@@ -128,7 +128,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
         assert done.progress.windows_failed == 1
 
 
-async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
+async def test_the_next_pass_catches_up_after_a_day_of_downtime(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -294,7 +294,7 @@ async def test_a_history_that_begins_a_few_days_after_since_is_known_to_and_is_n
         assert (edge.begins, edge.is_accepted) == ((kept.since + days * DAY).timestamp(), True)
 
 
-async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store_url):
+async def test_the_end_that_a_truncated_answer_lacks_is_requested_alone(store_url):
     def cap(document):
         series = document["result"]["serie_0"]
         series.update({name: series[name][:600] for name in ("timestamps", "values")})
@@ -305,7 +305,7 @@ async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store
         assert await kept_for(opened, hourly, 2) == ([], 1)
 
 
-async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
+async def test_a_gap_in_a_history_of_three_weeks_is_proven(store_url):
     monday = MIDNIGHT - timedelta(days=MIDNIGHT.weekday())
     weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
     async with open_core(store_url, weekly) as opened:

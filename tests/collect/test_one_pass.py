@@ -57,7 +57,7 @@ async def test_a_pass_reads_from_the_newest_point_less_lookback(sqlite_url):
 
 
 @pytest.mark.parametrize("days", [1, 10, 45])
-async def test_a_pause_of_any_length_is_made_good_by_the_next_pass(store_url, days):
+async def test_the_next_pass_catches_up_after_a_downtime_of_any_length(store_url, days):
     async with open_core(store_url, profile(), many(2, "quarters", agg_interval=QUARTER)) as core:
         await run_pass(core)
         first = min(min(points) for points in (await core.stored()).values())
@@ -140,7 +140,7 @@ async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_n
         assert after["all"].items() <= core.truth(query(), window).items()
 
 
-async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
+async def test_a_gap_that_the_server_fills_later_is_healed(store_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with open_core(store_url, profile(since=SINCE)) as core:
         core.simulator.change(GapChange(hole, until=(NOW + 2 * DAY).timestamp()))
@@ -152,7 +152,7 @@ async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
         assert stored.items() >= core.truth(query(), Window(SINCE, HOUR.floor(NOW))).items()
 
 
-async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no_more(sqlite_url):
+async def test_a_permanent_gap_is_requested_once_a_day_until_it_is_final(sqlite_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with open_core(sqlite_url, profile(since=SINCE, settle=10 * DAY)) as core:
         core.simulator.change(GapChange(hole))

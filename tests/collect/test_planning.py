@@ -166,7 +166,7 @@ def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=False))) == 3
 
 
-def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
+def test_gaps_are_widened_to_the_grid_windows_that_overlap_them():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert (

@@ -210,7 +210,7 @@ async def test_what_retention_has_deleted_stays_deleted(sqlite_url):
         assert min((await core.stored())["all"]) >= (HOUR.floor(NOW) - 5 * DAY).timestamp()
 
 
-async def test_what_is_still_refused_says_why_and_waits_for_the_next_version(sqlite_url):
+async def test_a_body_that_is_still_rejected_has_a_reason_and_waits_for_the_next_version(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.unequal())
         with pytest.raises(Untrusted):

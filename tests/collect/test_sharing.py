@@ -98,7 +98,7 @@ async def test_requests_that_were_refused_are_counted_however_often_the_record_i
         assert (await core.store.backfill(job.id)).standing.progress.requests == len(core.requests)
 
 
-async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
+async def test_the_others_request_only_the_windows_that_a_dead_replica_had_claimed(postgres_url, sqlite_url):
     """It dies after some of its answers are saved and before it said so."""
     _, standing, digest = await alone(sqlite_url, OWNERS)
     async with replicas(postgres_url, 3, OWNERS) as (core, (*backfillers, dead)):
@@ -126,7 +126,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
     assert commands.digest(postgres_url) == digest
 
 
-async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, sqlite_url):
+async def test_failed_windows_of_a_shared_job_have_the_same_reason(postgres_url, sqlite_url):
     bad = int((MIDNIGHT - 30 * DAY).timestamp())
 
     def ill(asked):
@@ -145,14 +145,14 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
     assert await failed(postgres_url, 2) == await failed(sqlite_url, 0)
 
 
-async def test_who_does_not_know_a_jobs_profile_leaves_it_to_who_does(postgres_url):
+async def test_a_replica_without_the_profile_of_a_job_leaves_it_to_the_others(postgres_url):
     async with replicas(postgres_url, 1, OWNERS) as (core, (knows,)), replica(core, profile("other")) as knows_not:
         job = await job_of(core)
         assert await knows_not.run(job, [profile("other")]) is None
         assert (await knows.run(job, [OWNERS])).state == "done"
 
 
-async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
+async def test_other_replicas_do_not_join_the_job_of_a_command(postgres_url):
     async with replicas(postgres_url, 1, OWNERS) as (core, (helper,)), replica(core, OWNERS) as command:
         command._shares = False
         job = await command._plan(await job_of(core), [OWNERS])
