@@ -365,7 +365,7 @@ async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sq
 
 
 async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, monkeypatch):
-    async def broken(*_):
+    async def broken(*_, **_options):
         raise RuntimeError("a mistake of ours")
 
     monkeypatch.setattr("collector.collect.maintenance.collect", broken)
