@@ -57,8 +57,8 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
                         collect/maintenance.py: when a failed pass or healing runs again
-    a hook on failures  an Observer (collect/events.py) in serve/, where HTTP is allowed; daemon.py puts it between the
-                        Fetcher and the Heartbeat
+    a hook on failures  an Observer (collect/batches/fetcher.py) in serve/, where HTTP is allowed; daemon.py puts it
+                        between the Fetcher and the Heartbeat
 
 The words that this project defines.
 

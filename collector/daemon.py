@@ -1,6 +1,6 @@
-"""The service: starts everything, owns the tasks, and stops them in reverse.
+"""The service: starts everything, owns the tasks, and stops them in reverse order.
 
-A generation is what runs under one configuration: a reload drains it and starts the next one on the same store.
+A generation is what runs under one configuration. A reload drains it and starts the next one on the same store.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, replace
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
+from collector.collect.kept_bodies import replay
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
-from collector.collect.replay import replay
 from collector.collect.schedule import Schedule
-from collector.collect.startup_signals import Starting
 from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
 from collector.profile import on_grids
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from collector.collect.startup_signals import Signals
     from collector.model import RequestKind, Slice
     from collector.profile import Profile
     from collector.report.readiness import Stall
@@ -69,7 +67,7 @@ async def run(
 ) -> None:
     """Run the service until SIGTERM or SIGINT; *reload* loads the configuration again on SIGHUP.
 
-    *told_before* has the signals that came earlier. *announce* is called with the address of the server. Without a
+    *told_before* has the signals that arrived earlier. *announce* is called with the address of the server. Without a
     *clock*, the time comes from the store.
     """
     starting = Starting(told_before)
@@ -123,10 +121,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
     """The profiles that are due together and share requests, by (kind of requests, publication delay)."""
-    found: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
+    grouped: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        found[profile.request_kind, profile.publication_delay].append(profile)
-    return dict(found)
+        grouped[profile.request_kind, profile.publication_delay].append(profile)
+    return dict(grouped)
 
 
 def host_jitter() -> timedelta:
@@ -315,19 +313,19 @@ class Daemon:
     async def _warn_of_spelling(self) -> None:
         """Log once a day each series whose filters match nothing."""
         spelling = SpellingCheck()
-        told: dict[str, datetime] = {}
+        logged_at: dict[str, datetime] = {}
         while not self._stop.is_set():
             now = self.now()
             find = partial(spelling.warnings, profiles=self._settings.active, now=now)
             try:
-                found = await self.store.with_read_view(find)
+                warnings = await self.store.with_read_view(find)
             except StoreUnavailable as error:
                 log.error("warnings", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
-                found = {}
-            for label, sentence in found.items():
-                if label not in told or now - told[label] >= _WARN_AGAIN:
+                warnings = {}
+            for label, sentence in warnings.items():
+                if label not in logged_at or now - logged_at[label] >= _WARN_AGAIN:
                     log.warning("spelling", extra={"series": label, "reason": sentence})
-                    told[label] = now
+                    logged_at[label] = now
             await first_of(self._stop, seconds=_LOOK_FOR_WARNINGS)
 
     async def unready(self) -> list[str]:
@@ -351,7 +349,7 @@ class Daemon:
 
     def _late_profiles(self, now: datetime) -> dict[str, str]:
         """Return why profiles are late, by name. A new profile is not late during its first interval."""
-        found: dict[str, str] = {}
+        reasons: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
             newest = profile.due_edges(None, now)[0] + profile.publication_delay
@@ -361,8 +359,8 @@ class Daemon:
             known, since = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
             reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
-            found |= {profile.name: reason} if reason else {}
-        return found
+            reasons |= {profile.name: reason} if reason else {}
+        return reasons
 
     async def _waiting_profiles(self, now: datetime) -> set[str]:
         """Return the profiles that have waited less than 15 minutes until requests may be sent."""
@@ -370,13 +368,13 @@ class Daemon:
         if wait is None or wait.reason == "credentials":  # because only an operator can change them
             return set()
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
-        found = set()
+        waiting = set()
         for profile in self._settings.active:
             known, attended = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             owes = profile.next_due(known.success) if known and known.success else attended
             if known and now - max(owes, attended) < PATIENCE:
-                found.add(profile.name)
-        return found
+                waiting.add(profile.name)
+        return waiting
 
     async def _stale_profiles(self, now: datetime) -> list[str]:
         """Return a sentence for each profile for which Radar has no new data."""
@@ -386,3 +384,42 @@ class Daemon:
             return find_stalls(view, profiles, view.status_rows(profiles), now)
 
         return [f"{name}: stale: {stall}" for name, stall in (await self.store.with_read_view(work)).items()]
+
+
+class Signals(Protocol):
+    """The signals that arrived before the event loop handled them."""
+
+    def stop_requested(self) -> bool:
+        """Return whether SIGTERM or SIGINT has arrived."""
+
+    def take_reload_request(self) -> bool:
+        """Return whether SIGHUP has arrived since the last call."""
+
+
+class Starting:
+    """Handles signals from its creation until the service does. *before* has those that arrived earlier."""
+
+    def __init__(self, before: Signals | None) -> None:
+        self._before = before
+        self._hung_up = False
+        loop, this = asyncio.get_running_loop(), asyncio.current_task()
+        assert this is not None
+        self._task = this
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        if before and before.stop_requested():
+            self._end()
+
+    def _end(self) -> None:
+        """Cancel the start at its next await. A running transaction ends first, so no migration is left incomplete."""
+        if not self._task.cancelling():
+            self._task.cancel()
+
+    def _hang_up(self) -> None:
+        self._hung_up = True
+
+    @property
+    def reload_requested(self) -> bool:
+        """Whether SIGHUP has arrived."""
+        return self._hung_up or bool(self._before and self._before.take_reload_request())

@@ -365,10 +365,10 @@ async def test_a_bad_reload_keeps_the_old_configuration_and_says_so(tmp_path, sq
 
 
 async def test_a_task_that_dies_takes_the_service_down(tmp_path, sqlite_url, monkeypatch):
-    async def broken(*_):
+    async def broken(*_, **_options):
         raise RuntimeError("a mistake of ours")
 
-    monkeypatch.setattr("collector.collect.maintenance.heal", broken)
+    monkeypatch.setattr("collector.collect.maintenance.collect", broken)
     with pytest.raises(RuntimeError, match="a mistake of ours"):
         async with living(tmp_path, sqlite_url) as world:
             await asyncio.wait([world.task], timeout=10)

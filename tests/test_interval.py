@@ -71,7 +71,7 @@ from collector.store.retention.prune import cutoffs
 from collector.timestamps import utc_now
 six = AggInterval("6h")
 cutoffs(RetentionSettings({six: timedelta(days=1)}), utc_now(), {})
-assert request_limits.first_guess(six).shape.span == timedelta(days=31)
+assert request_limits.initial_limits(six).shape.span == timedelta(days=31)
 assert MAX_SPAN[six] == timedelta(days=31)
 """
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from collector.collect.one_pass import collect_and_heal
+from collector.collect.one_pass import collect
 from collector.datasets import DATASETS, Dataset, FilterParameter, Sums
 from collector.errors import CollectorError
 from collector.interval import AggInterval
@@ -47,7 +47,7 @@ def dns(monkeypatch):
 async def collected(url, *profiles, **options):
     """The core after a complete pass over *profiles*."""
     async with open_core(url, *profiles, **options) as core:
-        result = await collect_and_heal(profiles, core.clock(), core.store, core.batch_runner)
+        result = await collect(profiles, core.clock(), core.store, core.batch_runner, gaps=True)
         assert result.complete
         yield core
 

@@ -1,7 +1,7 @@
-"""Being one of the replicas that share a store: a lease is taken, renewed, and given back.
+"""The lease of a replica on a shared store: registered, renewed, and released.
 
-A process that was out for longer than its lease, frozen or cut off, finds that others do its work. It stops all of its
-own, whose requests and answers the store refuses by now, and starts anew as another replica.
+A replica that was frozen or disconnected for longer than its lease has lost its claims to other replicas, and the
+store rejects its writes. It stops all its work and registers as a new replica.
 """
 
 from __future__ import annotations
@@ -27,37 +27,35 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _RENEWALS = 4
-"""So often within a lease it is renewed: one that fails is no loss."""
+"""Renewals within one lease, so that one of them may fail."""
 
 
 @asynccontextmanager
 async def enlisted(
     store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event, command: str = "run"
 ) -> AsyncIterator[None]:
-    """Be a replica that sees to *profiles*, and set *stop* where its lease is lost; at the end its claims are free.
+    """Register a replica for *profiles*; set *stop* if its lease is lost. At the end its claims are released.
 
-    *command* is what the process was started as; its name on record says if that is not the service.
-
-    A store on SQLite has one owner for as long as the process lives, and no lease.
+    The recorded name contains *command*, unless it is the service. A store on SQLite has one owner and no lease.
     """
     if store.backend == "sqlite":
         yield
         return
     name = process_name(socket.gethostname(), os.getpid(), command)
     await store.register(NewReplica(name, __version__, [profile.name for profile in profiles], lease))
-    keeping = asyncio.create_task(_keep(store, lease, stop))
+    heartbeat = asyncio.create_task(_heartbeat(store, lease, stop))
     try:
         yield
     finally:
-        keeping.cancel()
+        heartbeat.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await keeping
-        with contextlib.suppress(StoreError):  # the others notice that it is gone
+            await heartbeat
+        with contextlib.suppress(StoreError):  # the lease expires then
             await store.deregister(store.clock())
 
 
-async def _keep(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
-    """Renew the lease, though told to stop: what is under way is still the replica's."""
+async def _heartbeat(store: Store, lease: timedelta, stop: asyncio.Event) -> None:
+    """Keep renewing during shutdown, because requests in flight still need the lease."""
     pause = lease.total_seconds() / _RENEWALS
     while True:
         await asyncio.sleep(pause)

@@ -1,6 +1,6 @@
-"""What the service does when nothing is due: fill gaps, do jobs, drop what is kept long enough.
+"""Background work of the service: fill gaps, run backfill jobs, prune, and record the heartbeat.
 
-Each is a loop until *stop*; a store that cannot be had now is tried again later, every other error ends the service.
+Each loop ends with *stop*. It retries after StoreUnavailable. Any other error ends the service.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from collector import __version__
 from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import heal
+from collector.collect.one_pass import collect
 from collector.collect.worker import first_of
 from collector.retry import HEAL_INTERVAL, backoff, heal_backoff
 from collector.store import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.batches.batch_runner import BatchRunner
-    from collector.collect.events import Observer
+    from collector.collect.batches.fetcher import Observer
     from collector.settings import Settings
     from collector.store import BackfillJob, Fire, SaveResult, Store
 
@@ -44,18 +44,17 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PRUNE_EVERY = timedelta(days=1)
-_OTHERS_AT_IT = timedelta(minutes=1)
-_LOOK_FOR_JOBS = timedelta(seconds=5)
-_OTHERS_DO_A_JOB = timedelta(seconds=1)
+_OTHERS_HEAL_INTERVAL = timedelta(minutes=1)
+_JOB_POLL_INTERVAL = timedelta(seconds=5)
+_OTHERS_JOB_POLL_INTERVAL = timedelta(seconds=1)
 _ALL = "*"
 
 
 async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
-    """Fill gaps at once and then every hour, behind the fires, and confirm what only one answer has told.
+    """Fill gaps at once and then every hour, after the fires, and confirm values that only one answer has shown.
 
-    Before that, drop daily what [retention] does not keep.
-
-    What could not be had, or was another replica's to see to, is looked at sooner.
+    Once a day, prune first what [retention] does not keep. After a failure, or if another replica holds a profile, run
+    again sooner.
     """
     fetcher, names = batch_runner.fetcher, [profile.name for profile in settings.active]
     failures, pruned_at = 0, None
@@ -70,14 +69,14 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             return HEAL_INTERVAL
         async with claimed(fetcher.store, HISTORY, names, now) as mine:
             profiles = [profile for profile in settings.active if profile.name in mine]
-            healed = await heal(profiles, now, fetcher.store, batch_runner)
+            healed = await collect(profiles, now, fetcher.store, batch_runner, fires=False, gaps=True)
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
         if healed.saved.inserted:
             log.info("heal", extra={"outcome": "ok", **healed.saved.counts})
         failures = 0 if healed.complete else failures + 1
         if len(mine) < len(names):
-            return _OTHERS_AT_IT
+            return _OTHERS_HEAL_INTERVAL
         return heal_backoff(failures)
 
     await _repeat("heal", work, fetcher.stop)
@@ -92,18 +91,18 @@ async def _prune(settings: Settings, store: Store, now: datetime) -> None:
 
 @asynccontextmanager
 async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) -> AsyncIterator[tuple[str, ...]]:
-    """Hold those duties that no other replica holds, and give their names."""
-    found = await store.claim(kind, names, now, lambda free, _replicas: [duty.name for duty in free])
+    """Hold the work items that no other replica holds. Yields their names."""
+    claim = await store.claim(kind, names, now, lambda free, _replicas: [item.name for item in free])
     try:
-        yield found.mine
+        yield claim.mine
     finally:
-        await store.release(kind, found.mine)
+        await store.release(kind, claim.mine)
 
 
 async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted: asyncio.Event) -> None:
-    """Do the jobs on record one by one; the one that was under way when the process ended goes on first.
+    """Run the recorded jobs one by one; an interrupted one is resumed first.
 
-    Where several processes share the store, any of them may have been given a job, and all that know it take part.
+    If replicas share the store, each of them may submit a job, and all that know its profiles take part.
     """
     fetcher = batch_runner.fetcher
     shares = fetcher.store.backend != "sqlite"
@@ -111,12 +110,12 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
     given_up = set[int]()
 
     async def do(job: BackfillJob) -> bool:
-        """Do a job; False if the rest of it is up to other replicas."""
+        """Run a job. Returns False if other replicas hold the rest of it."""
         try:
             standing = await backfill_runner.run(job, settings.profiles)
         except StoreUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - not even its failure can be put on record, and the service goes on
+        except Exception as error:  # noqa: BLE001 - its failure cannot be recorded either, and the service continues
             given_up.add(job.id)
             standing = JobStatus("failed", job.status.progress, f"{type(error).__name__}: {error}")
         if standing:
@@ -126,19 +125,19 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
 
     async def work() -> timedelta | None:
         submitted.clear()
-        others_at_it = False
+        others_hold_job = False
         for job in await fetcher.store.open_backfills():
             if not fetcher.stop.is_set() and job.id not in given_up:
-                others_at_it = not await do(job) or others_at_it
-        return (_OTHERS_DO_A_JOB if others_at_it else _LOOK_FOR_JOBS) if shares else None
+                others_hold_job = not await do(job) or others_hold_job
+        return (_OTHERS_JOB_POLL_INTERVAL if others_hold_job else _JOB_POLL_INTERVAL) if shares else None
 
     await _repeat("backfill", work, fetcher.stop, submitted)
 
 
 async def _repeat(event: str, work: Callable[[], Awaitable[timedelta | None]], *wake: asyncio.Event) -> None:
-    """Do *work* now, and again as soon as it says or one of *wake* is set, the first of which ends it.
+    """Run *work* repeatedly, after the delay it returns or when an event in *wake* is set. The first event stops it.
 
-    After a failure of the store it is tried again within a minute.
+    If the store is unavailable, it is retried within a minute.
     """
     failures = 0
     while not wake[0].is_set():
@@ -153,10 +152,10 @@ async def _repeat(event: str, work: Callable[[], Awaitable[timedelta | None]], *
         await first_of(*wake, seconds=backoff(failures) if failures else seconds)
 
 
-_PAUSE = 30.0
-"""Seconds between two writes at least: a write on SQLite keeps every other writer waiting."""
-_FIRST_PAUSE = 5.0
-"""Seconds between two looks for the first progress, so that it shows soon after the start."""
+_WRITE_SECONDS = 30.0
+"""The shortest interval of writes, because a write on SQLite blocks every other writer."""
+_FIRST_WRITE_SECONDS = 5.0
+"""The interval of checks for the first progress, so that it shows soon after the start."""
 _WITHOUT_PROGRESS = timedelta(seconds=45)
 
 
@@ -190,7 +189,7 @@ class Heartbeat:
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:
-        """Write life signs while the context is open, and a last one at its end."""
+        """Write the heartbeat while the context is open, and once more at its end."""
         task = asyncio.create_task(self._run())
         try:
             yield
@@ -204,7 +203,7 @@ class Heartbeat:
         while True:
             if self._is_due(self._clock()):
                 await self._write()
-            await asyncio.sleep(_PAUSE if self._progress else _FIRST_PAUSE)
+            await asyncio.sleep(_WRITE_SECONDS if self._progress else _FIRST_WRITE_SECONDS)
 
     def _is_due(self, now: datetime) -> bool:
         last = self._written

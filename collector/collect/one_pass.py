@@ -1,7 +1,10 @@
-"""One pass: what is wanted by now → ask → save. Catch-up after downtime is the same call with a longer window.
+"""One pass: decide which slices are missing, ask Radar for them, save the answers. Start reading at `collect`.
 
-decide (refetch)                do
-fire_slices, healing_slices  →  gather  →  PassResult
+decide  refetch.py: fire_slices, healing_slices     which windows are missing or not final
+ask     batches/batch_runner.py                     few requests; each answer is saved in one transaction
+save    store/write/save.py
+
+Catching up after a downtime is the same call with longer windows.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from collector.collect import snapshots
-from collector.collect.batches.batch_result import BatchResult
-from collector.collect.batches.edge_check import attend_beginnings
+from collector.collect.batches.edges import check_beginnings
+from collector.collect.batches.pending_slices import BatchResult
 from collector.collect.planning import packing
 from collector.collect.refetch import fire_slices, healing_expected, healing_slices
 from collector.interval import AggInterval
@@ -24,8 +27,8 @@ from collector.store import StoreUnavailable
 from collector.windows import subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.errors import CollectorError
@@ -33,17 +36,16 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.store import SaveResult, Store
 
-_MOST_ROUNDS = 3
-"""The first request may show that our clock is wrong; the second round asks by Radar's."""
+_MAX_ROUNDS = 3
+"""The first answer may show that our clock is wrong. The second round then uses Radar's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class PassResult:
-    """What one pass did: points, requests, and per profile why a part of it is missing (None where nothing is).
+    """The outcome of one pass: points, requests, and for each profile the reason why a part is missing, or None.
 
-    *moved*: buckets start elsewhere than was known, so that the pass is to be planned anew. *refused* are the profiles
-    of which nothing else is missing than what Radar refuses to answer. *unsaved* are those of which the store, being
-    away, did not take a part.
+    *moved*: buckets start elsewhere than was known. *refused* are the profiles that lack only what Radar refuses.
+    *unsaved* are those for which the store was unavailable.
     """
 
     saved: SaveResult
@@ -56,13 +58,13 @@ class PassResult:
 
     @property
     def complete(self) -> bool:
-        """Tell whether all that was wanted is there."""
+        """Whether nothing is missing."""
         return not self.stopped and not any(self.reasons.values())
 
     def followed_by(self, later: PassResult) -> PassResult:
-        """Add a *later* pass, whose word on its profiles counts."""
+        """Add a *later* pass, which replaces the outcome of its profiles."""
         again = later.reasons.keys()
-        unsaved = {name: one for name, one in self.unsaved.items() if name not in again}
+        unsaved = {name: error for name, error in self.unsaved.items() if name not in again}
         return replace(
             later,
             saved=self.saved + later.saved,
@@ -73,83 +75,55 @@ class PassResult:
         )
 
 
-async def collect(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> PassResult:
-    """Bring the stored history of *profiles* up to *now*."""
-
-    async def once(profiles: Sequence[Profile]) -> PassResult:
-        lasting = snapshots.lasting(profiles)
-        return await _run_batches(
-            profiles, lambda ahead: fire_slices(lasting, now, store, ahead), batch_runner, snapshots_at=now
-        )
-
-    return await _on_their_grids(profiles, store, once)
-
-
-async def heal(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> PassResult:
-    """Fill the gaps between `since`, or the first point, and the newest bucket that answers spoke for."""
-
-    async def once(profiles: Sequence[Profile]) -> PassResult:
-        lasting = snapshots.lasting(profiles)
-        found = await _run_batches(
-            profiles,
-            lambda ahead: healing_slices(lasting, now, store, batch_runner, ahead),
-            batch_runner,
-            background=True,
-        )
-        return await _attend(lasting, found, now, batch_runner)
-
-    return await _on_their_grids(profiles, store, once)
-
-
-async def collect_and_heal(
-    profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner
+async def collect(  # noqa: PLR0913 - all but four are keywords
+    profiles: Sequence[Profile],
+    now: datetime,
+    store: Store,
+    batch_runner: BatchRunner,
+    *,
+    fires: bool = True,
+    gaps: bool = False,
+    replans: int = len(AggInterval),
 ) -> PassResult:
-    """Do both in one pass, so that what a gap and the present have in common is asked for once."""
+    """Bring the stored history of *profiles* up to *now*. *fires*: the newest buckets. *gaps*: older missing ones.
 
-    async def once(profiles: Sequence[Profile]) -> PassResult:
-        lasting = snapshots.lasting(profiles)
-
-        async def both(ahead: timedelta) -> list[Slice]:
-            slices = await fire_slices(lasting, now, store, ahead)
-            return packing.joined([*slices, *await healing_slices(lasting, now, store, batch_runner, ahead)])
-
-        return await _attend(
-            lasting, await _run_batches(profiles, both, batch_runner, snapshots_at=now), now, batch_runner
-        )
-
-    return await _on_their_grids(profiles, store, once)
-
-
-async def _attend(
-    lasting: Sequence[Profile], collected: PassResult, now: datetime, batch_runner: BatchRunner
-) -> PassResult:
-    """Find where the history of profiles begins, unless the pass was cut short: then nothing can be learned now."""
-    if collected.stopped or collected.unsaved or collected.moved:
-        return collected
-    present = now - await batch_runner.fetcher.store.ahead()
-    expected = await healing_expected(lasting, present, batch_runner.fetcher.store)
-    attended = await attend_beginnings(expected, named(lasting), batch_runner)
-    saved, requests = collected.saved + attended.saved, collected.requests + attended.requests
-    return replace(collected, saved=saved, requests=requests)
-
-
-async def _on_their_grids(
-    profiles: Sequence[Profile], store: Store, once: Callable[[Sequence[Profile]], Awaitable[PassResult]]
-) -> PassResult:
-    """Do a pass, and plan it anew where the grid of an interval has moved meanwhile."""
-    placed = on_grids(profiles, await store.grids())
-    collected = await once(placed)
-    for _ in AggInterval:
-        moved = [one for one in on_grids(placed, await store.grids()) if one not in placed] if collected.moved else []
-        if collected.stopped or not moved:
+    A pass for gaps alone runs in the background. If an answer shows that buckets start elsewhere than was known, the
+    affected profiles are planned again, at most *replans* times.
+    """
+    placed, fetcher, result = on_grids(profiles, await store.grids()), batch_runner.fetcher, BatchResult()
+    lasting, names, started_at = snapshots.lasting(placed), named(placed), fetcher.clock()
+    for number in range(_MAX_ROUNDS):
+        # decide
+        ahead = await fetcher.clock_watch.ahead()
+        slices = await fire_slices(lasting, now, store, ahead) if fires else []
+        if gaps:
+            slices += await healing_slices(lasting, now, store, batch_runner, ahead)
+        if fires:
+            slices = packing.joined(slices)
+        if number:
+            slices = await _not_answered_since(started_at, slices, store)
+        # ask, and save each answer
+        outcome = await batch_runner.run(slices, names, background=not fires)
+        if fires and len(lasting) < len(placed):
+            outcome += await snapshots.take(placed, names, now, batch_runner)
+        result = replace(result + outcome, failures=outcome.failures)
+        if result.stopped or result.moved or abs(await fetcher.clock_watch.ahead() - ahead) <= NAMED_FROM:
             break
-        placed = on_grids(placed, await store.grids())
-        collected = collected.followed_by(await once(moved))
-    return collected
+    if gaps and not result.stopped and not result.moved and not result.store_failed:
+        expected = await healing_expected(lasting, now - await store.ahead(), store)
+        result += await check_beginnings(expected, named(lasting), batch_runner)
+    collected = _by_profile(placed, result)
+    if not result.moved or result.stopped or not replans:
+        return collected
+    moved = [profile for profile in on_grids(placed, await store.grids()) if profile not in placed]
+    if not moved:
+        return collected
+    again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, replans=replans - 1)
+    return collected.followed_by(await again)
 
 
 def named(profiles: Iterable[Profile]) -> dict[Question, list[str]]:
-    """The names of the profiles that each series belongs to."""
+    """Return the names of the profiles of each series."""
     names: dict[Question, list[str]] = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
@@ -157,49 +131,23 @@ def named(profiles: Iterable[Profile]) -> dict[Question, list[str]]:
     return names
 
 
-async def _run_batches(
-    profiles: Sequence[Profile],
-    decide: Callable[[timedelta], Awaitable[Sequence[Slice]]],
-    batch_runner: BatchRunner,
-    *,
-    background: bool = False,
-    snapshots_at: datetime | None = None,
-) -> PassResult:
-    """Ask for what *decide* says, told how far our clock is ahead, and for what is left if that turns out otherwise."""
-    result, fetcher = BatchResult(), batch_runner.fetcher
-    began = fetcher.clock()
-    for again in range(_MOST_ROUNDS):
-        before = await fetcher.ahead()
-        slices = await decide(before)
-        if again:
-            slices = await _unanswered(slices, began, fetcher.store)
-        found = await batch_runner.run(slices, named(profiles), background=background)
-        if snapshots_at:
-            found += await snapshots.take(profiles, named(profiles), snapshots_at, batch_runner)
-        result = replace(result + found, failures=found.failures)
-        if result.stopped or result.moved or abs(await fetcher.ahead() - before) <= NAMED_FROM:
-            break
-    return _collected(profiles, result)
-
-
-async def _unanswered(slices: Sequence[Slice], since: datetime, store: Store) -> list[Slice]:
-    """Leave out of *slices* what answers have covered from *since* on."""
+async def _not_answered_since(since: datetime, slices: Sequence[Slice], store: Store) -> list[Slice]:
+    """Return the parts of *slices* that no answer has covered from *since* on."""
     return [
-        Slice(piece.series, part)
-        for piece in slices
-        for part in subtract(piece.window, await store.covered_windows(piece.series, piece.window, since))
+        Slice(slice_.series, window)
+        for slice_ in slices
+        for window in subtract(slice_.window, await store.covered_windows(slice_.series, slice_.window, since))
     ]
 
 
-def _collected(profiles: Sequence[Profile], result: BatchResult) -> PassResult:
-    errors = {profile.name: _errors(profile, result) for profile in profiles}
-    reasons = {name: str(found[0]) if found else None for name, found in errors.items()}
-    refused = {name for name, found in errors.items() if found and all(isinstance(one, Refused) for one in found)}
-    unsaved = {name: one for name, found in errors.items() for one in found if isinstance(one, StoreUnavailable)}
+def _by_profile(profiles: Sequence[Profile], result: BatchResult) -> PassResult:
+    """Sort the failures of *result* by profile."""
+    errors: dict[str, list[CollectorError]] = {}
+    for profile in profiles:
+        queries = {series.query for series in profile.series}
+        failures = (failure for failure in result.failures if any(s.series in queries for s in failure.slices))
+        errors[profile.name] = [failure.error for failure in failures]
+    reasons = {name: str(failed[0]) if failed else None for name, failed in errors.items()}
+    refused = {name for name, failed in errors.items() if failed and all(isinstance(e, Refused) for e in failed)}
+    unsaved = {name: e for name, failed in errors.items() for e in failed if isinstance(e, StoreUnavailable)}
     return PassResult(result.saved, reasons, result.stopped, result.requests, result.moved, frozenset(refused), unsaved)
-
-
-def _errors(profile: Profile, result: BatchResult) -> list[CollectorError]:
-    """Why series of *profile* are incomplete."""
-    queries = {series.query for series in profile.series}
-    return [one.error for one in result.failures if any(piece.series in queries for piece in one.slices)]

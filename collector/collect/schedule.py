@@ -1,4 +1,4 @@
-"""Says only when: APScheduler fires at every bucket edge, plus the publication delay and a small fixed spread."""
+"""Decides only when: APScheduler fires at every bucket edge, plus the publication delay and a small fixed jitter."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Snapshot series: a pass asks for the whole range and stores all of its answers, or none of them.
+"""Snapshot series: a pass requests the whole range, and stores all of its answers or none.
 
-decide (pure)                      do                              put together (pure)   do
-which profiles, which windows  →  gather, keep every answer  →  one snapshot a series  →  save
+decide (pure)                      do                               assemble (pure)              do
+which profiles, which windows  →  request, keep every answer  →  one snapshot per series  →  save
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from collector.collect.batches.batch_result import BatchResult, FailedSlices
 from collector.collect.batches.fetcher import Handling
-from collector.collect.planning import live_window, packing
+from collector.collect.batches.pending_slices import BatchResult, FailedSlices
+from collector.collect.planning import packing
 from collector.errors import CollectorError
 from collector.interval import grid_of
 from collector.model import Points, Slice, Window, is_absolute, spelling_free
@@ -37,12 +37,12 @@ _MOST_SLACK = timedelta(minutes=30)
 
 
 class Incomplete(CollectorError):
-    """A pass did not bring all of a snapshot, so that nothing of it is stored."""
+    """An answer for a part of a snapshot is missing, so that nothing of it is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The snapshots of one profile: what to ask for, in so many requests as far as Radar's limits are known."""
+    """The snapshots of one profile: the slices, and the number of *requests* by the known limits."""
 
     profile: Profile
     slices: tuple[Slice, ...]
@@ -50,11 +50,11 @@ class Order:
     record: PassRecord
 
     def is_due(self, stored: Mapping[Question, Snapshot], now: datetime) -> bool:
-        """Tell whether to ask: at every fire if one request is enough, else daily; at once for what is not there."""
+        """Return whether it is due: at every fire if one request is enough, otherwise daily; at once if missing."""
         if self.requests <= 1:
             return True
         least = DAY - min(self.profile.agg_interval.step / 2, _MOST_SLACK)
-        newest = [(stored.get(piece.series), piece.window) for piece in self.slices]
+        newest = [(stored.get(slice_.series), slice_.window) for slice_ in self.slices]
         return any(
             known is None or window.start < known.start or not timedelta(0) <= now - known.asked_at < least
             for known, window in newest
@@ -62,21 +62,21 @@ class Order:
 
     @property
     def paused_until(self) -> datetime | None:
-        """Until when a failed pass is not repeated."""
+        """When a failed pass may be repeated."""
         return self.record.again_at if self.record.failures and self.requests > 1 else None
 
 
 def lasting(profiles: Sequence[Profile]) -> list[Profile]:
-    """Those of *profiles* whose values make a history."""
+    """Return the *profiles* whose values form a history."""
     return [profile for profile in profiles if not profile.takes_snapshots]
 
 
 def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None:
-    """The range of a snapshot: from the earliest start that is wanted, to the newest closed bucket; None for nothing.
+    """Return the range of a snapshot, from the earliest requested start to the newest closed bucket; None if empty.
 
-    Without `since` it starts *lookback* before the end, rounded down to a day.
+    Without `since`, it starts *lookback* before the end, rounded down to a day.
     """
-    end = live_window.closed_until(grid, now)
+    end = grid.floor(now)
     midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
     starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
     start = grid.floor(min(starts))
@@ -84,13 +84,13 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
 
 
 async def take(profiles: Sequence[Profile], names: Names, now: datetime, batch_runner: BatchRunner) -> BatchResult:
-    """Take the snapshots that are due of those of *profiles* that have any; *now* is when they are asked for.
+    """Take the due snapshots of *profiles* at *now*.
 
-    The failures of the result say what is missing: if a series of a profile is, nothing of the profile is stored.
+    If a series of a profile fails, nothing of the profile is stored. The failures of the result say why.
     """
     store = batch_runner.fetcher.store
     orders = await _orders([profile for profile in profiles if profile.takes_snapshots], now, batch_runner)
-    stored = await store.snapshots([piece.series for order in orders for piece in order.slices]) if orders else {}
+    stored = await store.snapshots([slice_.series for order in orders for slice_ in order.slices]) if orders else {}
     due = [order for order in orders if order.is_due(stored, now)]
     paused = [order for order in due if order.paused_until and now < order.paused_until <= now + LONGEST_PAUSE]
     left = BatchResult(failures=[FailedSlices(order.slices, Incomplete(order.record.reason)) for order in paused])
@@ -115,32 +115,34 @@ async def _orders(profiles: Sequence[Profile], now: datetime, batch_runner: Batc
 
 
 async def _served(slices: Sequence[Slice], store: Store, now: datetime) -> tuple[Slice, ...]:
-    """Leave out what lies before the beginning of Radar's own history, which is found anew after a week."""
-    edges = await store.edges([piece.series for piece in slices])
+    """Return *slices* without the windows before Radar's own history, whose beginning is searched again each week."""
+    edges = await store.edges([slice_.series for slice_ in slices])
     await store.set_edges({query: None for query, edge in edges.items() if edge.is_due(now.timestamp())})
     served = []
-    for piece in slices:
-        edge, start = edges.get(piece.series), piece.window.start
+    for slice_ in slices:
+        edge, start = edges.get(slice_.series), slice_.window.start
         if edge and edge.is_accepted and not edge.is_due(now.timestamp()):
             start = max(start, from_epoch(edge.begins))
-        if start < piece.window.end:
-            served.append(Slice(piece.series, Window(start, piece.window.end)))
+        if start < slice_.window.end:
+            served.append(Slice(slice_.series, Window(start, slice_.window.end)))
     return tuple(served)
 
 
 async def _take(orders: Sequence[Order], names: Names, now: datetime, batch_runner: BatchRunner) -> BatchResult:
-    """Ask for what is ordered, and store what is complete."""
-    slices, parts = list(dict.fromkeys(piece for order in orders for piece in order.slices)), Parts()
-    before = await batch_runner.fetcher.ahead()
+    """Request the slices of *orders*, and store the complete snapshots."""
+    slices, parts = list(dict.fromkeys(slice_ for order in orders for slice_ in order.slices)), Parts()
+    before = await batch_runner.fetcher.clock_watch.ahead()
     result = await batch_runner.run(slices, names, handling=Handling(keep=parts.keep))
-    if result.stopped or not slices or await batch_runner.fetcher.ahead() > before:  # then the range ends earlier
+    if (
+        result.stopped or not slices or await batch_runner.fetcher.clock_watch.ahead() > before
+    ):  # then the range ends earlier
         return result
     parts.absolute_words = batch_runner.fetcher.radar.absolute_words
     served = await _served(slices, batch_runner.fetcher.store, now)  # the pass may have found where the history begins
     taken, failures = parts.together(served, result.failed, now)
     result = replace(result, failures=result.failures + failures)
-    complete = [order for order in orders if all(piece.series in taken for piece in order.slices)]
-    chosen = dict.fromkeys(piece.series for order in complete for piece in order.slices)
+    complete = [order for order in orders if all(slice_.series in taken for slice_ in order.slices)]
+    chosen = dict.fromkeys(slice_.series for order in complete for slice_ in order.slices)
     store, clock = batch_runner.fetcher.store, batch_runner.fetcher.clock
     try:
         saved = await store.save_snapshots([taken[query] for query in chosen], clock())
@@ -155,18 +157,18 @@ async def _take(orders: Sequence[Order], names: Names, now: datetime, batch_runn
 
 
 async def _requests(slices: Sequence[Slice], batch_runner: BatchRunner) -> int:
-    """Tell how many requests *slices* of one interval take, as far as the limits are known now."""
+    """Return how many requests *slices* of one interval take, by the known limits."""
     if not slices:
         return 0
     return len(packing.pack(slices, (await batch_runner.known_limits(slices[0].series.request_kind)).shape))
 
 
 async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: BatchRunner) -> None:
-    """Put on record how the pass went, by the limits that it may have taught."""
+    """Record the outcome of the pass, with the limits that it may have changed."""
     store, now = batch_runner.fetcher.store, batch_runner.fetcher.clock()
     for order in orders:
-        mine = {piece.series for piece in order.slices}
-        errors = [one.error for one in result.failures if any(piece.series in mine for piece in one.slices)]
+        mine = {slice_.series for slice_ in order.slices}
+        errors = [one.error for one in result.failures if any(slice_.series in mine for slice_ in one.slices)]
         reason = str(errors[0]) if errors else None
         record = order.record.after(reason, now, daily=await _requests(order.slices, batch_runner) > 1)
         if record != order.record:
@@ -174,7 +176,7 @@ async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: 
 
 
 class _Part(NamedTuple):
-    """What one answer said of one series."""
+    """The part of one answer about one series."""
 
     fetch_id: int
     window: Window
@@ -184,36 +186,36 @@ class _Part(NamedTuple):
 
 @dataclass(slots=True)
 class Parts:
-    """The answers of one pass, by series, as they come."""
+    """The answers of one pass, by series."""
 
     _by_series: dict[Question, list[_Part]] = field(default_factory=lambda: defaultdict(list))
     absolute_words: Collection[str] = ()
 
     def keep(self, fetch_id: int, batch: Batch, answer: Answer) -> None:
         """Keep an answer."""
-        for piece, found in zip(batch.slices, answer.series, strict=True):
+        for slice_, found in zip(batch.slices, answer.series, strict=True):
             points = Points(array("q", found.timestamps), array("d", [value + 0.0 for value in found.values]))
-            self._by_series[piece.series].append(_Part(fetch_id, piece.window, answer.meta, points))
+            self._by_series[slice_.series].append(_Part(fetch_id, slice_.window, answer.meta, points))
 
     def together(
         self, slices: Sequence[Slice], failed: set[Question], now: datetime
     ) -> tuple[dict[Question, Taken], list[FailedSlices]]:
-        """Put the parts of each series together; a failure for those that are not whole and have not *failed* yet."""
+        """Assemble the parts of each series. An incomplete series that has not *failed* yet is a failure."""
         taken, failures = {}, []
-        for piece in slices:
-            if piece.series in failed:
+        for slice_ in slices:
+            if slice_.series in failed:
                 continue
-            parts = self._by_series.get(piece.series, [])
-            reason = _why_not_whole(parts, piece.window, self.absolute_words)
+            parts = self._by_series.get(slice_.series, [])
+            reason = _why_not_whole(parts, slice_.window, self.absolute_words)
             if reason:
-                failures.append(FailedSlices((piece,), Incomplete(reason)))
+                failures.append(FailedSlices((slice_,), Incomplete(reason)))
             else:
-                taken[piece.series] = _together(piece, parts, now)
+                taken[slice_.series] = _together(slice_, parts, now)
         return taken, failures
 
 
 def _why_not_whole(parts: Sequence[_Part], whole: Window, absolute_words: Collection[str]) -> str | None:
-    """Say why *parts* make no snapshot of the *whole* range; None if they do. See `RadarClient.absolute_words`."""
+    """Return why *parts* form no snapshot of the *whole* range, or None. See `RadarClient.absolute_words`."""
     lacking = subtract(whole, [part.window for part in parts])
     if lacking:
         return f"the pass brought no answer for {lacking[0]}, so that nothing of the snapshot is stored"
@@ -226,7 +228,7 @@ def _why_not_whole(parts: Sequence[_Part], whole: Window, absolute_words: Collec
     return None
 
 
-def _together(piece: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
+def _together(slice_: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
     values: dict[int, float] = {}
     fetches = Counter[int]()
     for part in parts:
@@ -237,13 +239,13 @@ def _together(piece: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
     newest = max(parts, key=lambda part: part.meta.last_updated).meta
     newest = replace(newest, last_updated=min(newest.last_updated, now))
     told = min(now, *(part.meta.last_updated for part in parts))
-    published = _published(piece, timestamps, told)
-    return Taken(piece.series, now, published, newest, told, points, fetches)
+    published = _published(slice_, timestamps, told)
+    return Taken(slice_.series, now, published, newest, told, points, fetches)
 
 
-def _published(piece: Slice, timestamps: Sequence[int], told: datetime) -> Window:
-    """The part of what was asked for that an answer with this lastUpdated, or its newest point, reaches."""
-    asked, interval = piece.window, piece.series.agg_interval
+def _published(slice_: Slice, timestamps: Sequence[int], told: datetime) -> Window:
+    """Return the part of the requested window up to the answer's lastUpdated, or up to its newest point."""
+    asked, interval = slice_.window, slice_.series.agg_interval
     end = min(grid_of(interval, asked.start).floor(told), asked.end)
     if timestamps:
         end = max(end, from_epoch(timestamps[-1]) + interval.step)

@@ -1,10 +1,10 @@
-"""Sees to the profiles that are due together: one pass whenever they are due, and again until it succeeds.
+"""Runs one group of profiles that are due together: one pass when they are due, and again until it succeeds.
 
-Every due moment ends as one fire on record: the newest of a pass as collected or failed, the older ones, which a pause
-left behind, as coalesced, for one pass reads all that they would have read. Replicas claim what they see to, so a fire
-is one process's, and take over what one of them leaves behind.
+Every due moment gets exactly one fire on record. After a downtime, one pass reads everything: its newest fire is
+collected or failed, and the older ones are coalesced. Replicas claim the profiles they run, so each fire belongs to one
+replica. If a replica dies, the others take over its claims.
 
-claim (store)  →  which are due? (pure)  →  collect  →  fires and duties on record (store)
+claim (store)  →  which are due? (pure)  →  collect  →  record fires and work items (store)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.one_pass import PassResult, collect
-from collector.collect.planning import sharing
+from collector.collect.planning import packing
 from collector.retry import FIRST_PAUSE, backoff
 from collector.rules.clock_difference import NAMED_FROM
 from collector.store import PROFILE, Fire, StoreUnavailable, WorkItem
@@ -32,19 +32,19 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_LOOK_AGAIN = timedelta(minutes=15)
-"""How often Radar's data moves on."""
-_LOOK_UNTIL = timedelta(hours=1)
-"""How long after it should have been published a bucket is looked for; then it is the next fire's."""
-_LET_IT_TRY = timedelta(minutes=1)
-"""So much later than the replica that means to try again the others do it, should it be gone."""
-_OTHERS_AT_IT = 0.5
-"""Seconds between two looks at whether another replica has done what is due, or is gone."""
+_RECHECK_INTERVAL = timedelta(minutes=15)
+"""How often Radar publishes data."""
+_RECHECK_UNTIL = timedelta(hours=1)
+"""How long after its expected publication a bucket is requested again. Later, the next fire requests it."""
+_TAKEOVER_DELAY = timedelta(minutes=1)
+"""Extra delay before another replica retries, in case the first one has died."""
+_OTHERS_POLL_SECONDS = 0.5
+"""The interval of checks whether another replica has finished or died."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How one profile fares: *due* is its newest due moment, *success* when a pass last left nothing missing."""
+    """The state of one profile: *due* is its newest due moment, *success* the end of its last complete pass."""
 
     due: datetime | None = None
     success: datetime | None = None
@@ -53,7 +53,7 @@ class Health:
 
 
 def fires_of(dues: Mapping[str, Sequence[datetime]], collected: PassResult, now: datetime) -> list[Fire]:
-    """Write down what became of every due moment of every profile in one pass."""
+    """Return a fire with its outcome for every due moment of every profile of one pass."""
     return [
         Fire(name, due, _outcome(collected.reasons[name], newest=due == moments[-1]), now, collected.reasons[name])
         for name, moments in dues.items()
@@ -77,16 +77,16 @@ class ProfileWorker:
         self._batch_runner = batch_runner
         self._fetcher = batch_runner.fetcher
         self._due = asyncio.Event()
-        self._awaited: dict[str, datetime] = {}
+        self._recheck_at: dict[str, datetime] = {}
         self._retries = set(self._profiles)
-        self._others_at_it = False
+        self._others_hold_due = False
 
     async def notice(self) -> None:
-        """Take note that something is due; what exactly is read off the record."""
+        """Wake the worker; it reads from the store which fires are due."""
         self._due.set()
 
     async def run(self) -> None:
-        """Attend until told to stop."""
+        """Run passes when profiles are due, until the service stops."""
         failures = 0
         while not self._fetcher.stop.is_set():
             self._due.clear()
@@ -99,17 +99,17 @@ class ProfileWorker:
             await first_of(self._due, self._fetcher.stop, seconds=self._seconds(failures))
 
     def _seconds(self, failures: int) -> float | None:
-        """How long until there is something to do, though nothing is due; None where there is nothing."""
+        """Return the seconds until a retry or a recheck is due; None if there is none."""
         waits = [backoff(failures)] if failures else []
-        waits += [_OTHERS_AT_IT] if self._others_at_it else []
-        if self._awaited:
-            waits.append(max((min(self._awaited.values()) - self._fetcher.clock()).total_seconds(), 0))
+        waits += [_OTHERS_POLL_SECONDS] if self._others_hold_due else []
+        if self._recheck_at:
+            waits.append(max((min(self._recheck_at.values()) - self._fetcher.clock()).total_seconds(), 0))
         return min(waits, default=None)
 
     async def run_due(self) -> bool:
-        """Collect what is due, or failed before; tell whether nothing is left to try again.
+        """Collect the profiles that are due or failed before. Returns whether no retry is left.
 
-        A pass may take long, so each claim goes by the present: what others did meanwhile is done.
+        A pass may take long, so each claim uses the present time, and skips what other replicas did meanwhile.
         """
         self._batch_runner.reload_limits()
         complete, tried = True, set[str]()
@@ -119,87 +119,87 @@ class ProfileWorker:
         return complete
 
     async def _claim(self, now: datetime, tried: set[str]) -> dict[str, WorkItem]:
-        """Claim a share of what is wanted and not *tried* yet, and see how all the profiles fare."""
+        """Claim a share of the profiles that are due and not *tried* yet, and update the health of all."""
         kind = next(iter(self._profiles.values())).request_kind
         positions = (await self._batch_runner.limits(kind)).shape.positions
 
         def choose(free: Sequence[WorkItem], replicas: int) -> list[str]:
-            wanted = [self._profiles[duty.name] for duty in free if duty.name not in tried and self._wants(duty, now)]
-            return [profile.name for profile in sharing.fair_share(wanted, replicas, positions)]
+            wanted = [self._profiles[item.name] for item in free if item.name not in tried and self._is_due(item, now)]
+            return [profile.name for profile in packing.fair_share(wanted, replicas, positions)]
 
         claimed = await self._store.claim(PROFILE, list(self._profiles), now, choose)
-        self._learn(claimed, now)
+        self._update_health(claimed, now)
         return {name: claimed.work_items[name] for name in claimed.mine}
 
-    def _wants(self, duty: WorkItem, now: datetime) -> bool:
-        """Tell whether a profile is due, or to be tried or looked at once more."""
-        retry = duty.failures > 0 and duty.name in self._retries
-        again = self._awaited.get(duty.name), duty.again
-        wanted = self._dues(duty, now) or retry or self._is_ahead(duty, now)
+    def _is_due(self, item: WorkItem, now: datetime) -> bool:
+        """Return whether a profile is due, or a retry or recheck of it is."""
+        retry = item.failures > 0 and item.name in self._retries
+        again = self._recheck_at.get(item.name), item.again
+        wanted = self._dues(item, now) or retry or self._is_ahead(item, now)
         return bool(wanted) or any(moment and moment <= now for moment in again)
 
-    def _is_ahead(self, duty: WorkItem, now: datetime) -> bool:
-        """Tell whether the newest due moment is accounted for only because the clock was ahead of it then."""
-        if duty.success is None or duty.failures:
+    def _is_ahead(self, item: WorkItem, now: datetime) -> bool:
+        """Return whether the newest fire was recorded too early, because the clock was ahead then."""
+        if item.success is None or item.failures:
             return False
-        profile = self._profiles[duty.name]
+        profile = self._profiles[item.name]
         newest = profile.due_edges(None, now)[0] + profile.publication_delay
-        return not newest <= duty.success <= now + NAMED_FROM
+        return not newest <= item.success <= now + NAMED_FROM
 
-    def _dues(self, duty: WorkItem, now: datetime) -> list[datetime]:
-        return self._profiles[duty.name].due_edges(duty.due, now)
+    def _dues(self, item: WorkItem, now: datetime) -> list[datetime]:
+        return self._profiles[item.name].due_edges(item.due, now)
 
-    def _learn(self, claimed: Claim, now: datetime) -> None:
-        for duty in claimed.work_items.values():
-            self.health[duty.name] = Health(duty.due, duty.success, duty.failures, duty.reason)
-        self._others_at_it = any(duty.held and self._wants(duty, now) for duty in claimed.work_items.values())
+    def _update_health(self, claimed: Claim, now: datetime) -> None:
+        for item in claimed.work_items.values():
+            self.health[item.name] = Health(item.due, item.success, item.failures, item.reason)
+        self._others_hold_due = any(item.held and self._is_due(item, now) for item in claimed.work_items.values())
 
-    async def _pass(self, duties: Mapping[str, WorkItem], now: datetime) -> bool:
-        """Collect what was claimed, and put on record what came of it."""
-        profiles = [self._profiles[name] for name in duties]
+    async def _pass(self, items: Mapping[str, WorkItem], now: datetime) -> bool:
+        """Collect the claimed profiles, and record the outcome."""
+        profiles = [self._profiles[name] for name in items]
         collected = await collect(profiles, now, self._store, self._batch_runner)
         if collected.stopped:
             return True
-        seen_to = {name: duty for name, duty in duties.items() if name not in collected.unsaved}
-        await self._record(seen_to, collected, now)
+        saved = {name: item for name, item in items.items() if name not in collected.unsaved}
+        await self._record(saved, collected, now)
         for error in collected.unsaved.values():
-            raise error  # what was due still is
+            raise error  # these profiles are still due
         return collected.complete
 
-    async def _record(self, duties: Mapping[str, WorkItem], collected: PassResult, now: datetime) -> None:
+    async def _record(self, items: Mapping[str, WorkItem], collected: PassResult, now: datetime) -> None:
         finished = self._fetcher.clock()
-        dues = {name: moments for name, duty in duties.items() if (moments := self._dues(duty, now))}
+        dues = {name: moments for name, item in items.items() if (moments := self._dues(item, now))}
         fires = fires_of(dues, collected, finished)
-        for name in duties:
-            await self._await_newest(self._profiles[name], now)
-        await self._await_pauses(collected.refused & duties.keys(), finished)
-        done = [self._done(duty, collected, finished) for duty in duties.values()]
+        for name in items:
+            await self._schedule_recheck(self._profiles[name], now)
+        await self._schedule_retry(collected.refused & items.keys(), finished)
+        done = [self._after_pass(item, collected, finished) for item in items.values()]
         await self._store.finish(fires, done)
         self._fetcher.observer.fired(fires)
-        self._note(done, fires, collected)
+        self._remember_outcome(done, fires, collected)
 
-    async def _await_pauses(self, refused: AbstractSet[str], now: datetime) -> None:
-        """Try what Radar refuses again when its first pause ends: a wrong filter should not cost much."""
+    async def _schedule_retry(self, refused: AbstractSet[str], now: datetime) -> None:
+        """Retry a refused profile when its first pause ends, because a wrong filter should cost few requests."""
         pauses = await self._store.refusals(now) if refused else []
         for name in refused:
             queries = [series.query for series in self._profiles[name].series]
             ends = [one.again_at for one in pauses if any(one.is_of(query) for query in queries)]
-            self._awaited[name] = min(ends, default=now + FIRST_PAUSE)
+            self._recheck_at[name] = min(ends, default=now + FIRST_PAUSE)
 
-    def _done(self, duty: WorkItem, collected: PassResult, now: datetime) -> WorkItem:
-        """How a duty stands after a pass."""
-        reason, look = collected.reasons[duty.name], self._awaited.get(duty.name)
-        again = now if reason and duty.name not in collected.refused else look
-        success, failures = (duty.success, duty.failures + 1) if reason else (now, 0)
-        return WorkItem(duty.name, duty.due, success, failures, reason, again + _LET_IT_TRY if again else None)
+    def _after_pass(self, item: WorkItem, collected: PassResult, now: datetime) -> WorkItem:
+        """Return the work item as it is after a pass."""
+        reason, look = collected.reasons[item.name], self._recheck_at.get(item.name)
+        again = now if reason and item.name not in collected.refused else look
+        success, failures = (item.success, item.failures + 1) if reason else (now, 0)
+        return WorkItem(item.name, item.due, success, failures, reason, again + _TAKEOVER_DELAY if again else None)
 
-    async def _await_newest(self, profile: Profile, now: datetime) -> None:
-        """Look again when the newest closed bucket should be published, if that is well before the next due moment.
+    async def _schedule_recheck(self, profile: Profile, now: datetime) -> None:
+        """Schedule a recheck for when the newest closed bucket should be published, if the next fire is much later.
 
-        Radar lags behind the clock: at midnight the day that has just ended is not there yet, and it should not be
+        Radar lags behind the clock: at midnight, the day that has just ended is not published yet, and it should not be
         missing until the next midnight. If our clock is ahead, the next bucket closes before that midnight.
         """
-        self._awaited.pop(profile.name, None)
+        self._recheck_at.pop(profile.name, None)
         ahead = await self._store.ahead()
         closed = profile.grid.floor(now - ahead)
         stored = await self._store.extents([series.query for series in profile.series])
@@ -209,22 +209,22 @@ class ProfileWorker:
             closed += profile.agg_interval.step
         lag = await self._store.upstream_lag(profile.name)
         published = closed + ahead + lag + profile.publication_delay
-        look = max(published, now + _LOOK_AGAIN)
-        if look + _LOOK_AGAIN <= profile.next_due(now) and look <= published + _LOOK_UNTIL:
-            self._awaited[profile.name] = look
+        look = max(published, now + _RECHECK_INTERVAL)
+        if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
+            self._recheck_at[profile.name] = look
 
-    def _note(self, done: Sequence[WorkItem], fires: Sequence[Fire], collected: PassResult) -> None:
+    def _remember_outcome(self, done: Sequence[WorkItem], fires: Sequence[Fire], collected: PassResult) -> None:
         newest = {fire.profile: fire.due for fire in fires}
-        for duty in done:
-            due = newest.get(duty.name, duty.due)
-            self.health[duty.name] = Health(due, duty.success, duty.failures, duty.reason)
-        retries = {duty.name for duty in done if duty.failures} - collected.refused
-        self._retries = self._retries - {duty.name for duty in done} | retries
+        for item in done:
+            due = newest.get(item.name, item.due)
+            self.health[item.name] = Health(due, item.success, item.failures, item.reason)
+        retries = {item.name for item in done if item.failures} - collected.refused
+        self._retries = self._retries - {item.name for item in done} | retries
         _log(fires, collected)
 
 
 def _log(fires: Sequence[Fire], collected: PassResult) -> None:
-    """Say how a pass went; one that failed again without having asked anything has nothing new to say."""
+    """Log the outcome of a pass; at level debug if it failed again without any request."""
     outcome, level = ("collected", logging.INFO) if collected.complete else ("failed", logging.WARNING)
     if not (collected.complete or collected.requests or fires):
         level = logging.DEBUG
@@ -234,7 +234,7 @@ def _log(fires: Sequence[Fire], collected: PassResult) -> None:
 
 
 async def first_of(*events: asyncio.Event, seconds: float | None = None) -> None:
-    """Wait until one of *events* is set, or *seconds* are over."""
+    """Wait until one of *events* is set, or *seconds* have passed."""
     waits = [asyncio.create_task(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

@@ -11,21 +11,16 @@ from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
-from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.simulator import GapChange, RevisionChange
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import profile as make
 from tests.harness.factories import query
 from tests.harness.processes import eventually, midnight, profile_toml
 
 _SINCE = NOW.replace(hour=0, minute=0) - 5 * DAY
-
-
-async def _pass(core, how=collect):
-    return await how(core.profiles, core.clock(), core.store, core.batch_runner)
 
 
 async def _is_true(core, since=_SINCE):
@@ -35,19 +30,19 @@ async def _is_true(core, since=_SINCE):
 
 async def test_newest_bucket_partial_and_never_corrected(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE), unfinished="partial", revised_for=timedelta(days=2)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         for _ in range(30):
             core.clock.advance(hours=1)
-            await _pass(core)
+            await run_pass(core)
         core.clock.advance(days=3)
         core.restart()
-        await _pass(core)
+        await run_pass(core)
         assert await _is_true(core)
 
 
 async def test_last_bucket_dropped_blindly_although_complete(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         assert max((await core.stored())["all"]) + HOUR.seconds == HOUR.floor(NOW).timestamp()
 
 
@@ -89,10 +84,10 @@ async def test_late_rows_below_the_high_water_mark_are_lost(sqlite_url):
     late = Window(_SINCE + DAY, _SINCE + DAY + timedelta(hours=4))
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
         core.simulator.change(GapChange(late, until=(NOW + timedelta(hours=3)).timestamp()))
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         for _ in range(26):
             core.clock.advance(hours=1)
-            await _pass(core)
+            await run_pass(core)
         assert await _is_true(core)
 
 
@@ -108,9 +103,9 @@ def test_duplicates_after_the_state_was_written_apart_from_the_data(simulated_co
 
 async def test_an_earlier_start_date_is_ignored_or_downloads_everything_again(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         await core.activate_labels(make(since=_SINCE - 200 * DAY))
-        healed = await _pass(core, heal)
+        healed = await run_pass(core, fires=False, gaps=True)
         assert await _is_true(core, _SINCE - 200 * DAY)
         assert healed.saved.unchanged <= 31 * 24
 
@@ -139,13 +134,13 @@ def test_renaming_a_profile_loses_its_history(simulated_collector):
 
 async def test_silent_holes_although_the_job_says_ok_and_holes_in_the_middle_not_found(sqlite_url, tmp_path):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
             connection.execute("DELETE FROM points WHERE timestamp % 86400 = 43200")
             connection.execute("UPDATE series SET points = (SELECT count(*) FROM points)")
         core.clock.advance(days=1, hours=1)
-        await _pass(core, heal)
-        await _pass(core)
+        await run_pass(core, fires=False, gaps=True)
+        await run_pass(core)
         assert await _is_true(core)
 
 
@@ -206,7 +201,7 @@ async def test_a_restart_floods_with_missed_runs_or_skips_them(sqlite_url):
 async def test_retry_after_ignored_gave_up_on_300_seconds_after_3_hits(sqlite_url):
     async with open_core(sqlite_url, make()) as core:
         core.script(faults.too_many("300").times(3))
-        assert (await _pass(core)).complete
+        assert (await run_pass(core)).complete
         times = [received.at for received in core.requests]
         assert all(later - earlier >= 300 for earlier, later in pairwise(times))
         assert len(times) == 4
@@ -214,12 +209,12 @@ async def test_retry_after_ignored_gave_up_on_300_seconds_after_3_hits(sqlite_ur
 
 async def test_no_vintages_what_was_known_when(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         known = await core.stored()
         moment = core.clock()
         core.simulator.change(RevisionChange(Window(_SINCE, _SINCE + 4 * DAY), 5))
         core.clock.advance(days=1, hours=2)
-        await _pass(core)
+        await run_pass(core)
         assert await _is_true(core)
         then = {t: v async for *_, t, v in core.store.export(as_of=moment)}
         assert then == known["all"]
@@ -228,7 +223,7 @@ async def test_no_vintages_what_was_known_when(sqlite_url):
 async def test_null_becomes_nan_zero_or_missing(sqlite_url):
     async with open_core(sqlite_url, make()) as core:
         core.script(faults.value(None).always())
-        collected = await _pass(core)
+        collected = await run_pass(core)
         assert collected.complete
         (stored,) = (await core.stored()).values()
         until = HOUR.floor(NOW)
@@ -239,12 +234,12 @@ async def test_null_becomes_nan_zero_or_missing(sqlite_url):
 
 async def test_refetching_too_eagerly_clogs_the_queue(sqlite_url):
     async with open_core(sqlite_url, make(since=_SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         asked = len(core.requests)
         for _ in range(24):
             core.clock.advance(hours=1)
-            await _pass(core)
-            await _pass(core, heal)
+            await run_pass(core)
+            await run_pass(core, fires=False, gaps=True)
         assert len(core.requests) - asked <= 24 + 2
 
 

@@ -6,7 +6,7 @@ from contextlib import closing
 from datetime import timedelta
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal
+from collector.collect.one_pass import collect
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.serve.radar_api.answer import query_history
@@ -15,7 +15,7 @@ from collector.simulator import RevisionChange
 from collector.store import backfill_request
 from tests.bench.requests import Cell, fewest, spent
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass, window_of
 from tests.harness.factories import many, profile, query
 
 _MIDNIGHT = NOW.replace(hour=0, minute=0)
@@ -53,7 +53,7 @@ async def test_a_crash_means_everything_is_fetched_again(sqlite_url):
 async def test_merge_grows_slow_with_the_table(sqlite_url, tmp_path):
     hourly = profile(since=_MIDNIGHT - 30 * DAY)
     async with open_core(sqlite_url, hourly) as core:
-        await collect_and_heal([hourly], core.clock(), core.store, core.batch_runner)
+        await collect([hourly], core.clock(), core.store, core.batch_runner, gaps=True)
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection:
             connection.execute("ANALYZE")
             reading = "SELECT value FROM points WHERE series_id = 1 AND timestamp >= 5 AND timestamp < 9"
@@ -86,7 +86,7 @@ async def test_one_retention_for_everything(sqlite_url):
     quarters = profile("quarters", AggInterval.FIFTEEN_MINUTES, since=_MIDNIGHT - 5 * DAY)
     hours = profile("hours", since=_MIDNIGHT - 5 * DAY)
     async with open_core(sqlite_url, quarters, hours) as core:
-        await collect_and_heal([quarters, hours], core.clock(), core.store, core.batch_runner)
+        await collect([quarters, hours], core.clock(), core.store, core.batch_runner, gaps=True)
         before = await core.stored()
         await core.store.prune(RetentionSettings({AggInterval.FIFTEEN_MINUTES: 2 * DAY}), core.clock())
         after = await core.stored()
@@ -124,7 +124,7 @@ async def test_rollups_stale_after_late_data(sqlite_url):
         return float(json.loads("".join(answer.chunks()))["result"]["sum"]["values"][0])
 
     async with open_core(sqlite_url, hourly) as core:
-        await collect_and_heal([hourly], core.clock(), core.store, core.batch_runner)
+        await collect([hourly], core.clock(), core.store, core.batch_runner, gaps=True)
         before = await answered()
         core.simulator.change(RevisionChange(day, 3, since=core.clock.timestamp() + 60))
         core.clock.advance(days=1, hours=1)
@@ -136,11 +136,11 @@ async def test_buffer_dropped_while_answering_ok(sqlite_url, tmp_path):
     async with open_core(sqlite_url, profile()) as core:
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
             connection.execute("CREATE TRIGGER full BEFORE INSERT ON points BEGIN SELECT RAISE(ABORT, 'full'); END")
-        assert not (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert not (await run_pass(core)).complete
         with closing(sqlite3.connect(tmp_path / "collector.db")) as connection, connection:
             connection.execute("DROP TRIGGER full")
         core.clock.advance(minutes=1)
-        assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core)).complete
         assert await core.outcomes() == ["unsaved", "ok"]
         window = Window(_MIDNIGHT - DAY, HOUR.floor(core.clock()))
         assert (await core.stored())["all"] == core.truth(query(), window)

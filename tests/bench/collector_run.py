@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
-from collector.collect.planning import limits_record, request_limits
+from collector.collect.planning import request_limits
 from collector.radar.client import RadarClient
 from collector.settings import Credentials, RadarSettings, Secret
 from collector.store import Store
@@ -21,7 +21,7 @@ async def prepare(address: str, size: Size, positions: int) -> None:
     known = request_limits.measured(profile(size).agg_interval, WEEK, positions, now=datetime.now(UTC))
     async with Store.open(address, owner="bench") as store:
         await store.activate_labels([profile(size)], datetime.now(UTC))
-        await store.set_state(limits_record.key_of(known.kind), limits_record.dump(known))
+        await store.set_state(request_limits.limits_key(known.kind), request_limits.dump_limits(known))
 
 
 async def load(address: str, base_url: str, size: Size, concurrency: int) -> None:

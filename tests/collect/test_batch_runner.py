@@ -94,7 +94,7 @@ _ILL = {
 
 
 @pytest.mark.parametrize("ill", _ILL)
-async def test_one_ill_series_of_twenty_takes_nobody_down(sqlite_url, ill):
+async def test_one_failing_series_of_twenty_leaves_the_others_complete(sqlite_url, ill):
     async with open_core(sqlite_url, many(20)) as core:
         core.script(_ILL[ill].always().only(_asks("Owner 7")))
         result, window = await _run_batches(core)
@@ -139,7 +139,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
         assert stored.items() <= core.truth(core.profiles[0].series[0].query, window).items()
 
 
-async def test_a_dead_server_is_asked_with_three_batches_and_no_more(sqlite_url):
+async def test_a_server_that_is_down_gets_three_batches(sqlite_url):
     options = {"max_span": {**MAX_SPAN, HOUR: DAY}}
     async with open_core(sqlite_url, many(20), concurrency=1, **options) as core:
         result, _ = await _run_batches(core, days=20)
@@ -158,7 +158,7 @@ async def test_wrong_credentials_end_it_with_one_request(sqlite_url):
         assert len(result.failed) == 20
 
 
-async def test_told_to_stop_it_says_so_and_nothing_is_a_failure(sqlite_url):
+async def test_a_stopped_run_is_marked_as_stopped_without_failures(sqlite_url):
     async with open_core(sqlite_url, many(20)) as core:
         core.fetcher.stop.set()
         result, _ = await _run_batches(core)

@@ -14,7 +14,7 @@ from collector.radar.errors import Unavailable
 from collector.settings import Credentials, Secret
 from tests.collect.test_replicas import replica
 from tests.harness import faults
-from tests.harness.collect_core import batch, open_core
+from tests.harness.collect_core import batch, open_core, run_pass
 from tests.harness.factories import profile
 
 MINUTE = timedelta(minutes=1)
@@ -40,18 +40,18 @@ async def test_a_radar_that_is_down_is_asked_once_a_minute_by_all_profiles_toget
         assert (core.requests[len(asked)].at - asked[-1]) <= 60
 
 
-async def test_one_pass_over_every_interval_does_not_ask_each_of_them_anew(sqlite_url):
+async def test_one_pass_does_not_probe_each_interval_of_a_server_that_is_down(sqlite_url):
     async with open_core(
         sqlite_url,
         *[profile(f"{one.name}{n}", one, filters={"tld": (f"x{n}",)}) for one in AggInterval for n in range(2)],
     ) as core:
         core.script(faults.html(503).always())
-        collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+        collected = await run_pass(core)
         assert all("503" in reason for reason in collected.reasons.values())
         assert len(core.requests) <= BREAKER_THRESHOLD
 
 
-async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
+async def test_requests_that_waited_for_a_probe_do_not_probe_again(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.html(503).always())
         for _ in range(4):
@@ -64,13 +64,13 @@ async def test_what_waited_for_the_same_probe_does_not_probe_again(sqlite_url):
         assert {type(error) for error in found} == {Unavailable}
 
 
-async def test_a_refusal_is_an_answer(sqlite_url):
+async def test_a_refusal_closes_the_circuit(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.html(503).times(BREAKER_THRESHOLD), faults.api_error(400, 2001), faults.html(503).times(3))
         for _ in range(4):
             await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), return_exceptions=True)
         began = core.clock()
-        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert (await core.fetcher.fetch(batch(), ["all"])).saved.inserted == 24
         assert core.clock() - began < MINUTE
 
 
@@ -115,18 +115,18 @@ async def test_replicas_try_a_revoked_token_once_in_five_minutes_in_all(postgres
         assert "403" in await core.store.rejection_reason(core.fetcher.radar.fingerprint)
 
 
-async def test_one_pass_after_the_other_each_of_a_new_process_asks_no_more_often(store_url):
+async def test_passes_of_new_processes_send_no_more_requests(store_url):
     async with open_core(store_url, profile()) as core:
         core.script(faults.html(503).always())
         for _ in range(30):
             core.restart()
-            assert not (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+            assert not (await run_pass(core)).complete
         asked = [received.at for received in core.requests]
         assert all(later - earlier >= 60 for earlier, later in pairwise(asked[BREAKER_THRESHOLD:]))
         core.restart()
         core.simulator.clear_script()
         began = core.clock()
-        assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core)).complete
         assert core.clock() - began <= MINUTE
 
 
@@ -134,11 +134,11 @@ async def test_a_new_process_says_until_when_it_does_not_try_and_a_changed_token
     async with open_core(store_url, profile(), token="another") as core:
         for _ in range(3):
             core.restart()
-            collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+            collected = await run_pass(core)
             assert not collected.complete
         assert len(core.requests) == 1
         assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
         settings = replace(core.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
         async with RadarClient(settings, core.clock) as core.fetcher.radar:
             core.restart()
-            assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+            assert (await run_pass(core)).complete

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from collector.collect import confirm as confirm_module
-from collector.collect.batches.batch_result import BatchResult, FailedSlices
+from collector.collect.batches.pending_slices import BatchResult, FailedSlices
 from collector.collect.confirm import (
     REQUESTS_PER_HOUR,
     Unconfirmed,
@@ -23,7 +23,7 @@ from collector.collect.confirm import (
     unconfirmed_windows,
     whole_days,
 )
-from collector.collect.one_pass import collect, heal
+from collector.collect.one_pass import collect
 from collector.interval import AggInterval
 from collector.model import Answer, Batch, Meta, Points, Question, Slice, Window
 from collector.radar.errors import Unavailable
@@ -191,14 +191,14 @@ def daily_answers(last_updated, normalization="RAW_VALUES"):
 )
 def test_a_daily_value_counts_from_an_answer_past_settle_that_covered_its_day(expected, day, settled):
     answers = daily_answers(MIDNIGHT + timedelta(seconds=SETTLE) - settled * DAY)
-    assert answers.told(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
-    assert not answers.told(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
+    assert answers.covers(query(AggInterval.ONE_DAY), days(day, day - 1), SETTLE) is expected
+    assert not answers.covers(query(AggInterval.ONE_DAY, tld=["com"]), days(day, day - 1), SETTLE)
 
 
 def test_daily_values_are_kept_by_day_if_they_are_counts():
     values = {query(AggInterval.ONE_DAY): {days(20, 0)[0]: 1.0, days(19, 0)[0]: 2.0, days(18, 0)[0]: 3.0}}
     assert daily_answers(NOW).values == values
-    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").asked == {}
+    assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").answered == {}
 
 
 def test_windows_are_taken_apart_by_days():
@@ -376,7 +376,7 @@ async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, r
     async def batches(slices, _batch_runner):
         return [Batch((piece,)) for piece in slices]
 
-    monkeypatch.setattr(confirm_module, "batches_of", batches)
+    monkeypatch.setattr(confirm_module, "pack_slices", batches)
     batch_runner = Gathering(BatchResult(requests=4), state=json.dumps([record]) if record else None)
     result = await _read_rest(pieces, {}, NOW, batch_runner)
     assert result.requests == (4 if most else 0)
@@ -405,7 +405,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
         opened.script(zeros())
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         for _ in range(2):
@@ -420,7 +420,7 @@ async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
 async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does_no_harm(store_url):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         before = await opened.stored()
         opened.clock.advance(hours=2)
         opened.script(faults.edit("a day is off by one", one_day_off))
@@ -434,7 +434,7 @@ async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_wit
     async with open_core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
         opened.script(daily.only(lambda received: received.request.agg_interval is AggInterval.ONE_DAY).always())
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=2)
         await confirmed(opened, hourly)
         assert [record.outcome for record in caplog.records if record.message == "confirm"] == ["differs"]
@@ -484,13 +484,13 @@ async def test_the_last_revision_is_seen_however_late_it_comes(store_url):
         assert {t: v for t, v in stored.items() if t >= MIDNIGHT.timestamp()} == truth
 
 
-async def test_a_hole_of_days_is_not_read_again_once_it_is_proven(store_url):
+async def test_a_proven_gap_of_days_is_not_requested_again(store_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY, since=MIDNIGHT - 30 * DAY, settle=DAY)
     async with open_core(store_url, daily) as opened:
         opened.simulator.change(GapChange(Window(MIDNIGHT - 10 * DAY, MIDNIGHT - 9 * DAY)))
         for _ in range(5):
             await collect([daily], opened.clock(), opened.store, opened.batch_runner)
-            await heal([daily], opened.clock(), opened.store, opened.batch_runner)
+            await collect([daily], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             await confirmed(opened, daily)
             opened.clock.advance(days=1)
         gaps = await find_gaps(opened.store, [daily], opened.clock() - DAY)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from collector.collect.one_pass import collect_and_heal
+from collector.collect.one_pass import collect
 from collector.collect.planning.request_limits import Kind
 from collector.model import Window
 from collector.report.gaps import find_gaps
@@ -43,15 +43,15 @@ async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_ur
         assert len(opened.requests) <= 2 + 60 * 24 // most + 3
 
 
-async def test_one_answer_cut_short_marks_nothing_as_vanished_and_is_made_up_for_at_once(store_url):
+async def test_the_missing_end_of_a_truncated_answer_is_requested_at_once_and_nothing_vanishes(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         for _ in range(15):
-            await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, gaps=True)
             opened.clock.advance(days=1)
         opened.script(at_most(MOST, newest=True))
         before = len(opened.requests)
-        collected = await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        collected = await collect([hourly], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         assert (collected.saved.vanished, collected.saved.revised) == (0, 0)
         assert len(opened.requests) == before + 2
         assert await find_gaps(opened.store, [hourly], opened.clock()) == []

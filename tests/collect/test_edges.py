@@ -5,7 +5,7 @@ from math import ceil, log2
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.report.gaps import find_gaps
@@ -14,7 +14,7 @@ from collector.settings import RetentionSettings
 from collector.simulator import ErrorCode, GapChange, SimulatorOptions
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, window_of
+from tests.harness.collect_core import CALM, DAY, HOUR, NOW, open_core, run_pass, window_of
 from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -30,7 +30,7 @@ def bisection(interval, since=SINCE):
 
 async def one_pass(core):
     before = len(core.requests)
-    collected = await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
+    collected = await run_pass(core, gaps=True)
     return collected, len(core.requests) - before
 
 
@@ -98,7 +98,7 @@ async def test_a_backfill_over_the_edge_ends_with_the_right_counts(store_url, wa
         assert len(core.requests) == before
 
 
-async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_all_series(store_url):
+async def test_empty_windows_before_a_date_are_confirmed_by_one_request_for_all_series(store_url):
     of_twenty = many(20, since=SINCE)
     async with open_core(store_url, of_twenty, data_since=EDGE) as core:
         collected, _ = await one_pass(core)
@@ -109,7 +109,7 @@ async def test_what_answers_lack_before_a_date_is_confirmed_by_one_request_for_a
         for days in (0, 1, 3):
             core.clock.advance(days=days, hours=1)
             await one_pass(core)  # reads what is not final again
-            assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests == 0
+            assert (await run_pass(core, fires=False, gaps=True)).requests == 0
         assert await gaps(core) == []
 
 
@@ -154,8 +154,14 @@ async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar
             costs = []
             for _ in range(16):
                 core.clock.advance(days=1)
-                await collect(core.profiles, core.clock(), core.store, core.batch_runner)
-                costs.append((await heal(core.profiles, core.clock(), core.store, core.batch_runner)).requests)
+                await run_pass(core)
+                costs.append(
+                    (
+                        await collect(
+                            core.profiles, core.clock(), core.store, core.batch_runner, fires=False, gaps=True
+                        )
+                    ).requests
+                )
             assert sum(costs) == 2
             assert await begins(core) == EDGE
             publish(core, data_since=earlier, before_data=way)
@@ -236,7 +242,7 @@ async def test_an_outage_of_old_windows_is_no_edge(store_url):
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
-async def test_where_everything_is_refused_there_is_no_edge(sqlite_url, way):
+async def test_no_edge_is_found_if_everything_is_refused(sqlite_url, way):
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
         core.script(faults.api_error(way.status, way.code).always())
         collected, _ = await one_pass(core)
@@ -271,7 +277,7 @@ KEPT = {"before the edge": 100 * DAY, "at the edge": NOW - EDGE, "after the edge
 
 @pytest.mark.parametrize("way", [*WAYS, None], ids=lambda way: str(way.status) if way else "empty")
 @pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
-async def test_what_retention_deletes_beside_a_known_edge_is_no_gap(sqlite_url, way, kept):
+async def test_retention_beside_a_known_edge_makes_no_gap(sqlite_url, way, kept):
     async with open_core(sqlite_url, profile(since=SINCE), data_since=EDGE, before_data=way) as core:
         for _ in range(2):
             await one_pass(core)
@@ -280,7 +286,7 @@ async def test_what_retention_deletes_beside_a_known_edge_is_no_gap(sqlite_url, 
 
 
 @pytest.mark.parametrize("kept", [KEPT["before the edge"], KEPT["after the edge"]], ids=str)
-async def test_nor_is_it_on_postgres(postgres_url, kept):
+async def test_retention_beside_a_known_edge_makes_no_gap_on_postgres(postgres_url, kept):
     async with open_core(postgres_url, profile(since=SINCE), data_since=EDGE) as core:
         await one_pass(core)
         await keeps_what_is_wanted(core, kept)

@@ -28,7 +28,7 @@ async def refused(core, fault, asked=None):
     """Ask once; *fault* makes the answer one that is refused."""
     core.script(fault)
     with pytest.raises(RadarError) as caught:
-        await core.fetcher._attempt(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
+        await core.fetcher._request(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
     return caught.value
 
 
@@ -83,7 +83,7 @@ async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url
     assert (verify(sqlite_url)).findings == []
 
 
-async def test_an_answer_that_is_taken_is_not_kept(sqlite_url):
+async def test_the_body_of_an_accepted_answer_is_not_kept(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         await core.fetcher.fetch(batch(), ["all"])
         assert await core.store.bodies() == []
@@ -130,7 +130,7 @@ async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention
     assert (verify(sqlite_url)).findings == []
 
 
-async def test_a_store_that_cannot_take_the_evidence_changes_nothing_else(sqlite_url, monkeypatch, caplog):
+async def test_a_body_that_cannot_be_stored_changes_nothing_else(sqlite_url, monkeypatch, caplog):
     async def full(*_):
         raise StoreUnavailable("the disk is full")
 

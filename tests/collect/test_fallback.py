@@ -39,7 +39,7 @@ def lacking(*queries, days=1):
     return [Slice(one, Window(CLOSED - days * DAY, CLOSED)) for one in queries or (query(tld=["com"]),)]
 
 
-async def test_what_lacks_is_asked_and_stored(store_url, settings):
+async def test_missing_buckets_are_requested_and_stored(store_url, settings):
     async with falling_back(store_url, settings) as (core, filling):
         await filling.fill(lacking())
         assert len(core.requests) == 1
@@ -50,7 +50,7 @@ async def test_what_lacks_is_asked_and_stored(store_url, settings):
         assert len(core.requests) == 2
 
 
-async def test_many_who_ask_the_same_at_once_cost_one_request(sqlite_url, settings):
+async def test_simultaneous_queries_of_one_series_cost_one_request(sqlite_url, settings):
     async with falling_back(sqlite_url, settings) as (core, filling):
         await asyncio.gather(*(filling.fill(lacking()) for _ in range(50)))
         assert len(core.requests) == 1
@@ -80,11 +80,11 @@ async def test_a_bucket_that_has_just_closed_is_left_to_be_published(sqlite_url,
         assert not core.requests
 
 
-async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch):
+async def test_a_query_that_needs_too_many_requests_is_rejected(sqlite_url, settings, monkeypatch):
     async with falling_back(sqlite_url, settings) as (core, filling):
         with pytest.raises(TooCostly):
             await filling.fill(lacking(days=8_000))
-        monkeypatch.setattr(fallback, "_MOST_REQUESTS", 1)
+        monkeypatch.setattr(fallback, "_MAX_REQUESTS", 1)
         with pytest.raises(TooCostly):
             await filling.fill(
                 lacking(*(query(tld=["x" * n]) for n in range(2, 63)), *(query(ca=[str(n)]) for n in range(50)))
@@ -93,7 +93,7 @@ async def test_one_question_may_not_cost_much(sqlite_url, settings, monkeypatch)
 
 
 async def test_requests_that_become_more_than_was_planned_end(sqlite_url, settings, monkeypatch):
-    monkeypatch.setattr(fallback, "_MOST_REQUESTS", 4)
+    monkeypatch.setattr(fallback, "_MAX_REQUESTS", 4)
     spans = {HOUR: DAY}
     async with falling_back(sqlite_url, settings, max_span=spans, series_per_request=2) as (core, filling):
         with pytest.raises(TooCostly):
@@ -111,7 +111,7 @@ async def test_half_of_the_budget_is_left_to_the_profiles(sqlite_url, settings):
         assert len(core.requests) == 2
 
 
-def test_a_block_is_a_block_until_it_ends():
+def test_a_blocked_budget_rejects_queries_until_it_ends():
     with pytest.raises(RateLimited) as refused:
         check_budget(Budget(600, 0, NOW + DAY), NOW)
     assert refused.value.not_before == NOW + DAY
@@ -121,19 +121,19 @@ def test_a_block_is_a_block_until_it_ends():
         check_budget(Budget(1, 1, None), NOW)
 
 
-async def test_why_it_could_not_be_had_is_raised(sqlite_url, settings):
+async def test_the_error_of_the_request_is_raised(sqlite_url, settings):
     async with falling_back(sqlite_url, settings, token="another") as (core, filling):
         with pytest.raises(Unauthorized):
             await filling.fill(lacking())
         assert len(core.requests) == 1
 
 
-async def test_a_question_goes_on_when_who_asked_is_gone(sqlite_url, settings):
+async def test_a_query_continues_if_its_caller_is_cancelled(sqlite_url, settings):
     async with falling_back(sqlite_url, settings) as (core, filling):
         asking = asyncio.create_task(filling.fill(lacking()))
         await asyncio.sleep(0)
         asking.cancel()
         await asyncio.wait([asking])
-        while filling._under_way:
-            await asyncio.wait(filling._under_way)
+        while filling._tasks:
+            await asyncio.wait(filling._tasks)
         assert await core.outcomes() == ["ok"]

@@ -24,11 +24,11 @@ ALL = profile()
 
 async def test_it_works(store_url):
     async with open_core(store_url, ALL) as core:
-        saved = await core.fetcher.fetch(batch(), ["all"])
+        saved = (await core.fetcher.fetch(batch(), ["all"])).saved
         assert (saved.inserted, saved.revised, saved.unchanged) == (24, 0, 0)
         assert await core.stored() == {"all": core.truth(query(), batch().slices[0].window)}
         assert await core.outcomes() == ["ok"]
-        again = await core.fetcher.fetch(batch(), ["all"])
+        again = (await core.fetcher.fetch(batch(), ["all"])).saved
         assert (again.inserted, again.unchanged) == (0, 24)
 
 
@@ -43,10 +43,10 @@ async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_
             assert most / 2 <= pause <= most
 
 
-async def test_a_passing_fault_costs_one_more_request(sqlite_url):
+async def test_each_transient_fault_costs_one_more_request(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.reset_in_body(), faults.truncated())
-        assert (await core.fetcher.fetch(batch(), ["all"])).inserted == 24
+        assert (await core.fetcher.fetch(batch(), ["all"])).saved.inserted == 24
         assert await core.outcomes() == ["unavailable", "unavailable", "ok"]
         assert len(core.requests) == 3
 
@@ -60,7 +60,7 @@ async def test_a_passing_fault_costs_one_more_request(sqlite_url):
         (faults.api_error(400, 9106), Unauthorized, "unauthorized"),
     ],
 )
-async def test_what_asking_again_would_not_change_is_not_asked_again(sqlite_url, fault, error, outcome):
+async def test_permanent_errors_are_not_retried(sqlite_url, fault, error, outcome):
     async with open_core(sqlite_url, ALL) as core:
         core.script(fault)
         with pytest.raises(error):
@@ -109,7 +109,7 @@ async def test_a_block_of_more_than_a_quarter_of_an_hour_is_the_callers_to_wait_
         await core.fetcher.fetch(batch(), ["all"])
 
 
-async def test_one_429_holds_everyone(sqlite_url):
+async def test_a_429_pauses_all_requests(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         await core.fetcher.fetch(batch(), ["all"])
         core.script(faults.too_many("60"))
@@ -182,7 +182,7 @@ async def test_the_record_is_what_the_server_saw(sqlite_url):
         assert all(row.finished_at for row in rows)
 
 
-async def test_told_to_stop_it_asks_nothing_more(sqlite_url):
+async def test_no_request_is_sent_after_a_stop(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.html(503).always())
         core.fetcher.stop_after = 1
@@ -195,17 +195,17 @@ async def test_told_to_stop_it_asks_nothing_more(sqlite_url):
         assert len(core.requests) == 2
 
 
-async def test_told_to_stop_it_takes_an_answer_that_still_comes(sqlite_url):
+async def test_an_answer_that_arrives_during_a_stop_is_saved(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.late(0.3))
         asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))
         await until(lambda: core.requests)
         core.fetcher.stop.set()
-        assert (await asking).inserted == 24
+        assert (await asking).saved.inserted == 24
 
 
-async def test_told_to_stop_it_hangs_up_on_a_server_that_never_answers(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.batches.fetcher._LAST_ANSWER", 0.1)
+async def test_a_request_without_an_answer_is_ended_during_a_stop(sqlite_url, monkeypatch):
+    monkeypatch.setattr("collector.collect.batches.fetcher._LAST_ANSWER_SECONDS", 0.1)
     async with open_core(sqlite_url, ALL, patience=60) as core:
         core.script(faults.black_hole())
         asking = asyncio.create_task(core.fetcher.fetch(batch(), ["all"]))
@@ -239,7 +239,7 @@ async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
         ("INFO", faults.api_error(422, 2002)),
     ],
 )
-async def test_what_needs_a_person_is_logged_as_an_error(sqlite_url, caplog, level, fault):
+async def test_errors_that_an_operator_must_fix_are_logged_as_errors(sqlite_url, caplog, level, fault):
     async with open_core(sqlite_url, ALL) as core:
         caplog.set_level("INFO")
         core.script(fault)
@@ -274,7 +274,7 @@ async def test_a_request_whose_answer_could_not_be_saved_is_ended_before_the_nex
         assert await core.outcomes() == ["unsaved", "ok"]
 
 
-async def test_what_an_answer_has_otherwise_is_noted_once(store_url, caplog):
+async def test_a_deviation_is_recorded_once(store_url, caplog):
     async with open_core(store_url, ALL) as core:
         caplog.set_level("WARNING")
         core.script(faults.without("result", "meta", "confidenceInfo").always())

@@ -9,9 +9,8 @@ import pytest
 
 from collector.cli.commands.export import ExportGaps
 from collector.collect.backfill import BackfillRunner, remaining_gaps
-from collector.collect.batches.grids import confirming_window, may_be_confirmed
+from collector.collect.batches.interpretation import confirming_window, may_be_confirmed
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, Batch, Meta, Slice, Window
 from collector.report.gaps import find_gaps
@@ -24,7 +23,7 @@ from collector.store.admin.verify import verify
 from collector.store.series.grids import dump, load
 from collector.store.write.replays import ReadBody
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, open_core
+from tests.harness.collect_core import DAY, NOW, open_core, run_pass
 from tests.harness.factories import profile, query, rows
 
 WEEK, DAILY, HOURLY, QUARTER = (AggInterval(word) for word in ("1w", "1d", "1h", "15m"))
@@ -70,7 +69,7 @@ async def word(one):
 async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
     since, interval = NOW - 70 * DAY, grid.interval
     async with open_core(sqlite_url, profile(agg_interval=interval, since=since), grids={interval: grid}) as one:
-        collected = await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
+        collected = await run_pass(one, gaps=True)
         assert (collected.complete, await one.store.grids()) == (True, {**USUAL, interval: grid})
         await is_whole(one, interval, since, grid)
         learning = [outcome for outcome in await one.outcomes() if outcome != "ok"]
@@ -80,12 +79,12 @@ async def test_the_first_pass_learns_where_buckets_start(grid, sqlite_url):
 async def test_later_passes_ask_where_buckets_start_and_nothing_is_late(sqlite_url):
     found = profile(agg_interval=DAILY, since=NOW - 20 * DAY)
     async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        await collect(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one)
         for _ in range(3):
             one.clock.advance(days=1)
             one.restart()
-            assert (await collect(one.profiles, one.clock(), one.store, one.batch_runner)).complete
-            await heal(one.profiles, one.clock(), one.store, one.batch_runner)
+            assert (await run_pass(one)).complete
+            await run_pass(one, fires=False, gaps=True)
             assert await word(one) == ["fresh"]
         await is_whole(one, DAILY, found.since, EIGHT)
         assert (await one.outcomes()).count("untrusted") == 1
@@ -104,7 +103,7 @@ async def test_a_backfill_is_planned_anew_where_buckets_start(sqlite_url):
 async def test_sums_of_shifted_days_confirm_hours(sqlite_url):
     found = profile(since=NOW - 40 * DAY, settle=2 * DAY)
     async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one, gaps=True)
         for _ in range(2):  # the first answer at 1d tells where days begin
             one.clock.advance(hours=2)
             await confirm(one.profiles, one.clock(), one.store, one.batch_runner)
@@ -119,7 +118,7 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
     since = NOW - 30 * DAY
     hours = profile(since=since)
     async with open_core(sqlite_url, hours, profile("days", DAILY, since=since), grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one, gaps=True)
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
         answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
         window = Window(datetime(2026, 2, 28, 8, tzinfo=UTC), datetime(2026, 3, 5, 8, tzinfo=UTC))
@@ -130,7 +129,7 @@ async def test_the_local_api_answers_where_buckets_start(sqlite_url):
 
 async def test_hours_are_summed_to_shifted_days(sqlite_url):
     async with open_core(sqlite_url, profile(since=NOW - 30 * DAY), grids={DAILY: EIGHT}) as one:
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one, gaps=True)
         await one.store.move_grid(EIGHT, one.clock())
         asked = "aggInterval=1d&dateStart=2026-03-01T00:00:00Z&dateEnd=2026-03-05T00:00:00Z"
         answer = json.loads("".join((await query_history(one.store, asked, one.clock())).chunks()))["result"]
@@ -141,7 +140,7 @@ async def test_hours_are_summed_to_shifted_days(sqlite_url):
 async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid(sqlite_url):
     since = NOW - 60 * DAY
     async with open_core(sqlite_url, profile(agg_interval=WEEK, since=since), grids={WEEK: None}) as one:
-        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
+        assert (await run_pass(one, gaps=True)).complete
         await is_whole(one, WEEK, since, USUAL[WEEK])
         assert await one.store.grids() == USUAL
 
@@ -149,9 +148,9 @@ async def test_buckets_that_begin_with_the_range_are_asked_for_on_the_usual_grid
 async def test_one_wrong_answer_at_first_contact_moves_nothing(sqlite_url):
     async with open_core(sqlite_url, profile(agg_interval=DAILY, since=NOW - 9 * DAY)) as one:
         one.script(faults.off_grid(8 * 3600))
-        await collect(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one)
         one.clock.advance(hours=2)
-        assert (await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
+        assert (await run_pass(one, gaps=True)).complete
         await is_whole(one, DAILY, NOW - 9 * DAY, USUAL[DAILY])
         assert (await one.store.learned_grids())[DAILY] == LearnedGrid(USUAL[DAILY])
 
@@ -160,7 +159,7 @@ async def passes(one, count, **pause):
     """Make so many passes, with a pause before each."""
     for _ in range(count):
         one.clock.advance(**pause)
-        await collect_and_heal(one.profiles, one.clock(), one.store, one.batch_runner)
+        await run_pass(one, gaps=True)
 
 
 async def test_history_goes_on_as_new_series_when_buckets_start_elsewhere(store_url):
@@ -327,7 +326,7 @@ async def test_an_answer_on_the_former_grid_that_comes_late_is_not_stored(store_
 async def test_snapshots_are_taken_where_buckets_start(sqlite_url):
     found = profile(agg_interval=DAILY, filters={"expirationStatus": ("VALID",)}, since=NOW - 9 * DAY)
     async with open_core(sqlite_url, found, grids={DAILY: EIGHT}) as one:
-        collected = await collect(one.profiles, one.clock(), one.store, one.batch_runner)
+        collected = await run_pass(one)
         assert collected.complete
         assert min((await one.stored())["all"]) == EIGHT.floor(found.since).timestamp()
         assert await word(one) == ["snapshot"]
@@ -384,6 +383,6 @@ async def test_what_retention_has_deleted_on_the_usual_grid_is_no_gap_on_another
             window = Window(grid.floor(since), grid.floor(one.clock()))
             assert await one.store.gaps(query(interval), window, one.profiles[0].settle) == []
             before = len(one.requests)
-            assert (await heal(one.profiles, one.clock(), one.store, one.batch_runner)).complete
+            assert (await run_pass(one, fires=False, gaps=True)).complete
             assert len(one.requests) == before
             await one.store.prune(kept, one.clock())

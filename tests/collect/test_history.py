@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect
 from collector.collect.worker import ProfileWorker
 from collector.interval import AggInterval
 from collector.model import Annotation, Window
@@ -14,7 +14,7 @@ from collector.report.gaps import find_gaps
 from collector.simulator import GapChange, NormalizationChange, RevisionChange, WithdrawalChange
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import DAY, NOW, open_core
+from tests.harness.collect_core import DAY, NOW, open_core, run_pass
 from tests.harness.factories import many, profile
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
@@ -51,7 +51,7 @@ async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_ur
     async with open_core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
         served = []
         for _ in range(18):
-            await collect_and_heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, gaps=True)
             served.append((opened.clock(), await exported(opened.store)))
             opened.clock.advance(hours=4)
         assert served[0][1] != served[-1][1]
@@ -77,7 +77,7 @@ async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
         assert (row.description, row.first_seen_at, row.withdrawn_at) == ("A log went away", first, opened.clock())
 
 
-async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothing(store_url):
+async def test_an_upstream_gap_is_proven_within_three_days_and_then_costs_nothing(store_url):
     hourly = profile()
     hole = Window(MIDNIGHT - 40 * DAY, MIDNIGHT - 39 * DAY)
     async with open_core(store_url, hourly) as opened:
@@ -87,7 +87,7 @@ async def test_a_hole_upstream_is_proven_within_three_days_and_then_costs_nothin
         for _ in range(24 * 4):
             opened.clock.advance(hours=1)
             before = len(opened.requests)
-            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             costs += [len(opened.requests) - before]
             (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
             assert (gap.start, gap.end, gap.buckets) == (hole.start, hole.end, 24)
@@ -103,7 +103,7 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
         await run_backfill(opened, MIDNIGHT - 60 * DAY)
         for _ in range(3):
             opened.clock.advance(days=1)
-            await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         (gap, *_) = await find_gaps(opened.store, [hourly], opened.clock())
         assert gap.reason == "upstream"
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
@@ -129,7 +129,7 @@ async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_comple
         assert done.progress.windows_failed == 1
 
 
-async def test_a_day_of_downtime_is_made_good_by_the_next_pass(store_url):
+async def test_the_next_pass_catches_up_after_a_day_of_downtime(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -186,7 +186,7 @@ async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
 
 async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a_new_one(store_url):
     async with open_core(store_url, profile("old")) as opened:
-        await collect(opened.profiles, opened.clock(), opened.store, opened.batch_runner)
+        await run_pass(opened)
         before = await opened.stored()
         await opened.activate_labels(profile("new"))
         assert await opened.stored() == {"new": before["old"]}
@@ -219,9 +219,9 @@ async def test_a_normalization_that_changes_midway_never_mixes(store_url):
 async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
     three = many(3, since=MIDNIGHT - 30 * DAY)
     async with open_core(store_url, three, normalization="MIN_MAX") as opened:
-        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
+        await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         opened.clock.advance(days=20)
-        await collect_and_heal([three], opened.clock(), opened.store, opened.batch_runner)
+        await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         assert {asked.series for asked in opened.requests if asked.status == 200} <= {1, 3}
         for row in await opened.store.list_series():
             fetched = [fetch for fetch in await opened.store.list_fetches() if fetch.outcome == "ok"]
@@ -279,7 +279,7 @@ async def kept_for(opened, hourly, days):
     for _ in range(2 * days):
         before = len(opened.requests)
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
-        await heal([hourly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([hourly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         opened.clock.advance(hours=12)
     gaps = await find_gaps(opened.store, [hourly], opened.clock() - timedelta(hours=12))
     return [gap.reason for gap in gaps], len(opened.requests) - before
@@ -295,7 +295,7 @@ async def test_a_history_that_begins_a_few_days_after_since_is_known_to_and_is_n
         assert (edge.begins, edge.is_accepted) == ((kept.since + days * DAY).timestamp(), True)
 
 
-async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store_url):
+async def test_the_end_that_a_truncated_answer_lacks_is_requested_alone(store_url):
     def cap(document):
         series = document["result"]["serie_0"]
         series.update({name: series[name][:600] for name in ("timestamps", "values")})
@@ -306,16 +306,16 @@ async def test_what_a_silent_cap_cuts_off_a_long_window_is_asked_for_alone(store
         assert await kept_for(opened, hourly, 2) == ([], 1)
 
 
-async def test_a_hole_in_a_history_of_three_weeks_is_proven(store_url):
+async def test_a_gap_in_a_history_of_three_weeks_is_proven(store_url):
     monday = MIDNIGHT - timedelta(days=MIDNIGHT.weekday())
     weekly = profile(agg_interval=AggInterval.ONE_WEEK, since=monday - 21 * DAY, settle=DAY)
     async with open_core(store_url, weekly) as opened:
         opened.simulator.change(GapChange(Window(monday - 14 * DAY, monday - 7 * DAY)))
         await collect([weekly], opened.clock(), opened.store, opened.batch_runner)
         for _ in range(8):
-            await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
+            await collect([weekly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
             opened.clock.advance(hours=12)
         gaps = await find_gaps(opened.store, [weekly], opened.clock())
         before = len(opened.requests)
-        await heal([weekly], opened.clock(), opened.store, opened.batch_runner)
+        await collect([weekly], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         assert ([gap.reason for gap in gaps], len(opened.requests) - before) == (["upstream"], 0)

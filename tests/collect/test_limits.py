@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.collect.batches.pending_slices import Pool
-from collector.collect.planning import limits_record
+from collector.collect.batches.pending_slices import PendingSlices
+from collector.collect.planning import request_limits
 from collector.collect.planning.packing import LONGEST_QUERY, Shape, pack
 from collector.collect.planning.request_limits import (
-    Elsewhere,
     Kind,
+    OtherIntervals,
     Rejection,
     Size,
     accepted,
-    beside,
     climb_pause,
-    exonerated,
-    first_guess,
     has_gaps,
+    initial_limits,
     rejected,
     relaxed,
+    reset_after_content_error,
     rungs,
     size_of,
     smallest,
+    with_other_intervals,
     with_pending,
 )
 from collector.collect.planning.request_size import next_shape, round_number, round_span, work_of
@@ -36,7 +36,7 @@ from collector.model import DATASET, Batch, Question, RequestKind, Slice, Window
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 QUARTER = AggInterval.FIFTEEN_MINUTES
-GUESS = first_guess(QUARTER)
+GUESS = initial_limits(QUARTER)
 
 
 def size(days, positions, length=0):
@@ -68,7 +68,7 @@ def test_the_sizes_of_the_begin_end_with_the_smallest_one(agg_interval):
     assert found[-1] == smallest(agg_interval)
     assert not any(one.span % agg_interval.step for one in found)
     assert not any(later.covers(earlier) for n, earlier in enumerate(found) for later in found[n + 1 :])
-    assert first_guess(agg_interval).shape == Shape(found[0].span, 100)
+    assert initial_limits(agg_interval).shape == Shape(found[0].span, 100)
 
 
 @pytest.mark.parametrize(
@@ -198,8 +198,8 @@ def test_by_turns_all_of_what_was_rejected_is_tried_and_a_step_above_what_is_acc
 
 def test_what_the_content_was_to_blame_for_is_forgotten_and_what_is_accepted_stays():
     limits = known([(7, 5)], [(14, 5), (7, 10)], climbs=2)
-    assert exonerated(limits, [no(14, 5)]) == replace(limits, rejected=(no(7, 10),))
-    assert exonerated(limits, limits.rejected) == known([(7, 5)])
+    assert reset_after_content_error(limits, [no(14, 5)]) == replace(limits, rejected=(no(7, 10),))
+    assert reset_after_content_error(limits, limits.rejected) == known([(7, 5)])
 
 
 @pytest.mark.parametrize(("low", "high", "found"), [(20, 100, 50), (20, 50, 30), (50, 100, 70), (1, 2, 1), (3, 5, 4)])
@@ -226,7 +226,7 @@ def test_a_span_to_try_is_a_whole_number_of_buckets(agg_interval):
 def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
     query = Question(QUARTER, {})
     long, short = Window(NOW - 9 * DAY, NOW - DAY), Window(NOW - DAY, NOW)
-    pool = Pool([Slice(query, long), Slice(query, short)])
+    pool = PendingSlices([Slice(query, long), Slice(query, short)])
     cut = [Slice(query, Window(NOW - n * DAY, NOW - n * DAY + DAY)) for n in range(1, 6)]
     pool.take(cut)
     pool.add(cut[1:])
@@ -238,7 +238,7 @@ def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
 def test_the_record_is_read_as_it_was_written():
     limits = known([(7, 5, 100), (31, 1, 50)], [(14, 5)], longest=100, length=900, climbs=2, gaps_accepted=True)
     for one in (limits, GUESS, replace(limits, gaps=False, again_at=None)):
-        assert limits_record.load(RequestKind(DATASET, QUARTER), limits_record.dump(one)) == one
+        assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(one)) == one
 
 
 _OLD = {
@@ -266,7 +266,7 @@ _OLD = {
     ],
 )
 def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
-    found = limits_record.load(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
+    found = request_limits.load_limits(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
     assert {(one.span / DAY, one.positions) for one in found.accepted} == set(yes)
     assert {(one.size.span / DAY, one.size.positions) for one in found.rejected} == set(nos)
     assert (found.again_at == NOW) == bool(nos)
@@ -288,25 +288,25 @@ def hourly(yes=(), nos=(), **more):
 @pytest.mark.parametrize(
     ("expected", "others"),
     [
-        (Elsewhere(), []),
-        (Elsewhere(5), [hourly([(7, 3), (1, 5)])]),
-        (Elsewhere(5), [hourly([(7, 3)]), replace(hourly([(1, 5)]), agg_interval=AggInterval.ONE_DAY)]),
-        (Elsewhere(3, 4, (4,), (size(1, 4),)), [hourly([(7, 3)], [(1, 4)])]),
-        (Elsewhere(3, doubtful=(15,), too_large=(size(7, 15),)), [hourly([(7, 3)], [(7, 15)])]),
-        (Elsewhere(3, too_large=(size(14, 3),)), [hourly([(7, 3)], [(14, 3)])]),
-        (Elsewhere(9, doubtful=(4,), too_large=(size(1, 4),)), [hourly([(7, 3)], [(1, 4)]), hourly([(1, 9)])]),
+        (OtherIntervals(), []),
+        (OtherIntervals(5), [hourly([(7, 3), (1, 5)])]),
+        (OtherIntervals(5), [hourly([(7, 3)]), replace(hourly([(1, 5)]), agg_interval=AggInterval.ONE_DAY)]),
+        (OtherIntervals(3, 4, (4,), (size(1, 4),)), [hourly([(7, 3)], [(1, 4)])]),
+        (OtherIntervals(3, doubtful=(15,), too_large=(size(7, 15),)), [hourly([(7, 3)], [(7, 15)])]),
+        (OtherIntervals(3, too_large=(size(14, 3),)), [hourly([(7, 3)], [(14, 3)])]),
+        (OtherIntervals(9, doubtful=(4,), too_large=(size(1, 4),)), [hourly([(7, 3)], [(1, 4)]), hourly([(1, 9)])]),
     ],
 )
 def test_what_other_intervals_show(expected, others):
-    assert beside(GUESS, others).elsewhere == expected
+    assert with_other_intervals(GUESS, others).others == expected
 
 
 def test_the_rejections_of_a_finer_interval_do_not_speak_against_a_coarser_one():
-    assert beside(hourly(), [known([(7, 3)], [(14, 3)])]).elsewhere == Elsewhere(3)
+    assert with_other_intervals(hourly(), [known([(7, 3)], [(14, 3)])]).others == OtherIntervals(3)
 
 
 def test_a_number_of_positions_is_judged_by_all_intervals():
-    limits = beside(known([(3, 2)], [(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
+    limits = with_other_intervals(known([(3, 2)], [(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
     assert limits.explanations(size(3, 3)) == [Kind.PRODUCT]
     assert limits.bound(Kind.POSITIONS) == 4
     assert not limits.admits(size(1, 4))
@@ -323,14 +323,14 @@ def test_a_number_of_positions_is_judged_by_all_intervals():
     ],
 )
 def test_the_first_request_of_an_interval_is_no_larger_than_others_suggest(first, others):
-    shape = next_shape(beside(GUESS, others), work_of(batch_of(150, 31).slices))
+    shape = next_shape(with_other_intervals(GUESS, others), work_of(batch_of(150, 31).slices))
     assert (shape.span / DAY, shape.positions) == first
 
 
 def test_fewer_positions_are_tried_than_were_rejected_elsewhere():
     work = work_of(batch_of(15, 3).slices)
     assert next_shape(known([(3, 3)]), work).positions == 15
-    assert next_shape(beside(known([(3, 3)]), [hourly([(7, 3)], [(7, 15)])]), work).positions == 10
+    assert next_shape(with_other_intervals(known([(3, 3)]), [hourly([(7, 3)], [(7, 15)])]), work).positions == 10
 
 
 def test_a_pending_rejection_of_what_is_accepted_does_not_count():
@@ -338,14 +338,16 @@ def test_a_pending_rejection_of_what_is_accepted_does_not_count():
 
 
 def test_what_others_show_is_set_aside_where_it_is_time_to_climb():
-    limits = beside(known([(3, 3)], [(7, 3)], again_at=NOW), [hourly([(7, 3)], [(1, 4)])])
-    assert relaxed(limits, NOW).elsewhere == Elsewhere(3)
-    assert relaxed(limits, NOW - DAY).elsewhere == limits.elsewhere
+    limits = with_other_intervals(known([(3, 3)], [(7, 3)], again_at=NOW), [hourly([(7, 3)], [(1, 4)])])
+    assert relaxed(limits, NOW).others == OtherIntervals(3)
+    assert relaxed(limits, NOW - DAY).others == limits.others
 
 
 def test_what_others_show_is_no_part_of_the_record():
-    limits = beside(known([(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
-    assert limits_record.load(RequestKind(DATASET, QUARTER), limits_record.dump(limits)) == known([(3, 3)])
+    limits = with_other_intervals(known([(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
+    assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(limits)) == known(
+        [(3, 3)]
+    )
 
 
 class UpstreamHealth:
@@ -368,7 +370,7 @@ class UpstreamHealth:
 def collect(upstream, series, days):
     """Ask for everything, one request after the other, as `BatchRun` does; gives what is known in the end."""
     window = Window(NOW - days * DAY, NOW)
-    pool = Pool(Slice(Question(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
+    pool = PendingSlices(Slice(Question(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
     limits, pending = GUESS, []
     while slices := pool.slices():
         view = with_pending(limits, pending)

@@ -7,12 +7,11 @@ import pytest
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.status import status_document
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 40 * DAY
@@ -33,7 +32,7 @@ def _scaled(word):
 
 async def _pass(core):
     core.restart()
-    return await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
+    return await run_pass(core, gaps=True)
 
 
 async def _backfill(core, start=SINCE):

@@ -10,11 +10,10 @@ import shutil
 
 import pytest
 
-from collector.collect.one_pass import collect
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.simulator import odd
-from tests.harness.collect_core import open_core, window_of
+from tests.harness.collect_core import open_core, run_pass, window_of
 from tests.harness.factories import profile
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
@@ -71,7 +70,7 @@ async def answered_oddly(url, names, caplog):
     agg_interval = AggInterval.ONE_HOUR if behaves else INTERVAL[names[0]]
     caplog.clear()
     async with open_core(url, asked_of(agg_interval), odd=names) as core:
-        await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+        await run_pass(core)
         stored, truth, window = await stored_and_true(core)
         if any(one.verdict == "refuse" for one in chosen):
             # a smaller question may have an answer without what is odd
@@ -95,7 +94,7 @@ async def check_recovery(core):
     """Once the upstream answers as usual, all is there, in the same series."""
     core.simulator.be_odd()
     core.clock.advance(hours=3)
-    await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+    await run_pass(core)
     stored, truth, window = await stored_and_true(core)
     assert stored == truth
     assert await gaps(core, window) == {}

@@ -6,20 +6,15 @@ from itertools import pairwise
 
 import pytest
 
-from collector.collect.one_pass import collect, collect_and_heal, heal
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.simulator import GapChange, NormalizationChange, RevisionChange
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass, window_of
 from tests.harness.factories import many, profile, query
 
 QUARTER = AggInterval.FIFTEEN_MINUTES
 SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
-
-
-async def _pass(core, how=collect):
-    return await how(core.profiles, core.clock(), core.store, core.batch_runner)
 
 
 def _windows(core, since=0):
@@ -33,7 +28,7 @@ def _buckets(window, agg_interval=HOUR):
 
 async def test_it_works(store_url):
     async with open_core(store_url, profile(since=SINCE), profile("quarters", QUARTER), many(3, "each")) as core:
-        collected = await _pass(core, collect_and_heal)
+        collected = await run_pass(core, gaps=True)
         assert collected.complete
         assert collected.reasons == {"all": None, "quarters": None, "each": None}
         stored = await core.stored()
@@ -45,31 +40,31 @@ async def test_it_works(store_url):
 
 async def test_the_newest_bucket_is_only_taken_when_it_is_closed(sqlite_url):
     async with open_core(sqlite_url, profile(), unfinished="partial") as core:
-        await _pass(core)
+        await run_pass(core)
         assert max((await core.stored())["all"]) == HOUR.floor(NOW).timestamp() - 3600
         core.clock.advance(hours=1)
-        await _pass(core)
+        await run_pass(core)
         assert max((await core.stored())["all"]) == HOUR.floor(NOW).timestamp()
 
 
 async def test_a_pass_reads_from_the_newest_point_less_lookback(sqlite_url):
     async with open_core(sqlite_url, profile(lookback=timedelta(hours=1))) as core:
-        await _pass(core)
-        await _pass(core)
+        await run_pass(core)
+        await run_pass(core)
         core.clock.advance(hours=30)
         seen = len(core.requests)
-        await _pass(core)
+        await run_pass(core)
         assert [window.start for window in _windows(core, seen)] == [SINCE + 9 * DAY]
 
 
 @pytest.mark.parametrize("days", [1, 10, 45])
-async def test_a_pause_of_any_length_is_made_good_by_the_next_pass(store_url, days):
+async def test_the_next_pass_catches_up_after_a_downtime_of_any_length(store_url, days):
     async with open_core(store_url, profile(), many(2, "quarters", agg_interval=QUARTER)) as core:
-        await _pass(core)
+        await run_pass(core)
         first = min(min(points) for points in (await core.stored()).values())
         core.restart()
         core.clock.advance(days=days)
-        assert (await _pass(core)).complete
+        assert (await run_pass(core)).complete
         start = datetime.fromtimestamp(first, NOW.tzinfo)
         stored = await core.stored()
         for one in core.profiles:
@@ -81,7 +76,7 @@ async def test_a_pause_of_any_length_is_made_good_by_the_next_pass(store_url, da
 async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
     twins = profile("one"), profile("other", lookback=3 * DAY), profile("third", filters={"tld": ("com",)})
     async with open_core(sqlite_url, *twins) as core:
-        await _pass(core)
+        await run_pass(core)
         asked = Counter(str(asked.query.filters) for got in core.requests for asked in got.request.series)
         assert len(asked) == 2
         assert len({frozenset(window) for window in (await core.stored()).values()}) == 2
@@ -100,12 +95,12 @@ async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
 
 async def test_young_values_are_read_again_once_a_day_and_only_then(sqlite_url):
     async with open_core(sqlite_url, profile(since=SINCE, settle=5 * DAY)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         lengths = []
         for _ in range(50):
             core.clock.advance(hours=1)
             seen = len(core.requests)
-            await _pass(core)
+            await run_pass(core)
             lengths.append(sum(_buckets(window) for window in _windows(core, seen)))
         long = [at for at, length in enumerate(lengths) if length >= 5 * 24]
         assert len(long) in {2, 3}
@@ -114,12 +109,12 @@ async def test_young_values_are_read_again_once_a_day_and_only_then(sqlite_url):
 
 async def test_a_revision_below_the_high_water_mark_is_seen_within_a_day(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         late = Window(SINCE + 2 * DAY, SINCE + 2 * DAY + timedelta(hours=3))
         core.simulator.change(RevisionChange(late, 1000))
         for _ in range(25):
             core.clock.advance(hours=1)
-            await _pass(core)
+            await run_pass(core)
         stored = (await core.stored())["all"]
         assert stored == core.truth(query(), Window(SINCE, HOUR.floor(core.clock())))
         revisions = await core.store.list_revisions()
@@ -131,12 +126,12 @@ async def test_a_revision_below_the_high_water_mark_is_seen_within_a_day(store_u
 
 async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_nothing(store_url):
     async with open_core(store_url, profile(), many(2)) as core:
-        await _pass(core)
+        await run_pass(core)
         before = await core.stored()
         core.simulator.change(NormalizationChange(unit="requests", since=core.clock.timestamp() + 1))
         for _ in range(2):
             core.clock.advance(hours=1)
-            assert (await _pass(core)).complete
+            assert (await run_pass(core)).complete
         series = await core.store.list_series()
         assert Counter(row.unit for row in series) == {"certificates": 3, "requests": 3}
         assert {row.profile for row in series if row.unit == "requests"} == {"all", "many"}
@@ -146,31 +141,31 @@ async def test_a_change_of_normalization_or_unit_starts_a_new_series_and_mixes_n
         assert after["all"].items() <= core.truth(query(), window).items()
 
 
-async def test_a_hole_that_the_server_fills_later_is_healed(store_url):
+async def test_a_gap_that_the_server_fills_later_is_healed(store_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with open_core(store_url, profile(since=SINCE)) as core:
         core.simulator.change(GapChange(hole, until=(NOW + 2 * DAY).timestamp()))
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         assert len((await core.stored())["all"]) == 9 * 24 + 12 - 5
         core.clock.advance(days=3)
-        await _pass(core, heal)
+        await run_pass(core, fires=False, gaps=True)
         stored = (await core.stored())["all"]
         assert stored.items() >= core.truth(query(), Window(SINCE, HOUR.floor(NOW))).items()
 
 
-async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no_more(sqlite_url):
+async def test_a_permanent_gap_is_requested_once_a_day_until_it_is_final(sqlite_url):
     hole = Window(SINCE + 3 * DAY, SINCE + 3 * DAY + timedelta(hours=5))
     async with open_core(sqlite_url, profile(since=SINCE, settle=10 * DAY)) as core:
         core.simulator.change(GapChange(hole))
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         for _ in range(5):
-            await _pass(core, heal)
+            await run_pass(core, fires=False, gaps=True)
         assert len(core.requests) == 1
         asked = []
         for _ in range(10):
             core.clock.advance(days=1, minutes=1)
             seen = len(core.requests)
-            await _pass(core, heal)
+            await run_pass(core, fires=False, gaps=True)
             asked.append(len(core.requests) - seen)
         assert asked[0] == 1
         assert asked[-3:] == [0, 0, 0]
@@ -179,7 +174,7 @@ async def test_a_hole_that_stays_is_asked_for_once_a_day_and_when_it_is_final_no
 async def test_what_failed_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_url):
     async with open_core(sqlite_url, profile("well", QUARTER), profile("ill")) as core:
         core.script(faults.unequal().always().only(lambda got: got.request.agg_interval == HOUR))
-        collected = await _pass(core)
+        collected = await run_pass(core)
         assert not collected.complete
         assert collected.reasons["well"] is None
         assert "values" in collected.reasons["ill"]
@@ -188,19 +183,19 @@ async def test_what_failed_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_
 
 async def test_repeating_a_pass_changes_nothing(store_url):
     async with open_core(store_url, profile(since=SINCE), many(3)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         before = await core.stored()
-        again = await _pass(core, collect_and_heal)
+        again = await run_pass(core, gaps=True)
         assert (again.saved.inserted, again.saved.revised, again.saved.vanished) == (0, 0, 0)
         assert await core.stored() == before
 
 
 async def test_an_earlier_since_fetches_the_earlier_part_alone(sqlite_url):
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         seen = len(core.requests)
         await core.activate_labels(profile(since=SINCE - 60 * DAY))
-        await _pass(core, heal)
+        await run_pass(core, fires=False, gaps=True)
         assert (await core.stored())["all"] == core.truth(query(), Window(SINCE - 60 * DAY, HOUR.floor(NOW)))
         asked = sum(_buckets(window) for window in _windows(core, seen))
         assert asked <= (60 + 31) * 24  # whole windows of the grid, and no more of what is there
@@ -209,9 +204,9 @@ async def test_an_earlier_since_fetches_the_earlier_part_alone(sqlite_url):
 async def test_a_vanished_bucket_is_kept_and_comes_back(sqlite_url):
     gone = Window(SINCE + 9 * DAY, SINCE + 9 * DAY + timedelta(hours=2))
     async with open_core(sqlite_url, profile()) as core:
-        await _pass(core)
+        await run_pass(core)
         before = await core.stored()
         core.simulator.change(GapChange(gone, until=(NOW + timedelta(hours=2)).timestamp()))
         core.clock.advance(hours=1)
-        assert (await _pass(core)).saved.vanished == 2
+        assert (await run_pass(core)).saved.vanished == 2
         assert (await core.stored())["all"].items() >= before["all"].items()

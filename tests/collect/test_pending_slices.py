@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from collector.collect.batches.pending_slices import Pool, RelativeSeries
+from collector.collect.batches.pending_slices import PendingSlices, RelativeSeries
 from collector.model import Batch, Slice, Window
 from tests.harness.factories import many
 
@@ -13,7 +13,7 @@ WEEK = timedelta(days=7)
 def test_after_a_rejection_a_relative_series_is_cut_from_its_whole_window():
     wanted = [Slice(series.query, Window(NOW - 4 * WEEK, NOW)) for series in many(2).series]
     newest = [Batch((Slice(one.series, Window(NOW - 2 * WEEK, NOW)),)) for one in wanted]
-    pool, relative = Pool(wanted), RelativeSeries([one.series for one in wanted])
+    pool, relative = PendingSlices(wanted), RelativeSeries([one.series for one in wanted])
     pool.keep(relative.left(pool.slices(), newest, ()))
     pool.take(newest[0].slices)
     assert {one.window.duration for one in pool.slices()} == {2 * WEEK}
@@ -25,7 +25,7 @@ def test_after_a_rejection_a_relative_series_is_cut_from_its_whole_window():
 def test_of_an_answered_relative_series_nothing_is_put_back():
     wanted = [Slice(series.query, Window(NOW - 4 * WEEK, NOW)) for series in many(2).series]
     newest = [Batch((Slice(one.series, Window(NOW - 2 * WEEK, NOW)),)) for one in wanted]
-    pool, relative = Pool(wanted), RelativeSeries([one.series for one in wanted])
+    pool, relative = PendingSlices(wanted), RelativeSeries([one.series for one in wanted])
     pool.keep(relative.left(pool.slices(), newest, ()))
     for batch in newest:
         pool.take(batch.slices)

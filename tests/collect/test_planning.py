@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.collect.planning import live_window, packing, sharing
+from collector.collect.planning import packing
 from collector.collect.planning.packing import Shape
 from collector.interval import AggInterval
 from collector.model import Batch, Question, Slice, Window
@@ -45,7 +45,7 @@ spans = st.sampled_from([timedelta(days=days) for days in (1, 3, 7, 31)])
     [(at(2026, 3, 4, 10, 15), QUARTER), (at(2026, 3, 4, 10), HOUR), (at(2026, 3, 4), DAY), (at(2026, 3, 2), WEEK)],
 )
 def test_the_newest_closed_bucket_ends_at_the_last_edge_and_weeks_start_on_monday(expected, agg_interval):
-    assert live_window.closed_until(agg_interval, NOW) == expected
+    assert agg_interval.floor(NOW) == expected
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_fire_reads_from_the_newest_point_less_lookback_to_the_newest_closed_b
     expected, agg_interval, stored, since
 ):
     stored = Window(*stored) if stored else None
-    assert live_window.live_window(profile(agg_interval, since=since), stored, NOW) == expected
+    assert packing.live_window(profile(agg_interval, since=since), stored, NOW) == expected
 
 
 @given(windows, spans)
@@ -82,7 +82,7 @@ def test_a_cut_covers_the_window_in_as_few_pieces_of_one_duration_as_can_be(wind
 
 @given(windows, spans)
 def test_the_grid_covers_the_window_exactly_once(window, span):
-    pieces = live_window.grid_windows(window, span, QUARTER.step)
+    pieces = packing.grid_windows(window, span, QUARTER.step)
     assert [pieces[0].start, *(piece.end for piece in pieces)] == [*(piece.start for piece in pieces), window.end]
     assert all(piece.duration == span for piece in pieces[1:-1])
     assert all(piece.duration <= span for piece in pieces)
@@ -94,7 +94,7 @@ def test_two_grids_share_their_inner_borders(one, other, span):
     inside = [
         {
             piece.start
-            for piece in live_window.grid_windows(window, span, QUARTER.step)
+            for piece in packing.grid_windows(window, span, QUARTER.step)
             if common.start < piece.start < common.end
         }
         for window in (one, other)
@@ -167,12 +167,12 @@ def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=False))) == 3
 
 
-def test_cells_are_the_grid_windows_that_hold_a_part_of_a_hole():
+def test_gaps_are_widened_to_the_grid_windows_that_overlap_them():
     within = Window(at(2026, 3, 2), at(2026, 3, 30))
     hole = Window(at(2026, 3, 8, 23, 45), at(2026, 3, 9, 0, 15))
     assert (
-        live_window.cells([hole], within, timedelta(days=7), QUARTER.step)
-        == live_window.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
+        packing.widen_to_grid([hole], within, timedelta(days=7), QUARTER.step)
+        == packing.grid_windows(within, timedelta(days=7), QUARTER.step)[:2]
     )
 
 
@@ -222,18 +222,17 @@ def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
 
 def test_the_grid_begins_on_a_monday():
     week = timedelta(days=7)
-    assert live_window.grid_windows(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
-    assert live_window.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
+    assert packing.grid_windows(hours(24, 24 * 7), week, HOUR.step) == [hours(24, 24 * 7)]
+    assert packing.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
 
 
 def test_the_grid_lies_on_starts_of_buckets():
     eight, day, week = timedelta(hours=8), timedelta(days=1), timedelta(days=7)
     shifted = [
-        Window(piece.start + eight, piece.end + eight)
-        for piece in live_window.grid_windows(hours(0, 24 * 20), week, day)
+        Window(piece.start + eight, piece.end + eight) for piece in packing.grid_windows(hours(0, 24 * 20), week, day)
     ]
     whole = hours(0, 24 * 20)
-    assert live_window.grid_windows(Window(whole.start + eight, whole.end + eight), week, day) == shifted
+    assert packing.grid_windows(Window(whole.start + eight, whole.end + eight), week, day) == shifted
 
 
 def packed(slices, days=7, positions=20, *, gaps=True):
@@ -314,9 +313,9 @@ def test_a_cut_that_does_not_come_out_even_overlaps_at_its_old_end():
 )
 def test_a_replica_takes_its_share_of_profiles_and_fills_its_last_request(expected, sizes, replicas, positions):
     profiles = [profile(each={"ca": tuple(map(str, range(size)))}) for size in sizes]
-    assert sharing.fair_share(profiles, replicas, positions) == profiles[:expected]
+    assert packing.fair_share(profiles, replicas, positions) == profiles[:expected]
 
 
 def test_a_batch_is_halved():
     slices = tuple(Slice(query(name), hours(0, 1)) for name in "abc")
-    assert packing.halves(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]
+    assert packing.bisect(Batch(slices)) == [Batch(slices[:1]), Batch(slices[1:])]

@@ -62,6 +62,6 @@ def test_an_empty_history_before_an_edge_takes_three_requests():
     assert history(AgeSearch(28), 400, 16, refuses=False)[1] == 3
 
 
-def test_a_hole_in_history_is_no_beginning():
+def test_a_gap_in_history_is_no_beginning():
     search = AgeSearch(28, without=100).answered([200], [200])
     assert (search.with_data, search.without) == (200, None)

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from collector.collect.probe import Exchange, ProbeReport, questions, shape
+from collector.collect.probe import Exchange, ProbeReport, shape
+from collector.collect.probe.exchange import FILTERED, closed_batch, recent_batch, series_request
 from collector.collect.probe.observations import Seen, start_of_search
 from collector.interval import AggInterval, Grid
 from collector.radar.client import RadarResponse
@@ -74,14 +75,14 @@ RESULTS = st.dictionaries(KEYS, JSON | SERIES | st.dictionaries(KEYS, JSON, max_
 @given(document=st.builds(lambda result: {"success": True, "result": result}, RESULTS) | JSON)
 def test_no_document_makes_the_report_fail(document):
     def exchange(number, batch):
-        request = questions.series_request("any", batch)
+        request = series_request("any", batch)
         response = RadarResponse(200, {"Date": "nonsense"}, json.dumps(document).encode(), NOW)
         return Exchange(number, request, number, NOW, 0.1, response)
 
     day, hour = timedelta(days=1), AggInterval.ONE_HOUR
-    first = exchange(1, questions.recent(Grid(hour), day, NOW))
-    both = exchange(2, questions.recent(Grid(hour), day, NOW, {}, questions.FILTERED))
-    longer = exchange(3, questions.closed(Grid(hour), 2 * day, NOW))
+    first = exchange(1, recent_batch(Grid(hour), day, NOW))
+    both = exchange(2, recent_batch(Grid(hour), day, NOW, {}, FILTERED))
+    longer = exchange(3, closed_batch(Grid(hour), 2 * day, NOW))
     seen = Seen(
         first=first,
         by_interval={hour: first},

@@ -114,7 +114,7 @@ def hours(start, end):
 )
 def test_what_an_answer_has_just_covered_is_not_asked_for(expected, border, just_now, lately):
     answered = ([hours(*one) for one in found] for found in (just_now, lately))
-    found = refetch._not_asked(hours(0, 8), MIDNIGHT + border * HOUR, *answered)
+    found = refetch._not_covered(hours(0, 8), MIDNIGHT + border * HOUR, *answered)
     assert found == [hours(*one) for one in expected]
 
 
@@ -122,7 +122,7 @@ def test_what_an_answer_has_just_covered_is_not_asked_for(expected, border, just
     ("expected", "gap"), [((3, 5), (3, 5)), ((-3, 1), (0, 1)), ((0, 4), (0, 4)), ((0, 6), (0, 6)), ((-1, 3), (0, 3))]
 )
 def test_a_gap_that_is_asked_for_alone_has_four_buckets_at_the_begin_of_what_is_expected(expected, gap):
-    window, width = refetch._alone(hours(*gap), ExpectedWindow(query(), hours(0, 24), SETTLE))
+    window, width = refetch._exact_window(hours(*gap), ExpectedWindow(query(), hours(0, 24), SETTLE))
     assert (window, width) == (hours(*expected), (expected[1] - expected[0]) * 3600)
 
 

@@ -6,8 +6,8 @@ from itertools import pairwise
 import pytest
 
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.quarantine import split_unreadable
-from collector.collect.one_pass import collect, collect_and_heal, named
+from collector.collect.batches.pending_slices import split_unreadable
+from collector.collect.one_pass import collect, named
 from collector.collect.worker import ProfileWorker
 from collector.interval import AggInterval
 from collector.model import DATASET, RequestKind, Slice, Window
@@ -15,7 +15,7 @@ from collector.radar.errors import Paused
 from collector.store import Store
 from collector.timestamps import rfc3339
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core, window_of
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass, window_of
 from tests.harness.factories import many, profile, query
 
 NOWHERE = faults.api_error(400, 2001, "unknown tld")
@@ -26,7 +26,7 @@ async def one_pass(core, *, by_hand=False):
     """Do what one call of `collector collect` does, in a process of its own."""
     core.restart()
     batch_runner = BatchRunner(core.fetcher, 4, by_hand=by_hand)
-    return await collect_and_heal(core.profiles, core.clock(), core.store, batch_runner)
+    return await collect(core.profiles, core.clock(), core.store, batch_runner, gaps=True)
 
 
 async def newest(core):
@@ -274,7 +274,7 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
     async with open_core(sqlite_url, ill, *healthy) as core:
         core.script(fails)
         for number in range(16):
-            collected = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
+            collected = await run_pass(core)
             assert [name for name, reason in collected.reasons.items() if reason] == ["ill"], number
             core.clock.advance(hours=1)
         (paused,) = await core.store.refusals()

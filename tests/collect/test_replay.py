@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from collector.collect.kept_bodies import rehearse, replay
 from collector.collect.refetch import fire_slices
-from collector.collect.replay import rehearse, replay
 from collector.radar import client
 from collector.radar.errors import Untrusted
 from collector.report import warnings as serve_evidence
@@ -209,7 +209,7 @@ async def test_what_retention_has_deleted_stays_deleted(sqlite_url):
         assert min((await core.stored())["all"]) >= (HOUR.floor(NOW) - 5 * DAY).timestamp()
 
 
-async def test_what_is_still_refused_says_why_and_waits_for_the_next_version(sqlite_url):
+async def test_a_body_that_is_still_rejected_has_a_reason_and_waits_for_the_next_version(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.unequal())
         with pytest.raises(Untrusted):

@@ -10,7 +10,7 @@ import psycopg
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
 from collector.collect.maintenance import do_backfills
-from collector.collect.planning import sharing
+from collector.collect.planning import packing
 from collector.collect.worker import ProfileWorker
 from collector.model import DATASET, RequestKind
 from collector.settings import load
@@ -34,12 +34,12 @@ async def replica(core, url, *profiles, lease=LEASE):
 
 def test_a_share_fills_whole_requests():
     profiles = [profile(f"p{number}") for number in range(10)]
-    assert [one.name for one in sharing.fair_share(profiles, 1, 3)] == [one.name for one in profiles]
-    assert len(sharing.fair_share(profiles, 5, 1)) == 2
-    assert len(sharing.fair_share(profiles, 5, 4)) == 4
-    assert len(sharing.fair_share(profiles, 2, 20)) == 10
-    assert len(sharing.fair_share([many(50), many(50)], 2, 20)) == 1
-    assert sharing.fair_share([], 2, 20) == []
+    assert [one.name for one in packing.fair_share(profiles, 1, 3)] == [one.name for one in profiles]
+    assert len(packing.fair_share(profiles, 5, 1)) == 2
+    assert len(packing.fair_share(profiles, 5, 4)) == 4
+    assert len(packing.fair_share(profiles, 2, 20)) == 10
+    assert len(packing.fair_share([many(50), many(50)], 2, 20)) == 1
+    assert packing.fair_share([], 2, 20) == []
 
 
 async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
@@ -83,7 +83,7 @@ async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres
         assert [received.status for received in core.requests[seen:]] == [200] * 6
 
 
-async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(postgres_url):
+async def test_claims_of_a_dead_replica_are_taken_over_when_its_lease_expires(postgres_url):
     async with (
         open_core(postgres_url, profile()) as core,
         replica(core, postgres_url, profile()) as (_, dead, _),
@@ -91,17 +91,17 @@ async def test_what_a_dead_replica_was_at_is_taken_over_when_its_lease_is_out(po
     ):
         await dead.claim("profile", ["all"], core.clock(), lambda free, _: [one.name for one in free])
         assert await b.run_due()
-        assert b._others_at_it
+        assert b._others_hold_due
         assert await store.list_fires() == []
         with psycopg.connect(postgres_url, autocommit=True) as connection:
             expired = "UPDATE replicas SET expires_at = clock_timestamp() WHERE id = %s"
             connection.execute(expired, [dead._replica_id])
         assert await b.run_due()
         assert [fire.outcome for fire in await store.list_fires()] == ["collected"]
-        assert not b._others_at_it
+        assert not b._others_hold_due
 
 
-async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_url):
+async def test_the_health_of_a_profile_is_known_to_all_replicas(postgres_url):
     async with (
         open_core(postgres_url, profile()) as core,
         replica(core, postgres_url, profile()) as (a, *_),
@@ -113,7 +113,7 @@ async def test_how_a_profile_fares_is_known_to_all_whoever_saw_to_it(postgres_ur
         assert len(core.requests) == 1
 
 
-async def test_who_has_lost_its_lease_is_told_to_stop(postgres_url):
+async def test_a_replica_that_lost_its_lease_stops(postgres_url):
     async with (
         open_core(postgres_url, profile()) as core,
         replica(core, postgres_url, profile(), lease=timedelta(seconds=1)) as (_, store, stop),

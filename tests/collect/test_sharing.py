@@ -12,8 +12,8 @@ import pytest
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.lease import enlisted
-from collector.collect.planning.request_limits import Rejection, Size, first_guess, measured
-from collector.collect.planning.sharing import take_chunk
+from collector.collect.planning.packing import take_chunk
+from collector.collect.planning.request_limits import Rejection, Size, initial_limits, measured
 from collector.interval import AggInterval
 from collector.model import DATASET, RequestKind, Slice, Window
 from collector.store import LeaseLost, Store, backfill_request
@@ -92,14 +92,14 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
 
 
 async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
-    monkeypatch.setattr("collector.collect.checkpoint._REPORT_EVERY", -1)
+    monkeypatch.setattr("collector.collect.backfill._REPORT_EVERY", -1)
     async with open_core(sqlite_url, OWNERS, limit=6000, **LIMITS) as core:
         await BackfillRunner(core.store, core.batch_runner).run(job := await job_of(core), [OWNERS])
         assert {received.status for received in core.requests} > {200}
         assert (await core.store.backfill(job.id)).status.progress.requests == len(core.requests)
 
 
-async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(postgres_url, sqlite_url):
+async def test_the_others_request_only_the_windows_that_a_dead_replica_had_claimed(postgres_url, sqlite_url):
     """It dies after some of its answers are saved and before it said so."""
     _, standing, digest = await alone(sqlite_url, OWNERS)
     async with replicas(postgres_url, 3, OWNERS) as (core, (*backfillers, dead)):
@@ -127,7 +127,7 @@ async def test_what_a_dead_replica_was_at_is_asked_by_the_others_and_only_that(p
     assert commands.digest(postgres_url) == digest
 
 
-async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, sqlite_url):
+async def test_failed_windows_of_a_shared_job_have_the_same_reason(postgres_url, sqlite_url):
     bad = int((MIDNIGHT - 30 * DAY).timestamp())
 
     def ill(asked):
@@ -146,14 +146,14 @@ async def test_what_cannot_be_had_fails_the_job_in_the_same_words(postgres_url, 
     assert await failed(postgres_url, 2) == await failed(sqlite_url, 0)
 
 
-async def test_who_does_not_know_a_jobs_profile_leaves_it_to_who_does(postgres_url):
+async def test_a_replica_without_the_profile_of_a_job_leaves_it_to_the_others(postgres_url):
     async with replicas(postgres_url, 1, OWNERS) as (core, (knows,)), replica(core, profile("other")) as knows_not:
         job = await job_of(core)
         assert await knows_not.run(job, [profile("other")]) is None
         assert (await knows.run(job, [OWNERS])).state == "done"
 
 
-async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
+async def test_other_replicas_do_not_join_the_job_of_a_command(postgres_url):
     async with replicas(postgres_url, 1, OWNERS) as (core, (helper,)), replica(core, OWNERS) as command:
         command._shares = False
         job = await command._plan(await job_of(core), [OWNERS])
@@ -165,7 +165,7 @@ async def test_a_command_that_is_alone_at_its_job_is_not_helped(postgres_url):
 def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven():
     slices = [Slice(series.query, Window(START, START + 62 * DAY)) for series in many(50).series]
     daily = Slice(query(AggInterval.ONE_DAY), Window(START, START + 62 * DAY))
-    known = {RequestKind(DATASET, interval): first_guess(interval) for interval in AggInterval}
+    known = {RequestKind(DATASET, interval): initial_limits(interval) for interval in AggInterval}
     hourly = RequestKind(DATASET, HOUR)
     mine, rest = take_chunk([daily, *slices], known, 16)
     assert (len(mine), len(rest)) == (100, 1)

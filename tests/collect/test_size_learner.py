@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 from collector.collect.batches.size_learner import SizeLearner
-from collector.collect.planning.request_limits import Rejection, accepted, first_guess, rejected, size_of
+from collector.collect.planning.request_limits import Rejection, accepted, initial_limits, rejected, size_of
 from collector.interval import AggInterval
 from collector.model import Batch, Question, Slice, Window
 
@@ -18,7 +18,7 @@ class Memory:
     """What is known of the size of requests, without a store."""
 
     def __init__(self, known=None):
-        self.known = known or first_guess(QUARTER)
+        self.known = known or initial_limits(QUARTER)
         self.fetcher = SimpleNamespace(clock=lambda: NOW)
 
     async def limits(self, _agg_interval):
@@ -45,7 +45,7 @@ def learner(known=None):
 
 
 def answered(*batches, known=None):
-    limits = known or first_guess(QUARTER)
+    limits = known or initial_limits(QUARTER)
     for one in batches:
         limits = accepted(limits, size_of(one))
     return limits
@@ -80,7 +80,7 @@ async def test_a_rejection_of_what_was_accepted_meanwhile_is_stale():
 
 async def test_a_size_that_is_not_accepted_any_more_is_on_record_at_once():
     learns, memory = learner(answered(batch(7, 5)))
-    await learns.not_accepted_any_more(batch(7, 5), "too_costly")
+    await learns.no_longer_accepted(batch(7, 5), "too_costly")
     assert memory.rejected == [(7, 5, "too_costly")]
     assert memory.known.accepted == ()
 
@@ -100,9 +100,9 @@ async def test_only_rejections_for_the_same_cause_that_overlap_the_window_are_fo
     await learns.rejected(batch(20, 3, NOW - 30 * DAY), "refused")
     await learns.accepted(batch(7, 1))
     series = earlier.slices[0].series
-    await learns.exonerate(series, "refused", earlier.slices[0].window)
+    await learns.reset_after_content_error(series, "refused", earlier.slices[0].window)
     assert sorted(memory.rejected) == [(14, 5, "refused"), (31, 2, "too_costly")]
-    await learns.exonerate(series, "refused")
+    await learns.reset_after_content_error(series, "refused")
     assert memory.rejected == [(31, 2, "too_costly")]
     assert memory.known.accepted == (size_of(batch(7, 1)),)
 
@@ -110,7 +110,7 @@ async def test_only_rejections_for_the_same_cause_that_overlap_the_window_are_fo
 async def test_a_rejection_that_is_not_on_record_yet_is_forgotten_too():
     learns, memory = learner()
     await learns.rejected(batch(14, 5), "refused")
-    await learns.exonerate(batch(14, 1).slices[0].series, "refused")
+    await learns.reset_after_content_error(batch(14, 1).slices[0].series, "refused")
     assert (await learns.limits()).rejected == ()
     await learns.accepted(batch(7, 5))
     assert memory.rejected == []

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal, heal
+from collector.collect.one_pass import collect
 from collector.collect.snapshots import Order, window
 from collector.collect.worker import ProfileWorker
 from collector.interval import AggInterval
@@ -59,7 +59,7 @@ async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_ask
     async with open_core(store_url, taken) as opened:
         asked, told = taken.series[0].query, []
         for _ in range(21):
-            assert (await collect_and_heal([taken], opened.clock(), opened.store, opened.batch_runner)).complete
+            assert (await collect([taken], opened.clock(), opened.store, opened.batch_runner, gaps=True)).complete
             truth = opened.truth(asked, whole(opened, taken))
             assert await exported(opened) == truth
             told.append((opened.clock(), truth))
@@ -240,7 +240,7 @@ async def test_without_since_a_snapshot_reaches_back_as_far_as_lookback(store_ur
 async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
     taken, plain = valid(), profile("all", since=MIDNIGHT - 2 * DAY)
     async with open_core(store_url, taken, plain) as opened:
-        await heal([taken], opened.clock(), opened.store, opened.batch_runner)
+        await collect([taken], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
         assert opened.requests == []
         order = backfill_request(["valid", "all"], MIDNIGHT - 3 * DAY, None, opened.clock(), force=True)
         job = await opened.store.create_backfill(order, opened.clock())

@@ -5,12 +5,11 @@ from datetime import timedelta
 import pytest
 
 from collector.collect.backfill import BackfillRunner
-from collector.collect.one_pass import collect, collect_and_heal
 from collector.model import Window
 from collector.simulator import NormalizationChange
 from collector.store import backfill_request
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import many, profile, query
 
 SINCE = NOW.replace(hour=0, minute=0) - 9 * DAY
@@ -25,14 +24,10 @@ async def _exported(core, **options):
     ]
 
 
-async def _pass(core, how=collect):
-    return await how(core.profiles, core.clock(), core.store, core.batch_runner)
-
-
-async def _hours(core, number, how=collect):
+async def _hours(core, number, *, gaps=False):
     for _ in range(number):
         core.clock.advance(hours=1)
-        assert (await _pass(core, how)).complete
+        assert (await run_pass(core, gaps=gaps)).complete
 
 
 async def _backfill(core):
@@ -47,10 +42,10 @@ async def _changed(core, **change):
 
 async def test_a_unit_in_another_spelling_changes_nothing(store_url):
     async with open_core(store_url, profile(since=SINCE), many(2)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         before, moment = await _exported(core), core.clock()
         await _changed(core, unit=" Certificates")
-        await _hours(core, 3, collect_and_heal)
+        await _hours(core, 3, gaps=True)
         after = await _exported(core)
         assert {unit for *_, unit in after} == {"certificates"}
         assert len(after) == len(before) + 3 * 3
@@ -62,7 +57,7 @@ async def test_a_unit_in_another_spelling_changes_nothing(store_url):
 @pytest.mark.parametrize("change", [{"unit": "requests"}, {"unit": "%", "normalization": "PERCENTAGE"}])
 async def test_after_another_unit_the_export_holds_every_bucket(store_url, change):
     async with open_core(store_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         before, moment = await _exported(core), core.clock()
         await _changed(core, **change)
         await _hours(core, 1)
@@ -80,11 +75,11 @@ async def test_after_another_unit_the_export_holds_every_bucket(store_url, chang
 
 async def test_another_unit_in_one_answer_changes_nothing_for_good(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         core.script(faults.unit("requests"))
-        await _hours(core, 1, collect_and_heal)
+        await _hours(core, 1, gaps=True)
         assert {unit for *_, unit in await _exported(core)} == {"certificates"}
-        await _hours(core, 3, collect_and_heal)
+        await _hours(core, 3, gaps=True)
         assert (await core.stored())["all"] == core.truth(query(), Window(SINCE, HOUR.floor(core.clock())))
         assert {unit for *_, unit in await _exported(core)} == {"certificates"}
         assert await core.store.unit_changes([query()]) == []
@@ -92,22 +87,22 @@ async def test_another_unit_in_one_answer_changes_nothing_for_good(store_url):
 
 async def test_a_unit_that_changes_and_comes_back_leaves_the_history_whole(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         for unit in ("requests", "certificates"):
             await _changed(core, unit=unit)
-            await _hours(core, 3, collect_and_heal)
+            await _hours(core, 3, gaps=True)
         stored = (await core.stored())["all"]
         assert stored == core.truth(query(), Window(SINCE, HOUR.floor(core.clock())))
 
 
 async def test_what_is_stored_in_the_old_unit_is_not_asked_again(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
-        await _pass(core, collect_and_heal)
+        await run_pass(core, gaps=True)
         await _changed(core, unit="requests")
-        await _hours(core, 2, collect_and_heal)
+        await _hours(core, 2, gaps=True)
         seen = len(core.requests)
         standing = await _backfill(core)
         assert standing.state == "done"
         assert len(core.requests) == seen
-        await _hours(core, 1, collect_and_heal)
+        await _hours(core, 1, gaps=True)
         assert len(core.requests) == seen + 1

@@ -54,7 +54,7 @@ async def test_it_works(store_url):
         assert len(core.requests) == asked
 
 
-async def test_a_pass_that_fails_again_without_asking_is_not_told_again(sqlite_url, caplog):
+async def test_a_pass_that_fails_again_without_a_request_is_not_logged(sqlite_url, caplog):
     caplog.set_level("DEBUG", "collector.collect.worker")
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.api_error(403, 10000).always())
@@ -96,7 +96,7 @@ async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_f
         assert stored == core.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
 
 
-async def test_what_failed_is_tried_again_and_its_fire_stays_as_it_was(sqlite_url):
+async def test_a_failed_pass_is_retried_and_its_fire_is_unchanged(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         worker = _worker(core)
         core.script(faults.unequal().always())
@@ -126,7 +126,7 @@ async def test_after_a_restart_a_fire_that_failed_is_tried_again_at_once(sqlite_
         assert await core.stored()
 
 
-async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, monkeypatch):
+async def test_due_fires_stay_due_while_the_store_is_unavailable(store_url, monkeypatch):
     async with open_core(store_url, profile("first"), profile("other", filters={"tld": ("com",)})) as core:
         worker, save = _worker(core), core.store.save
         await core.batch_runner.learn(measured(AggInterval.ONE_HOUR, 31 * DAY, 1, now=core.clock()))
@@ -148,7 +148,7 @@ async def test_while_the_store_takes_no_answer_what_is_due_stays_due(store_url, 
         assert len(core.requests) == 3
 
 
-async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
+async def test_a_stopped_pass_leaves_its_fire_to_the_next_start(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.fetcher.stop.set()
         await _worker(core).run_due()
@@ -158,7 +158,7 @@ async def test_told_to_stop_it_leaves_the_fire_to_the_next_start(sqlite_url):
         assert await _fires(core) == [(DUE, "collected")]
 
 
-async def test_an_ill_profile_does_not_stop_the_others_of_its_group(sqlite_url):
+async def test_a_failing_profile_does_not_stop_the_others_of_its_group(sqlite_url):
     async with open_core(sqlite_url, profile("ill", filters={"ca": ("Nobody",)}), profile("well")) as core:
         ill = lambda got: any(asked.query.filters for asked in got.request.series)  # noqa: E731 - a predicate
         core.script(faults.api_error(400, 2001).always().only(ill))
@@ -223,7 +223,7 @@ async def test_the_loop_runs_when_noticed_and_ends_when_told(sqlite_url):
         await asyncio.wait_for(running, 5)
 
 
-async def test_a_store_that_goes_away_is_survived(sqlite_url, tmp_path):
+async def test_the_worker_continues_after_the_store_was_unavailable(sqlite_url, tmp_path):
     async with open_core(sqlite_url, profile()) as core:
         worker = _worker(core)
         path = tmp_path / "collector.db"

@@ -7,7 +7,6 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from collector.collect.one_pass import heal
 from collector.collect.worker import ProfileWorker
 from collector.contract.response import envelope
 from collector.interval import AggInterval
@@ -15,7 +14,7 @@ from collector.model import DATASET, RequestKind, Window
 from collector.report.status import status_document
 from collector.timestamps import from_epoch, utc
 from tests.harness import faults
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import profile, query
 
 QUARTER, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY
@@ -98,7 +97,7 @@ async def _lived(url, interval, ahead, hours):
         until = interval.floor(min(core.clock.now, skewed.radar_now))
         if until > start:
             assert (await core.store.extents([query(interval)]))[query(interval)].end == until
-        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core, fires=False, gaps=True)).complete
         for _ in range(hours):
             core.clock.advance(hours=1)
             assert await skewed.run_due()
@@ -109,7 +108,7 @@ async def _lived(url, interval, ahead, hours):
             assert await skewed.run_due()
             core.clock.now += max(HOURS, interval.step)
         assert await skewed.run_due()
-        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core, fires=False, gaps=True)).complete
         assert await skewed.is_fresh() is None
         assert await skewed.difference_from_truth(interval, start) == {}
         fires = Counter(fire.due for fire in await core.store.list_fires(limit=None))
@@ -195,7 +194,7 @@ async def test_one_date_that_is_wrong_does_no_harm(sqlite_url, away, refused, ah
             assert await skewed.run_due()
             core.clock.advance(hours=1)
         assert await skewed.run_due()
-        assert (await heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+        assert (await run_pass(core, fires=False, gaps=True)).complete
         named = await skewed.is_fresh()
         assert (named or 0) == pytest.approx(ahead.total_seconds(), abs=2)
         assert await skewed.difference_from_truth(HOUR, NOW - 3 * DAY) == {}
@@ -260,7 +259,7 @@ async def test_a_restart_knows_the_difference(sqlite_url):
 
 
 async def test_the_log_names_a_difference_once(sqlite_url, caplog):
-    caplog.set_level("INFO", "collector.collect.batches.clock_watch")
+    caplog.set_level("INFO", "collector.collect.batches.fetcher")
     async with open_core(sqlite_url, profile()) as core:
         skewed = SkewedWorld(core, 26 * HOURS)
         for _ in range(3):
@@ -270,5 +269,5 @@ async def test_the_log_names_a_difference_once(sqlite_url, caplog):
         for _ in range(3):
             assert await skewed.run_due(restart=False)
             core.clock.advance(hours=1)
-    named = [record for record in caplog.records if record.name == "collector.collect.batches.clock_watch"]
+    named = [record for record in caplog.records if record.message == "clock"]
     assert [record.difference_seconds for record in named] == [pytest.approx(26 * 3600, abs=2), 0]

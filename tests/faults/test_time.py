@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from collector.collect.one_pass import heal
+from collector.collect.one_pass import collect
 from collector.collect.worker import ProfileWorker
 from collector.model import Window
 from collector.report.readiness import late_reason
@@ -63,7 +63,7 @@ async def test_requests_stamped_ahead_count_from_the_moment_the_clock_is_right_a
 async def test_a_block_set_by_a_clock_that_ran_ahead_lasts_as_long_as_radar_said(store_url):
     async with open_core(store_url, profile()) as core:
         core.clock.advance(days=400)
-        fetch_id = await core.fetcher.turn(batch(end=NOW), ["all"])
+        fetch_id = await core.fetcher.reserve(batch(end=NOW), ["all"])
         error = faults_error(core.clock() + timedelta(seconds=90))
         await core.store.fail(fetch_id, error, core.clock())
         core.clock.now = NOW
@@ -151,11 +151,11 @@ async def _lived(url, seed, days, start=PAST, *, steps=True):
             core.clock.now = max(real, core.clock.now) if core.clock.now - real < timedelta(minutes=30) else real
             await worker.run_due()
             if dice.random() < 0.02:
-                await heal(profiles, core.clock(), core.store, core.batch_runner)
+                await collect(profiles, core.clock(), core.store, core.batch_runner, fires=False, gaps=True)
         core.clock.now = ends + timedelta(hours=1)
         for _ in range(2):
             await _pass(core)
-            await heal(profiles, core.clock(), core.store, core.batch_runner)
+            await collect(profiles, core.clock(), core.store, core.batch_runner, fires=False, gaps=True)
         await _compare(core, start, found)
     return found
 

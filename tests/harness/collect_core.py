@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher, ShuttingDown
+from collector.collect.one_pass import collect
 from collector.interval import AggInterval
 from collector.model import Batch, Slice, Window
 from collector.radar.client import RadarClient
@@ -136,3 +137,8 @@ async def until(condition):
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - what it waits for happens in other places
             await asyncio.sleep(0.01)
+
+
+async def run_pass(core, *, fires=True, gaps=False):
+    """Run one pass of all profiles of *core*."""
+    return await collect(core.profiles, core.clock(), core.store, core.batch_runner, fires=fires, gaps=gaps)

@@ -2,12 +2,11 @@
 
 from collections import Counter
 
-from collector.collect.one_pass import collect_and_heal
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.simulator import RevisionChange
 from collector.store import Fire, StoreError
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import many
 
 _MANY = many(6, since=NOW - 40 * DAY)
@@ -34,7 +33,7 @@ async def collected(url, found, trouble=lambda core: None):
 async def _until_complete(core, found):
     while True:
         try:
-            if (await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)).complete:
+            if (await run_pass(core, gaps=True)).complete:
                 return
         except StoreError:
             found["passes that failed"] += 1

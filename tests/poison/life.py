@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import heal
 from collector.collect.planning.packing import LONGEST_QUERY
 from collector.collect.worker import ProfileWorker
 from collector.daemon import groups
@@ -27,7 +26,7 @@ from collector.simulator import Simulator, serve
 from collector.simulator.options import MAX_SPAN
 from collector.store import Store, backfill_request
 from collector.timestamps import from_epoch
-from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher
+from tests.harness.collect_core import TOKEN, Clock, NoWaitFetcher, run_pass
 from tests.harness.factories import profile, rows
 from tests.poison.kinds import DAY, HOUR, Injection
 from tests.poison.upstream import make_simulator
@@ -119,7 +118,7 @@ class Life:
 
     async def _keep_history(self):
         """One turn of `collect.background.keep_history`."""
-        healed = await heal(self.profiles, self.clock(), self.store, self.batch_runner)
+        healed = await run_pass(self, fires=False, gaps=True)
         await confirm(self.profiles, self.clock(), self.store, self.batch_runner)
         return healed.complete
 

@@ -2,18 +2,17 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from collector.collect.one_pass import collect_and_heal
 from collector.model import Window
 from collector.report.gaps import find_gaps
 from collector.simulator import GapChange
-from tests.harness.collect_core import DAY, HOUR, NOW, open_core
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import many, profile
 
 MIDNIGHT = NOW.replace(hour=0, minute=0)
 
 
 async def _collect(core):
-    await collect_and_heal(core.profiles, core.clock(), core.store, core.batch_runner)
+    await run_pass(core, gaps=True)
 
 
 async def _gaps(core):

@@ -60,10 +60,10 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile]) -> PassResul
     """Collect and heal *profiles* once. After SIGINT or SIGTERM no new request is sent."""
     from collector.cli.bootstrap import open_collector
     from collector.collect.confirm import confirm
-    from collector.collect.one_pass import collect_and_heal
+    from collector.collect.one_pass import collect
 
     async with open_collector(settings, "collect") as (store, batch_runner):
-        collected = await collect_and_heal(profiles, store.clock(), store, batch_runner)
+        collected = await collect(profiles, store.clock(), store, batch_runner, gaps=True)
         if not collected.stopped:
             await confirm(profiles, store.clock(), store, batch_runner)
         return collected

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.cli.bootstrap import DaemonClient
-    from collector.collect.replay import ReplayOutcome
+    from collector.collect.kept_bodies import ReplayOutcome
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
     from collector.store import KeptBody, Reader
@@ -89,7 +89,7 @@ def _why_not(body: KeptBody | None) -> str:
 
 
 async def _rehearse(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]:
-    from collector.collect.replay import rehearse
+    from collector.collect.kept_bodies import rehearse
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
@@ -97,7 +97,7 @@ async def _rehearse(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcom
 
 
 async def _replay(settings: Settings, ids: Sequence[int]) -> list[ReplayOutcome]:
-    from collector.collect.replay import replay
+    from collector.collect.kept_bodies import replay
     from collector.store import Store
     from collector.store.admin.commands import current
     from collector.store.db.migrate import check
@@ -114,7 +114,7 @@ def _hand_over(settings: Settings, ids: Sequence[int], daemon: DaemonClient) -> 
     """Replay the bodies in the daemon, one by one, with its version."""
     import asyncio
 
-    from collector.collect.replay import ReplayOutcome
+    from collector.collect.kept_bodies import ReplayOutcome
     from collector.store import Store
 
     async def waiting() -> list[KeptBody]:

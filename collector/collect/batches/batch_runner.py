@@ -1,6 +1,6 @@
-"""Many slices in as few requests as Radar allows: one `BatchRun` for each dataset and interval, urgent ones first.
+"""Sends many slices in few requests: one `BatchRun` for each dataset and interval. Fires go before background work.
 
-The limits on the size of requests are kept here, beyond one run, and in the store.
+The limits on the size of requests outlive a run: they are cached here and recorded in the store.
 """
 
 from __future__ import annotations
@@ -11,12 +11,10 @@ from collections import defaultdict
 from math import inf
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.batch_result import BatchResult
 from collector.collect.batches.batch_run import USUAL, BatchRun
-from collector.collect.batches.grids import GridLearner
-from collector.collect.batches.normalizations import NormalizationJudge
-from collector.collect.planning import limits_record
-from collector.collect.planning import request_limits as sizes
+from collector.collect.batches.interpretation import GridLearner, NormalizationJudge
+from collector.collect.batches.pending_slices import BatchResult
+from collector.collect.planning import request_limits
 from collector.interval import AggInterval
 from collector.radar.errors import Unavailable
 
@@ -30,18 +28,14 @@ if TYPE_CHECKING:
     from collector.store import SaveResult
 
     Names = Mapping[Question, Sequence[str]]
-    Progress = Callable[[Batch, SaveResult], Awaitable[None]]
-
-
-async def _no_progress(_batch: Batch, _saved: SaveResult) -> None:
-    """Hear nothing."""
+    OnProgress = Callable[[Batch, SaveResult], Awaitable[None]]
 
 
 class BatchRunner:
-    """Collects slices of any number of series; remembers in the store how large a request may be.
+    """Collects slices of any number of series, and records in the store how large a request may be.
 
-    *concurrency* bounds the batches under way. *by_hand*: a person waits for the answers, so a question that was
-    refused for its content is asked again after a minute, however long its pause is.
+    *concurrency* bounds the batches in flight. *by_hand*: a person waits for the answers, so a slice that was refused
+    for its content is requested again after a minute, even if its pause is longer.
     """
 
     def __init__(self, fetcher: Fetcher, concurrency: int, *, by_hand: bool = False) -> None:
@@ -49,14 +43,14 @@ class BatchRunner:
         self.concurrency = concurrency
         self.by_hand = by_hand
         self.judge = NormalizationJudge(fetcher)
-        self.alone: set[Question] = set()
+        self.quarantined: set[Question] = set()
         self.grids = GridLearner(fetcher)
         self.edge_lock = asyncio.Lock()
-        self.unanswered: set[RequestKind] = set()
-        self.cut_off: dict[tuple[Question, datetime], datetime] = {}
+        self.unanswered_kinds: set[RequestKind] = set()
+        self.rest_requested_at: dict[tuple[Question, datetime], datetime] = {}
         self.answered_at: datetime | None = None
         self._limits: dict[RequestKind, RequestLimits] = {}
-        self._urgent = 0
+        self._in_foreground = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -64,25 +58,25 @@ class BatchRunner:
         self,
         slices: Iterable[Slice],
         names: Names,
-        progress: Progress = _no_progress,
+        on_progress: OnProgress | None = None,
         *,
         background: bool = False,
         most_requests: float = inf,
         handling: Handling = USUAL,
     ) -> BatchResult:
-        """Collect *slices*. A RadarError is not raised: failures are part of the result.
+        """Collect *slices*. A RadarError is not raised, because failures are part of the result.
 
-        *names* tells the profiles of a series, for the record; *progress* hears of every batch that was saved. What
-        runs in the *background* lets everything else go first, batch by batch. After *most_requests*, but for what is
-        then under way, the rest fails as too costly. *handling* says what becomes of the answers.
+        *names* are the profiles of each series, for the record. *on_progress* is called after every saved batch.
+        *background* work waits for all other work before each batch. After *most_requests*, the rest fails as too
+        costly. *handling* is passed on with every request.
         """
-        todo: dict[RequestKind, list[Slice]] = defaultdict(list)
-        for piece in slices:
-            todo[piece.series.request_kind].append(piece)
+        by_kind: dict[RequestKind, list[Slice]] = defaultdict(list)
+        for slice_ in slices:
+            by_kind[slice_.series.request_kind].append(slice_)
         total, down = BatchResult(), None
-        with contextlib.nullcontext() if background else self._first():
-            for alike in todo.values():
-                run = BatchRun(self, alike, names, progress, background=background)
+        with contextlib.nullcontext() if background else self._foreground():
+            for of_kind in by_kind.values():
+                run = BatchRun(self, of_kind, names, on_progress, background=background)
                 run.most_requests, run.end, run.handling = most_requests - total.requests, down, handling
                 await run.run()
                 total += run.result
@@ -90,48 +84,49 @@ class BatchRunner:
         return total
 
     @contextlib.contextmanager
-    def _first(self) -> Iterator[None]:
-        self._urgent += 1
+    def _foreground(self) -> Iterator[None]:
+        self._in_foreground += 1
         self._idle.clear()
         try:
             yield
         finally:
-            self._urgent -= 1
-            if not self._urgent:
+            self._in_foreground -= 1
+            if not self._in_foreground:
                 self._idle.set()
 
     async def wait_for_foreground(self) -> None:
-        """Wait until nothing but background work is under way."""
+        """Wait until only background work is running."""
         await self._idle.wait()
 
     async def limits(self, kind: RequestKind) -> RequestLimits:
-        """Return the limits that requests of *kind* are packed for; sometimes larger ones than those known are tried.
+        """Return the limits that requests of *kind* are packed for. When it is due, they are larger, to try again.
 
-        What the other intervals of the dataset have taught counts, too.
+        They include what was learned from the other intervals of the dataset.
         """
         kinds = [kind._replace(agg_interval=interval) for interval in AggInterval]
         others = [await self.known_limits(other) for other in kinds if other != kind]
-        known = sizes.beside(await self.known_limits(kind), others)
-        return sizes.relaxed(known, self.fetcher.clock())
+        known = request_limits.with_other_intervals(await self.known_limits(kind), others)
+        return request_limits.relaxed(known, self.fetcher.clock())
 
     async def known_limits(self, kind: RequestKind) -> RequestLimits:
-        """Return what is known of the size of requests of *kind*; it is read from the store the first time."""
+        """Return the known limits of requests of *kind*. They are read from the store the first time."""
         if kind not in self._limits:
-            text = await self.fetcher.store.get_state(limits_record.key_of(kind))
-            if not text and (old_key := limits_record.old_key_of(kind)):
+            text = await self.fetcher.store.get_state(request_limits.limits_key(kind))
+            if not text and (old_key := request_limits.old_limits_key(kind)):
                 text = await self.fetcher.store.get_state(old_key)
-            self._limits[kind] = (
-                limits_record.load(kind, text) if text else sizes.first_guess(kind.agg_interval, kind.dataset)
-            )
+            initial = request_limits.initial_limits(kind.agg_interval, kind.dataset)
+            self._limits[kind] = request_limits.load_limits(kind, text) if text else initial
         return self._limits[kind]
 
     def reload_limits(self) -> None:
-        """Read anew what is known of the size of requests when it is needed: other replicas learn, too."""
+        """Forget cached limits and grids, so that they are read again: other replicas learn, too."""
         self._limits.clear()
         self.grids.reload_limits()
 
     async def learn(self, limits: RequestLimits) -> None:
-        """Remember *limits*, here and in the store."""
+        """Cache *limits*, and save them in the store."""
         if self._limits.get(limits.kind) != limits:
             self._limits[limits.kind] = limits
-            await self.fetcher.store.set_state(limits_record.key_of(limits.kind), limits_record.dump(limits))
+            await self.fetcher.store.set_state(
+                request_limits.limits_key(limits.kind), request_limits.dump_limits(limits)
+            )

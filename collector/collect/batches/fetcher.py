@@ -1,20 +1,20 @@
-"""One batch, asked until it is saved or there is no use in asking: begin, ask, save or fail, and what follows.
+"""Sends one batch until it is saved or a retry is pointless, and records the outcome.
 
-Every request is on record before it is sent, so the record is the ledger of the request budget.
+Each request is on record before it is sent, because the record is the ledger of the request budget.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from collector.circuit_breaker import BREAKER_THRESHOLD, Wait
-from collector.collect.batches.clock_watch import ClockWatch
-from collector.collect.batches.evidence import keep_example, keep_refused
-from collector.collect.events import NullObserver
+from collector.collect.kept_bodies import keep_example, keep_refused
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, spelling_free
 from collector.radar.errors import (
@@ -28,37 +28,36 @@ from collector.radar.errors import (
     Unreachable,
 )
 from collector.retry import MAX_ATTEMPTS, MAX_WAIT, backoff, budget_jitter
+from collector.rules.clock_difference import NAMED_FROM, ClockDifference, sentence
 from collector.store import StoreError
 from collector.timestamps import rfc3339, utc_now
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
 
-    from collector.collect.events import Observer
-    from collector.model import Answer, Batch, Meta
+    from collector.model import Answer, Batch, Slice
     from collector.radar.client import RadarClient, TrustedAnswer
     from collector.rules.clock_difference import ClockSample
-    from collector.store import FetchError, SaveResult, Store
+    from collector.store import FetchError, Fire, SaveResult, Store
 
-    Keep = Callable[[int, Batch, Answer], None]
-
+    OnAnswer = Callable[[int, Batch, Answer], None]
 
 _T = TypeVar("_T")
+log = logging.getLogger(__name__)
 
-
-def keep_nothing(_fetch_id: int, _batch: Batch, _answer: Answer) -> None:
-    """Leave the answer to the store."""
+_LAST_ANSWER_SECONDS = 4.0
+"""How long a request in flight may take to end during a shutdown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handling:
-    """What becomes of an answer: *keep* gets it; see `Store.save` for *force*, *history* and *job_id*.
+    """How answers are handled: *keep* is called with each; see `Store.save` for *force*, *history* and *job_id*.
 
-    Once *cancelled* is set nothing more is asked, as when the process is told to stop.
+    No more requests are sent once *cancelled* is set, as during a shutdown.
     """
 
-    keep: Keep = keep_nothing
+    keep: OnAnswer | None = None
     force: bool = False
     history: bool = True
     job_id: int | None = None
@@ -66,14 +65,24 @@ class Handling:
 
 
 _USUAL = Handling()
-log = logging.getLogger(__name__)
 
-_LAST_ANSWER = 4.0
-"""Seconds that a request under way is given to end when the process is told to stop."""
+
+class SavedAnswer(NamedTuple):
+    """The answer to a request, and what it changed in the store. *batch* is the answered part of the request."""
+
+    fetch_id: int
+    batch: Batch
+    answer: Answer
+    saved: SaveResult
+
+    @property
+    def timestamps(self) -> dict[Slice, Sequence[int]]:
+        """The timestamps by slice, in epoch seconds."""
+        return dict(zip(self.batch.slices, (points.timestamps for points in self.answer.series), strict=True))
 
 
 class ShuttingDown(Exception):
-    """The process was told to stop; what is not asked yet is not asked any more."""
+    """The service is stopping, so that no more requests are sent."""
 
     outcome = "interrupted"
     status = None
@@ -84,7 +93,7 @@ class ShuttingDown(Exception):
 
 
 class SaveFailed(CollectorError):
-    """The answer came, and the store could not take it."""
+    """The answer arrived, but the store could not save it."""
 
     outcome = "unsaved"
     status = None
@@ -92,9 +101,10 @@ class SaveFailed(CollectorError):
 
 
 class Fetcher:
-    """Fetches batches into the store, inside the request budget, and stops asking when *stop* is set.
+    """Fetches batches into the store, inside the request budget, until *stop* is set.
 
-    *limit* is the most requests in any 300 seconds; *clock* gives the present as an aware moment; *observer* is told.
+    *limit* is the maximum of requests in any 300 seconds. *clock* returns the present as an aware datetime. *observer*
+    receives the events for metrics.
     """
 
     def __init__(  # noqa: PLR0913 - all but two are keywords
@@ -112,37 +122,40 @@ class Fetcher:
         self.clock = clock
         self.stop = stop
         self.radar = radar
+        self.clock_watch = ClockWatch(store, clock)
+        self.judged_words: set[str] = set()
         self._limit = limit
-        self._trusted = False
-        self._silent = 0
+        self._credentials_accepted = False
+        self._unanswered_in_a_row = 0
         self._deviations: set[str] = set()
         self._unit_names: dict[str, tuple[str, ...]] = {}
-        self._unended: dict[int, FetchError] = {}
-        self._one_by_one = asyncio.Lock()
-        self._clock_watch = ClockWatch(store)
-        self.judged: set[str] = set()
+        self._unrecorded: dict[int, FetchError] = {}
+        self._probe_lock = asyncio.Lock()
 
     async def fetch(
         self,
         batch: Batch,
         profiles: Sequence[str],
-        sending: Callable[[], None] = lambda: None,
+        on_send: Callable[[], None] = lambda: None,
         handling: Handling = _USUAL,
         tries: int = MAX_ATTEMPTS,
-    ) -> SaveResult:
-        """Ask *batch* and save the answer in one transaction; *sending* hears of every request.
+    ) -> SavedAnswer:
+        """Send *batch* and save the answer in one transaction. *on_send* is called for every request.
 
-        A RadarError means that nothing was stored and what was tried is on record: Unavailable after so many *tries*,
-        four where no connection comes about, one where Radar is down; RateLimited where the wait is too long, every
-        other one at once. ShuttingDown ends it between two requests.
+        Raises a RadarError if nothing was stored; the attempts are on record. Unavailable is raised after *tries*,
+        after four if no connection was established, and after one if the circuit is open. RateLimited is raised if the
+        wait is too long. Other errors are raised at once. Raises ShuttingDown between two requests.
         """
-        came = self.clock()
+        requested_at = self.clock()
         for failures in range(1, MAX_ATTEMPTS + 1):
             try:
-                return await self._attempt(batch, profiles, sending, handling, came)
+                # one request is enough to show that the credentials are accepted, or that Radar is back
+                is_probe = not self._credentials_accepted or self.circuit_is_open
+                async with self._probe_lock if is_probe else contextlib.nullcontext():
+                    return await self._request(batch, profiles, on_send, handling, requested_at)
             except Unavailable as error:
                 most = MAX_ATTEMPTS if isinstance(error, Unreachable) else tries
-                if failures >= most or self.is_silent:
+                if failures >= most or self.circuit_is_open:
                     raise
                 await self.pause(backoff(failures), handling.cancelled)
             except RateLimited:
@@ -151,29 +164,17 @@ class Fetcher:
         raise AssertionError("the last attempt returns or raises")
 
     @property
-    def is_silent(self) -> bool:
-        """Tell whether Radar counts as down, as far as this process knows."""
-        return self._silent >= BREAKER_THRESHOLD
-
-    async def present(self) -> datetime:
-        """Tell the present, but not what is Radar's future: no bucket that ends after it is asked for."""
-        return self.clock() - await self.ahead()
-
-    async def ahead(self) -> timedelta:
-        """Tell how far the clock is ahead of Radar's, as far as replies, also those of earlier runs, have shown it."""
-        return await self._clock_watch.ahead(self.clock())
-
-    async def note_clock(self, sample: ClockSample | None) -> None:
-        """Learn from what a reply shows of the clock."""
-        await self._clock_watch.note(sample)
+    def circuit_is_open(self) -> bool:
+        """Whether the circuit breaker is open, as far as this process knows."""
+        return self._unanswered_in_a_row >= BREAKER_THRESHOLD
 
     async def pause(self, seconds: float, cancelled: asyncio.Event | None = None) -> None:
-        """Wait for *seconds*. Raise ShuttingDown when the process is told to stop or *cancelled* is set."""
-        if await self._told_to_stop(cancelled, max(seconds, 0)):
+        """Wait for *seconds*. Raises ShuttingDown if the service stops or *cancelled* is set."""
+        if await self._wait_for_stop(cancelled, max(seconds, 0)):
             raise ShuttingDown
 
-    async def _told_to_stop(self, cancelled: asyncio.Event | None, seconds: float | None = None) -> bool:
-        """Wait until the process is told to stop or *cancelled* is set; False if neither happens in *seconds*."""
+    async def _wait_for_stop(self, cancelled: asyncio.Event | None, seconds: float | None = None) -> bool:
+        """Wait until the service stops or *cancelled* is set. Returns False if neither happens within *seconds*."""
         events = [self.stop] if cancelled is None else [self.stop, cancelled]
         waits = [asyncio.create_task(event.wait()) for event in events]
         try:
@@ -183,57 +184,60 @@ class Fetcher:
                 wait.cancel()
         return any(event.is_set() for event in events)
 
-    async def _attempt(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
-    ) -> SaveResult:
-        """One request at a time is enough to learn that the credentials are right, or that Radar is back."""
-        if self._trusted and not self.is_silent:
-            return await self._request(batch, profiles, sending, handling, came)
-        async with self._one_by_one:
-            return await self._request(batch, profiles, sending, handling, came)
-
-    async def check_answers(self) -> None:
-        """Raise why Radar is not to be asked just now: it is down, or refuses the credentials."""
+    async def raise_if_throttled(self) -> None:
+        """Raises the last failure if the circuit is open or Radar rejects the credentials."""
         now = self.clock()
         for throttle in await self.store.throttles(self.radar.fingerprint, now):
             if not throttle.allowed and throttle.wait.cause:
                 raise _last_failure(throttle.wait)
 
     async def _request(
-        self, batch: Batch, profiles: Sequence[str], sending: Callable[[], None], handling: Handling, came: datetime
-    ) -> SaveResult:
-        async with self.radar.slots:  # before it is on record: what waits must not be sent once others were refused
-            fetch_id = await self.turn(batch, profiles, came, handling.cancelled)
-            sending()
+        self,
+        batch: Batch,
+        profiles: Sequence[str],
+        on_send: Callable[[], None],
+        handling: Handling,
+        requested_at: datetime,
+    ) -> SavedAnswer:
+        # wait for a slot before the request is on record, because a waiting request must not be sent after a rejection
+        async with self.radar.slots:
+            fetch_id = await self.reserve(batch, profiles, requested_at, handling.cancelled)
+            on_send()
             started = time.perf_counter()
-            reply = await self._reply(fetch_id, batch, profiles, started, handling.cancelled)
+            reply = await self._send(fetch_id, batch, profiles, started, handling.cancelled)
+        saved = await self._save(fetch_id, reply, handling)
+        if not self._credentials_accepted:
+            await self.store.accept_credentials(self.radar.fingerprint)
+            self._credentials_accepted = True
+        _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
+        await self.record_deviations(fetch_id, reply)
+        meta = reply.answer.meta
+        names = meta.unit_names or ("*",)
+        if meta.unit and self._unit_names.get(meta.unit) != names:
+            await self.store.set_unit_names(meta.unit, names)
+            self._unit_names[meta.unit] = names
+        return SavedAnswer(fetch_id, reply.batch, reply.answer, replace(saved, missing=reply.missing))
+
+    async def _save(self, fetch_id: int, reply: TrustedAnswer, handling: Handling) -> SaveResult:
         try:
-            await self.note_clock(reply.clock_sample)
-            saved = await self.store.save(
+            await self.clock_watch.note(reply.clock_sample)
+            return await self.store.save(
                 fetch_id,
                 reply.batch,
                 reply.answer,
                 self.clock(),
                 reply.size,
                 force=handling.force,
-                ahead=await self.ahead(),
+                ahead=await self.clock_watch.ahead(),
                 history=handling.history,
                 job_id=handling.job_id,
             )
         except StoreError as error:
-            self._unended[fetch_id] = SaveFailed(str(error))
+            self._unrecorded[fetch_id] = SaveFailed(str(error))
             raise
-        handling.keep(fetch_id, reply.batch, reply.answer)
-        if not self._trusted:
-            await self.store.accept_credentials(self.radar.fingerprint)
-            self._trusted = True
-        _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
-        await self.record_deviations(fetch_id, reply)
-        await self._note_unit_names(reply.answer.meta)
-        return replace(saved, missing=reply.missing)
 
     async def record_deviations(self, fetch_id: int, reply: TrustedAnswer) -> None:
-        """Put on record, and log, each kind of deviation that was not met before, and keep an example of it."""
+        """Record and log each kind of deviation the first time, and keep the body as an example."""
         unknown = [kind for kind in reply.answer.deviations if kind not in self._deviations]
         if not unknown:
             return
@@ -243,112 +247,101 @@ class Fetcher:
             await keep_example(self.store, fetch_id, reply.batch, unknown, reply.body)
         self._deviations.update(unknown)
 
-    async def _note_unit_names(self, meta: Meta) -> None:
-        """Put the names of the unit on record when they are others than the last answer's."""
-        names = meta.unit_names or ("*",)
-        if meta.unit and self._unit_names.get(meta.unit) != names:
-            await self.store.set_unit_names(meta.unit, names)
-            self._unit_names[meta.unit] = names
-
-    async def _reply(
+    async def _send(
         self, fetch_id: int, batch: Batch, profiles: Sequence[str], started: float, cancelled: asyncio.Event | None
     ) -> TrustedAnswer:
-        """Ask; why there is no answer is heeded at once, then put on record."""
+        """Send the request. On failure, update the in-memory state first, then record the outcome."""
         try:
             reply = await self.unless_stopped(self.radar.request(batch), cancelled)
-            self._check_normalization(reply.answer.meta)
+            word = reply.answer.meta.normalization
+            if word and not is_known(word) and spelling_free(word) not in self.judged_words:
+                # its meaning decides how values are stored
+                raise RelativeValues(f"the normalization {word!r} is yet to be judged", unknown_word=word)
         except ShuttingDown as error:
-            await self.end(fetch_id, error)
+            await self.record_failure(fetch_id, error)
             raise
         except RadarError as error:
-            self._note(error)
+            self._count_failure(error)
             body = error.take_body()
-            await self.end(fetch_id, error)
-            await self.note_clock(error.clock_sample)
+            await self.record_failure(fetch_id, error)
+            await self.clock_watch.note(error.clock_sample)
             if body:
                 await keep_refused(self.store, fetch_id, batch, error.kind, body)
             self.observer.asked(error.outcome, time.perf_counter() - started)
             _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise
-        self._silent = 0
+        self._unanswered_in_a_row = 0
         self.observer.asked("ok", time.perf_counter() - started)
         return reply
 
     def is_relative(self, normalization: str) -> bool:
-        """Tell whether values under *normalization* are relative to one answer, as far as is known."""
+        """Return whether values under *normalization* are relative to one answer, as far as is known."""
         if not normalization or is_absolute(normalization):
             return False
         return spelling_free(normalization) not in self.radar.absolute_words
 
-    def _check_normalization(self, meta: Meta) -> None:
-        """Raise Relative for an unknown word that is yet to be judged: what it means decides how values are stored."""
-        word = meta.normalization
-        if word and not is_known(word) and spelling_free(word) not in self.judged:
-            raise RelativeValues(f"the normalization {word!r} is yet to be judged", unknown_word=word)
-
-    async def end(self, fetch_id: int, error: FetchError) -> None:
-        """Record how a request failed; what the store cannot take now, it gets before the next request."""
-        self._unended[fetch_id] = error
+    async def record_failure(self, fetch_id: int, error: FetchError) -> None:
+        """Record how a request failed. If the store fails now, it is recorded before the next request."""
+        self._unrecorded[fetch_id] = error
         await self.store.fail(fetch_id, error, self.clock(), self.radar.fingerprint)
-        self._unended.pop(fetch_id, None)  # another request may have ended it meanwhile
+        self._unrecorded.pop(fetch_id, None)  # because another request may have recorded it meanwhile
 
     async def unless_stopped(self, request: Coroutine[Any, Any, _T], cancelled: asyncio.Event | None = None) -> _T:
-        """Await *request*; once told to stop, wait a few seconds more for it, then hang up: ShuttingDown."""
-        asking = asyncio.create_task(request)
-        stop = asyncio.create_task(self._told_to_stop(cancelled))
+        """Await *request*. Raises ShuttingDown if it has not ended a few seconds after the service began to stop."""
+        sending = asyncio.create_task(request)
+        stop = asyncio.create_task(self._wait_for_stop(cancelled))
         try:
-            await asyncio.wait((asking, stop), return_when=asyncio.FIRST_COMPLETED)
-            if not asking.done() and not (await asyncio.wait((asking,), timeout=_LAST_ANSWER))[0]:
+            await asyncio.wait((sending, stop), return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done() and not (await asyncio.wait((sending,), timeout=_LAST_ANSWER_SECONDS))[0]:
                 raise ShuttingDown
-            return asking.result()
+            return sending.result()
         finally:
-            asking.cancel()
+            sending.cancel()
             stop.cancel()
 
-    async def turn(
+    async def reserve(
         self,
         batch: Batch,
         profiles: Sequence[str],
-        came: datetime | None = None,
+        requested_at: datetime | None = None,
         cancelled: asyncio.Event | None = None,
     ) -> int:
-        """Wait for a place in the budget, or until Radar may be asked again; then put the request on record.
+        """Wait for a free request in the budget, and for the end of throttles. Returns the id of the recorded fetch.
 
-        What was asked in vain after *came* is not asked again: Unavailable. So is nothing with credentials that Radar
-        refuses: Unauthorized.
+        Raises Unavailable if a request sent after *requested_at* failed, Unauthorized if Radar rejects the credentials.
         """
-        came = came or self.clock()
+        requested_at = requested_at or self.clock()
         while True:
             if self.stop.is_set() or (cancelled and cancelled.is_set()):
                 raise ShuttingDown
-            for fetch_id, error in [*self._unended.items()]:
-                await self.end(fetch_id, error)
+            for fetch_id, error in [*self._unrecorded.items()]:
+                await self.record_failure(fetch_id, error)
             now = self.clock()
             begun = await self.store.start_fetch(batch, profiles, now, self._limit, self.radar.fingerprint)
             if not isinstance(begun, Wait):
                 return begun.fetch_id
-            self._heed(begun, now, came)
+            self._raise_if_pointless(begun, now, requested_at)
             await self._wait(begun, now, cancelled)
 
-    def _heed(self, wait: Wait, now: datetime, came: datetime) -> None:
-        """Raise why there is no use in waiting, if that is so."""
+    def _raise_if_pointless(self, wait: Wait, now: datetime, requested_at: datetime) -> None:
+        """Raises the reason if waiting is pointless."""
         if wait.reason == "silent":
-            self._silent = BREAKER_THRESHOLD
-        if wait.cause and (wait.reason == "credentials" or wait.cause.sent_at > came):
+            self._unanswered_in_a_row = BREAKER_THRESHOLD
+        if wait.cause and (wait.reason == "credentials" or wait.cause.sent_at > requested_at):
             raise _last_failure(wait)
         if wait.until - now > MAX_WAIT:
             raise RateLimited(f"Radar answers again at {rfc3339(wait.until)}", not_before=wait.until)
 
     async def _wait(self, wait: Wait, now: datetime, cancelled: asyncio.Event | None) -> None:
-        """Wait; what Radar's silence or refusal is about ends for one alone, so nobody need come later than others."""
+        """Wait. If only one request is sent then (open circuit, credentials on probation), wait without jitter."""
         log.info("fetch_waiting", extra={"reason": wait.reason, "until": rfc3339(wait.until)})
         jitter = budget_jitter() if wait.reason in ("budget", "blocked") else 0
         await self.pause((wait.until - now).total_seconds() + jitter, cancelled)
 
-    def _note(self, error: RadarError) -> None:
-        self._silent = self._silent + 1 if isinstance(error, Unavailable) else 0
+    def _count_failure(self, error: RadarError) -> None:
+        self._unanswered_in_a_row = self._unanswered_in_a_row + 1 if isinstance(error, Unavailable) else 0
         if isinstance(error, Unauthorized):
-            self._trusted = False
+            self._credentials_accepted = False
 
 
 def _last_failure(wait: Wait) -> RadarError:
@@ -365,7 +358,7 @@ def _last_failure(wait: Wait) -> RadarError:
 
 
 def _level(error: RadarError) -> int:
-    """A refusal teaches the limits, a wrong address or token takes a person, anything else is tried again."""
+    """Return INFO if the error teaches a limit, ERROR if an operator must act, WARNING if a retry may succeed."""
     if isinstance(error, Unauthorized | Misdirected):
         return logging.ERROR
     return logging.INFO if isinstance(error, Refused) else logging.WARNING
@@ -375,3 +368,83 @@ def _log(level: int, fetch_id: int, batch: Batch, profiles: Sequence[str], start
     milliseconds = round((time.perf_counter() - started) * 1000)
     fields = {"fetch": fetch_id, "profiles": ",".join(profiles), "request": str(batch), "ms": milliseconds, **fields}
     log.log(level, "fetch", extra=fields)
+
+
+class Observer(Protocol):
+    """Receives events for metrics: each request, the points it brought, and each fire."""
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """A request has ended; *outcome* as on record."""
+
+    def saved(self, profile: str, saved: SaveResult) -> None:
+        """An answer was saved; *saved* counts the points of *profile*."""
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Fires were recorded."""
+
+
+class NullObserver:
+    """Ignores all events, for commands."""
+
+    def asked(self, outcome: str, seconds: float) -> None:
+        """Ignore the event."""
+
+    def saved(self, profile: str, saved: SaveResult) -> None:
+        """Ignore the event."""
+
+    def fired(self, fires: Sequence[Fire]) -> None:
+        """Ignore the event."""
+
+
+class ClockWatch:
+    """How far our clock is ahead of Radar's: read from *store* first, then corrected by replies and recorded."""
+
+    def __init__(self, store: Store, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._clock = clock
+        self._difference: ClockDifference | None = None
+        self._recorded = ClockDifference()
+        self._logged: timedelta | None = None
+        self._lock = asyncio.Lock()
+
+    async def present(self) -> datetime:
+        """Return the present by Radar's clock. No bucket that ends later is requested."""
+        return self._clock() - await self.ahead()
+
+    async def ahead(self) -> timedelta:
+        """Return how far our clock is ahead of Radar's; zero if it is not, or by less than a minute.
+
+        Drop what replies have shown after the present, because a clock that was set back would block all requests.
+        """
+        self._difference = difference = (await self._read()).at(self._clock())
+        return difference.ahead
+
+    async def note(self, sample: ClockSample | None) -> None:
+        """Learn from the clock *sample* of a reply. Record a change; log one of more than a minute."""
+        if sample is None:
+            return
+        self._difference = difference = (await self._read()).after(sample)
+        if not difference.is_news(self._recorded):
+            return
+        self._recorded = difference
+        await self._store.set_clock_difference(difference)
+        if abs((difference.named or timedelta(0)) - (self._logged or timedelta(0))) > NAMED_FROM:
+            self._logged = difference.named
+            _log_clock(difference.named)
+
+    async def _read(self) -> ClockDifference:
+        """Return the current difference; read it from the store the first time."""
+        async with self._lock:
+            if self._difference is None:
+                self._difference = self._recorded = await self._store.clock_difference()
+                self._logged = self._difference.named
+            return self._difference
+
+
+def _log_clock(difference: timedelta | None) -> None:
+    if difference is None:
+        log.info("clock", extra={"outcome": "ok", "difference_seconds": 0})
+    else:
+        seconds = round(difference.total_seconds())
+        fields = {"outcome": "differs", "difference_seconds": seconds, "reason": sentence(difference)}
+        log.warning("clock", extra=fields)

@@ -1,7 +1,7 @@
-"""The size of the next request: what is known to be accepted, or a larger one that is worth a try. Pure functions.
+"""The size of the next request: one that is known to be accepted, or a larger one that is worth a try. Pure functions.
 
-A try is worth it if it may save several requests of the work that is left. Each try halves what is not known of one
-kind of limit, so no limit is approached step by step.
+A try is worth it if it may save several of the remaining requests. Each try halves the unknown range of one kind of
+limit, so no limit is approached step by step.
 """
 
 from __future__ import annotations
@@ -132,19 +132,24 @@ def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
 
 def _odds(limits: RequestLimits, size: Size) -> float:
     """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
-    return min([_odds_elsewhere(limits, size), *(_odds_beside(limits, one.size, size) for one in limits.rejected)])
+    return min(
+        [
+            _odds_by_other_intervals(limits, size),
+            *(_odds_by_rejection(limits, rejection.size, size) for rejection in limits.rejected),
+        ]
+    )
 
 
-def _odds_elsewhere(limits: RequestLimits, size: Size) -> float:
+def _odds_by_other_intervals(limits: RequestLimits, size: Size) -> float:
     """Estimate it by the positions that were rejected of another interval, certainly for their number or not."""
-    low, elsewhere = limits.largest(Kind.POSITIONS), limits.elsewhere
+    low, elsewhere = limits.largest(Kind.POSITIONS), limits.others
     if size.positions <= low:
         return 1
     odds = _share(low, elsewhere.too_many, size.positions) if elsewhere.too_many < inf else 1
     doubtful = [positions for positions in elsewhere.doubtful if positions > low]
     if not doubtful:
         return odds
-    own = [one for one in limits.rejected if Kind.POSITIONS in limits.explanations(one.size)]
+    own = [rejection for rejection in limits.rejected if Kind.POSITIONS in limits.explanations(rejection.size)]
     doubt = _DOUBT ** (len(doubtful) + len(own))
     return min(odds, doubt + (1 - doubt) * _share(low, min(doubtful), size.positions))
 
@@ -154,14 +159,14 @@ def _share(low: float, high: float, measure: float) -> float:
     return min(max((high - measure) / (high - low), 0), 1) if high > low else 0
 
 
-def _odds_beside(limits: RequestLimits, rejected: Size, size: Size) -> float:
+def _odds_by_rejection(limits: RequestLimits, rejected: Size, size: Size) -> float:
     """Estimate it by one rejection: each kind may be to blame for it, and then the nearer, the less likely."""
     shares, weights = [], []
     for kind in limits.explanations(rejected):
         low, high = limits.largest(kind), rejected.of_kind(kind)
         share = _share(low, high, size.of_kind(kind))
         shares.append(_odds_of_span(low, high, size.span, share) if kind == Kind.SPAN else share)
-        explains_all = all(kind in limits.explanations(one.size) for one in limits.rejected)
+        explains_all = all(kind in limits.explanations(rejection.size) for rejection in limits.rejected)
         weights.append(_WEIGHT_OF_ONE_CAUSE if explains_all else 1)
     return sum(map(mul, shares, weights)) / sum(weights) if shares else 1
 
@@ -177,7 +182,7 @@ def _odds_of_span(low: float, high: float, span: timedelta, share: float) -> flo
 def _blames_gaps(limits: RequestLimits, work: Work) -> bool:
     """Tell whether it is time to try without empty positions: they have been in all of several rejections."""
     suspected = limits.gaps and not limits.gaps_accepted and work.mixed
-    return suspected and len(limits.rejected) > 1 and all(one.gaps for one in limits.rejected)
+    return suspected and len(limits.rejected) > 1 and all(rejection.gaps for rejection in limits.rejected)
 
 
 def _first_rung(limits: RequestLimits, work: Work) -> Size:
@@ -185,14 +190,15 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
 
     No more positions than judged here may be packed.
     """
-    elsewhere, shortest = limits.elsewhere, spans_of(limits.agg_interval)[-1]
+    elsewhere, shortest = limits.others, spans_of(limits.agg_interval)[-1]
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
             size = replace(size, positions=int(elsewhere.positions))
         is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
-            shortest < one.size.span <= size.span and size.positions < one.size.positions <= elsewhere.positions
-            for one in limits.rejected
+            shortest < rejection.size.span <= size.span
+            and size.positions < rejection.size.positions <= elsewhere.positions
+            for rejection in limits.rejected
         )
         if limits.admits(size) and not is_near and not any(map(size.covers, elsewhere.too_large)):
             return replace(rung, positions=size.positions)
@@ -208,7 +214,7 @@ def _sizes(limits: RequestLimits) -> Iterator[Size]:
     for size in limits.accepted:
         most = _ceiling(limits, size, Kind.POSITIONS)
         yield Size(size.span, limits.first_positions if most == inf else round_number(size.positions, int(most)))
-        if doubtful := [positions for positions in limits.elsewhere.doubtful if positions > size.positions]:
+        if doubtful := [positions for positions in limits.others.doubtful if positions > size.positions]:
             yield Size(size.span, round_number(size.positions, min(doubtful)))
         longest = _ceiling(limits, size, Kind.SPAN)
         most_span = min(longest, spans[0].total_seconds() + interval.seconds)
@@ -232,15 +238,19 @@ def _sizes_of_few(limits: RequestLimits, work: Work, least: int) -> Iterator[Siz
 def _ceiling(limits: RequestLimits, size: Size, kind: Kind) -> float:
     """Return the least measure of *kind* that is rejected, or certainly too large, beside the rest of *size*."""
     other = Kind.SPAN if kind == Kind.POSITIONS else Kind.POSITIONS
-    beside = [one.size.of_kind(kind) for one in limits.rejected if one.size.of_kind(other) <= size.of_kind(other)]
+    bounds = [
+        rejection.size.of_kind(kind)
+        for rejection in limits.rejected
+        if rejection.size.of_kind(other) <= size.of_kind(other)
+    ]
     by_product = limits.bound(Kind.PRODUCT) / size.of_kind(other)
-    return min([*beside, limits.bound(kind), by_product])
+    return min([*bounds, limits.bound(kind), by_product])
 
 
 def _middle_product(limits: RequestLimits) -> float:
     """Return a product between the largest that is accepted and the least that is rejected for it, maybe."""
     low = limits.largest(Kind.PRODUCT)
-    doubtful = [one.size for one in limits.rejected if Kind.PRODUCT in limits.explanations(one.size)]
+    doubtful = [rejection.size for rejection in limits.rejected if Kind.PRODUCT in limits.explanations(rejection.size)]
     high = min((size.of_kind(Kind.PRODUCT) for size in doubtful), default=low)
     return (low + high) / 2
 

@@ -1,17 +1,16 @@
-"""What Cloudflare does not publish, asked of the API itself, so that one run shows all that a developer needs.
+"""Measures what Cloudflare does not publish, by requests to the API itself.
 
-`questions`      what can be asked                  `ask`        sends one request, inside the budget and on record
-`exchange`       a request and what came            `seen`       what each request was for, and the searches
-`first_answers`  each interval, clock and grids     `searches`   which size or date to try next (pure)
-`prober`         the plan, the important first      `evaluate`   from exchanges to findings (pure)
-`shape` `forms`  the form of a document (pure)      `report`     all of it as one value
+`prober`         the plan: the important requests first     `exchange`           one request and its response
+`observations`   what was seen, and the searches (pure)     `evaluate_answers`   findings about values and buckets
+`shape`          the form of a JSON document (pure)         `evaluate_requests`  findings about connection and limits
+`report`         all findings as one value
 
-Limits, grids and the difference of the clocks are remembered; no point and no series is stored, because no profile
-asked for them.
+The probe records limits, grids and the clock difference. It stores no points and no series, because no profile
+configures them.
 """
 
 from collector.collect.probe.exchange import MOST_REQUESTS, Exchange
-from collector.collect.probe.finding import Finding
+from collector.collect.probe.observations import Finding
 from collector.collect.probe.prober import Prober
 from collector.collect.probe.report import ProbeReport
 

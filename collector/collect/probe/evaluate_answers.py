@@ -1,4 +1,4 @@
-"""Findings about the answers themselves: whether they are read, what the values are, when and where buckets lie."""
+"""Findings about the answers: whether they can be read, what the values are, when and where buckets lie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.probe import shape
-from collector.collect.probe.finding import NOT_ASKED, Finding
+from collector.collect.probe.observations import NOT_ASKED, Finding
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
 from collector.model import UNKNOWN_LAST_UPDATED, is_absolute
 from collector.radar.classify import quote, sanitize

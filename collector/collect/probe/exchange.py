@@ -1,31 +1,37 @@
-"""One request of the probe and what came: kept whole, whatever it is."""
+"""The requests of the probe, and the exchange that each one leads to: request, response or error, kept whole."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from collector.collect.batches.evidence import keep_refused
 from collector.collect.batches.fetcher import ShuttingDown
+from collector.collect.kept_bodies import keep_refused
+from collector.collect.planning import packing
 from collector.collect.probe import shape
 from collector.datasets import DEFAULT
 from collector.errors import CollectorError
+from collector.interval import AggInterval, Grid
+from collector.model import Batch, Question, Slice, Window
 from collector.radar.classify import with_clock_sample
 from collector.radar.client import answer_of, as_trusted
 from collector.radar.errors import RadarError, RateLimited, TimedOut, Unauthorized, Unavailable
+from collector.radar.request import query_string
+from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterable, Mapping
 
     from collector.collect.batches.fetcher import Fetcher
-    from collector.collect.probe.questions import ProbeRequest
+    from collector.datasets import Dataset
     from collector.model import Answer
     from collector.radar.client import RadarResponse
     from collector.store import FetchError
 
+    Filters = Mapping[str, tuple[str, ...]]
 
 _GOOD = range(200, 300)
 _SHOWN_BYTES = 200
@@ -212,7 +218,7 @@ class Asker:
             self.skipped.append(request.name)
             return None
         try:
-            fetch_id = await self._fetcher.turn(request.batch, [PROFILE])
+            fetch_id = await self._fetcher.reserve(request.batch, [PROFILE])
             exchange = await self._send(request, fetch_id)
             await self._record(exchange)
         except (CollectorError, ShuttingDown) as error:
@@ -233,7 +239,7 @@ class Asker:
             elif not shape.result_of(shape.parse(response.body or b"")):
                 answer_of(response, request.batch)  # raises why it is no answer
         except ShuttingDown as error:
-            await self._fetcher.end(fetch_id, error)
+            await self._fetcher.record_failure(fetch_id, error)
             raise
         except RadarError as error:
             problem = error
@@ -245,7 +251,7 @@ class Asker:
         fetcher, batch, response, answer = self._fetcher, exchange.request.batch, exchange.response, exchange.answer
         await self._note_clock(exchange)
         if response is None or answer is None:
-            await fetcher.end(exchange.fetch_id, failure_of(exchange))
+            await fetcher.record_failure(exchange.fetch_id, failure_of(exchange))
             if response and response.evidence and exchange.error and exchange.request.is_replayable:
                 kind = f"probe: {exchange.error.kind}"
                 await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)
@@ -257,7 +263,7 @@ class Asker:
             answer,
             fetcher.clock(),
             reply.size,
-            ahead=await fetcher.ahead(),
+            ahead=await fetcher.clock_watch.ahead(),
             history=False,
         )
         await fetcher.record_deviations(exchange.fetch_id, reply)
@@ -272,7 +278,7 @@ class Asker:
             sample = as_trusted(response, batch, answer).clock_sample
         elif error:
             sample = with_clock_sample(error, batch, sample, response.received_at).clock_sample
-        await self._fetcher.note_clock(sample)
+        await self._fetcher.clock_watch.note(sample)
 
     def _check(self, exchange: Exchange) -> None:
         error = exchange.error
@@ -282,3 +288,131 @@ class Asker:
         self._unreachable = self._unreachable + 1 if lost else 0
         if self._unreachable >= _UNREACHABLE:
             raise ProbeEnded(f"no answer came in {_UNREACHABLE} requests in a row: {error}")
+
+
+QUARTER = AggInterval.FIFTEEN_MINUTES
+_FORMAT = "format=JSON"
+_HOUR = timedelta(hours=1)
+
+
+def _filter_of_few_values(dataset: Dataset) -> Filters:
+    """Return one value of the filter that has the fewest values, but at least three."""
+    parameter = min((one for one in dataset.parameters if len(one.values) > 2), key=lambda one: len(one.values))  # noqa: PLR2004 - not a boolean
+    return {parameter.name: (parameter.values[-1],)}
+
+
+def _filter_with_comma(dataset: Dataset) -> Filters:
+    """Return the most frequent known value that contains a comma."""
+    shares = ((share, one.name, value) for one in dataset.parameters for value, share in one.shares if "," in value)
+    _, name, value = max(shares)
+    return {name: (value,)}
+
+
+FILTERED = _filter_of_few_values(DEFAULT)
+COMMA_FILTER = _filter_with_comma(DEFAULT)
+COMMA_NAME = next(iter(COMMA_FILTER.values()))[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled(Batch):
+    """A batch that is on record as *label*: a request to another path, whose slices are nominal."""
+
+    label: str = ""
+
+    def __str__(self) -> str:
+        return self.label
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeRequest:
+    """One request: *name* for people, *batch* for the record and the reader, *query* is encoded.
+
+    *is_read*: the answer must satisfy the reader, else it is only looked at.
+    """
+
+    name: str
+    batch: Batch
+    query: str
+    path: str = DEFAULT.url_path
+    is_read: bool = True
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether a kept body may be read again later: what was sent is what *batch* means, not a variation of it."""
+        return self.is_read and self.query == query_string(self.batch)
+
+
+def series_request(name: str, batch: Batch) -> ProbeRequest:
+    """Ask *batch* as the collector does."""
+    return ProbeRequest(name, batch, query_string(batch))
+
+
+def recent_batch(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
+    """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
+    end = max(QUARTER.floor(now), grid.floor(now))
+    window = Window(grid.floor(grid.floor(now) - span), end)
+    return Batch(tuple(Slice(Question(grid.interval, one), window) for one in filters or ({},)))
+
+
+def closed_batch(grid: Grid, span: timedelta, now: datetime) -> Batch:
+    """The newest *span* of closed buckets."""
+    end = grid.floor(now)
+    return Batch((Slice(Question(grid.interval, {}), Window(end - span, end)),))
+
+
+def staggered_batch(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
+    """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
+    end, shift = grid.floor(now), max(_HOUR, grid.step)
+    ends = [end - shift * back for back in range(count)]
+    return Batch(tuple(Slice(Question(grid.interval, {}), Window(one - span, one)) for one in ends))
+
+
+def batch_of_days(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
+    """Of the days that began so many days before today the first *span*, each as a window of its own."""
+    today = packing.midnight(now)
+    starts = [grid.floor(today - timedelta(days=age)) for age in ages]
+    windows = [Window(start, start + span) for start in starts]
+    return Batch(tuple(Slice(Question(grid.interval, {}), window) for window in windows))
+
+
+def request_within_bucket(grid: Grid, now: datetime) -> ProbeRequest:
+    """Ask a window that begins in the midst of a bucket: on a Wednesday at 1w, at 05:00 at 1d.
+
+    The collector never asks such, so the reader would refuse the answer.
+    """
+    end = grid.floor(now)
+    offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
+    window = Window(end - 4 * grid.step + offset, end)
+    batch = Batch((Slice(Question(grid.interval, {}), window),))
+    return ProbeRequest(f"from within a bucket at {grid.interval}", batch, query_string(batch), is_read=False)
+
+
+def single_encoded(batch: Batch) -> ProbeRequest:
+    """Ask *batch*, whose filter holds a comma, with the comma encoded once instead of twice."""
+    return ProbeRequest("comma encoded once", batch, query_string(batch).replace("%252C", "%2C"))
+
+
+def long_url_batch(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batch | None:
+    """As many of *positions* as make the longest query that the collector sends; None if they stay far below it."""
+    longest = sorted(DEFAULT.parameters, key=lambda one: len(one.values), reverse=True)[:2]
+    everything = {one.name: one.values for one in longest}
+    window = closed_batch(grid, span, now).slices[0].window
+    best: Batch | None = None
+    for count in range(1, positions + 1):
+        batch = Batch((Slice(Question(grid.interval, everything), window),) * count)
+        if len(query_string(batch)) > packing.LONGEST_QUERY:
+            return best
+        best = batch
+    return None
+
+
+def sibling_requests(now: datetime) -> list[ProbeRequest]:
+    """Return one request to each path that tells about the same objects in another shape."""
+    batch = closed_batch(Grid(AggInterval.ONE_DAY), 7 * packing.DAY, now)
+    window = batch.slices[0].window
+    dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}"
+    found = []
+    for one in DEFAULT.siblings:
+        path, query = f"/radar/{one.path}", "&".join(filter(None, (one.query, dates if one.has_dates else "", _FORMAT)))
+        found.append(ProbeRequest(one.name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False))
+    return found

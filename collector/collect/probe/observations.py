@@ -1,13 +1,13 @@
-"""The observations of a probe so far, and its searches for the largest size and the oldest day."""
+"""The observations of a probe so far, its searches for the largest size and the oldest day, and its findings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from math import isqrt
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from collector.collect.planning import live_window
+from collector.collect.planning import packing
 from collector.collect.probe import shape
 from collector.interval import AggInterval
 from collector.radar.errors import Coarsened
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from collector.collect.probe.exchange import Exchange
     from collector.interval import Grid
-
 
 MOST_SERIES = 100
 _SPARSE = 6
@@ -180,14 +179,14 @@ class Seen:
     def start_of(self, age: int) -> datetime:
         """When the bucket of a day of *age* begins, in UTC."""
         assert self.now is not None, "the probe has not ended"
-        day = live_window.midnight(self.now) - timedelta(days=age)
+        day = packing.midnight(self.now) - timedelta(days=age)
         return self.ages_grid.floor(day) if self.ages_grid else day
 
     @property
     def oldest(self) -> datetime | None:
         """The oldest bucket of all answers; of a week only if nothing finer came, because it may begin too early."""
         both = [*self.by_interval.values(), *self.longest.values()]
-        finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= live_window.DAY]
+        finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= packing.DAY]
         found = [min(points) for exchange in finer if (points := exchange.points)]
         found = found or [min(points) for exchange in both if (points := exchange.points)]
         return from_epoch(min(found)) if found else None
@@ -196,13 +195,13 @@ class Seen:
 def first_span(agg_interval: AggInterval) -> timedelta:
     """How much is asked of an interval at first: what nobody would find too much."""
     if agg_interval.step < timedelta(hours=1):
-        return live_window.DAY
-    return timedelta(days=7) if agg_interval.step < live_window.DAY else timedelta(days=28)
+        return packing.DAY
+    return timedelta(days=7) if agg_interval.step < packing.DAY else timedelta(days=28)
 
 
 def start_of_search(agg_interval: AggInterval, accepted: timedelta) -> Span:
     """Search the longest span, knowing that *accepted* was."""
-    unit = max(live_window.DAY, agg_interval.step) if accepted >= live_window.DAY else timedelta(hours=1)
+    unit = max(packing.DAY, agg_interval.step) if accepted >= packing.DAY else timedelta(hours=1)
     top = timedelta(days=agg_interval.properties.spans[0])
     return Span(unit, SizeSearch(top // unit, accepted // unit))
 
@@ -225,7 +224,7 @@ def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
     begins, could_begin = from_epoch(min(timestamps)), max(window.start, oldest)
     expected = (window.end - could_begin) // step
     doubt = (
-        2 * step if oldest <= window.start else max(2 * step, live_window.DAY)
+        2 * step if oldest <= window.start else max(2 * step, packing.DAY)
     )  # the oldest may be known to the day only
     if begins > could_begin + doubt:
         return f"only the newest {len(timestamps)} of {expected} buckets came"
@@ -249,3 +248,27 @@ def ages_having_data(exchange: Exchange, ages: tuple[int, ...], is_empty: Callab
         for position, age in enumerate(ages)
         if any(not is_empty(value) for value in exchange.points_of(position).values())
     }
+
+
+NOT_ASKED = "not asked"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found out about *question*; *name* and *value* are for programs, *meaning* for the user.
+
+    *settled* is False where the collector needs to know more, None where it needs nothing.
+    """
+
+    section: str
+    name: str
+    question: str
+    answer: str
+    meaning: str = ""
+    settled: bool | None = None
+    value: Any = None
+
+    @property
+    def is_unasked(self) -> bool:
+        """Whether it is open only because nothing was asked about it."""
+        return self.answer == NOT_ASKED

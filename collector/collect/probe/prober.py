@@ -1,4 +1,4 @@
-"""The plan of the probe: what is asked, the important first, as long as requests are left."""
+"""The plan of the probe: the important requests first, as long as requests are left."""
 
 from __future__ import annotations
 
@@ -7,11 +7,25 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from collector.collect.batches.fetcher import ShuttingDown
-from collector.collect.planning import live_window
+from collector.collect.planning import packing
 from collector.collect.planning.packing import LONGEST_QUERY
 from collector.collect.planning.request_limits import FIRST_POSITIONS, Rejection, RequestLimits, Size, climb_pause
-from collector.collect.probe import questions
-from collector.collect.probe.exchange import PROFILE, Asker, ProbeEnded
+from collector.collect.probe.exchange import (
+    COMMA_FILTER,
+    FILTERED,
+    PROFILE,
+    Asker,
+    ProbeEnded,
+    batch_of_days,
+    closed_batch,
+    long_url_batch,
+    recent_batch,
+    request_within_bucket,
+    series_request,
+    sibling_requests,
+    single_encoded,
+    staggered_batch,
+)
 from collector.collect.probe.observations import (
     MOST_SERIES,
     SIX_HOURS,
@@ -23,7 +37,6 @@ from collector.collect.probe.observations import (
     start_of_search,
     unevenness,
 )
-from collector.collect.probe.questions import COMMA_FILTER, FILTERED, series_request
 from collector.collect.probe.report import ProbeReport
 from collector.errors import CollectorError
 from collector.interval import AggInterval, Grid
@@ -103,16 +116,16 @@ class Prober:
 
     def _a_day(self, agg_interval: AggInterval) -> timedelta:
         """A window of a day, of less if a day is too much, of a bucket if that is longer."""
-        return max(min(live_window.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
+        return max(min(packing.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
 
     async def _look_at_filters(self, base: AggInterval) -> None:
         """Ask for a filtered series behind an unfiltered one, and for a name that holds a comma in both encodings."""
         span = self.seen.spans[base].accepted
-        both = questions.recent(self._grids[base], span, self._now, {}, FILTERED)
+        both = recent_batch(self._grids[base], span, self._now, {}, FILTERED)
         self.seen.empties = await self._asker.ask_firmly(series_request("empty filter position", both))
-        named = questions.recent(self._grids[base], span, self._now, COMMA_FILTER)
+        named = recent_batch(self._grids[base], span, self._now, COMMA_FILTER)
         self.seen.comma_twice = await self._asker.ask_firmly(series_request("comma encoded twice", named))
-        self.seen.comma_once = await self._asker.ask(questions.single_encoded(named))
+        self.seen.comma_once = await self._asker.ask(single_encoded(named))
 
     async def _count_series(self, base: AggInterval, tries: int) -> None:
         """Search how many series fit into a request, whose windows are all recent."""
@@ -120,7 +133,7 @@ class Prober:
         if seen.positions.accepted == 0:
             seen.positions = seen.positions.after(1, accepted=True)
         while tries and (count := seen.positions.next):
-            batch = questions.staggered(self._grids[base], span, count, self._now)
+            batch = staggered_batch(self._grids[base], span, count, self._now)
             exchange = await self._asker.ask(series_request(f"{count} series", batch))
             if exchange is None:
                 return
@@ -134,7 +147,7 @@ class Prober:
         seen, span = self.seen, max(SIX_HOURS, base.step)
         if seen.positions.refused and span < seen.spans[base].accepted:
             count = min(4 * seen.positions.accepted, MOST_SERIES)
-            batch = questions.staggered(self._grids[base], span, count, self._now)
+            batch = staggered_batch(self._grids[base], span, count, self._now)
             seen.shorter_and_more = await self._asker.ask(series_request(f"{count} series of 6 hours", batch))
 
     async def _look_for_oldest(self, tries: int) -> None:
@@ -145,10 +158,10 @@ class Prober:
             return
         seen.ages_grid = self._grids[interval]
         if seen.ages == AgeSearch(0):
-            seen.ages = AgeSearch(max((live_window.midnight(self._now) - seen.oldest).days, 0))
+            seen.ages = AgeSearch(max((packing.midnight(self._now) - seen.oldest).days, 0))
         most = min(_MOST_WINDOWS, seen.positions.accepted)
         while tries and (ages := seen.ages.next(most)):
-            batch = questions.days_of_age(self._grids[interval], ages, self._a_day(interval), self._now)
+            batch = batch_of_days(self._grids[interval], ages, self._a_day(interval), self._now)
             name = f"day of age {ages[0]}" if len(ages) == 1 else f"{len(ages)} days of age {ages[0]} to {ages[-1]}"
             exchange = await self._asker.ask(series_request(name, batch))
             if exchange is None:
@@ -161,7 +174,7 @@ class Prober:
                 seen.ages = seen.ages.answered(ages, having)
 
     async def _look_at_siblings(self) -> None:
-        for request in questions.siblings(self._now):
+        for request in sibling_requests(self._now):
             if exchange := await self._asker.ask(request):
                 self.seen.siblings.append(exchange)
 
@@ -176,7 +189,7 @@ class Prober:
             size = replace(span.search, top=top).next
             if size is None:
                 return
-            batch = questions.closed(self._grids[agg_interval], span.unit * size, self._now)
+            batch = closed_batch(self._grids[agg_interval], span.unit * size, self._now)
             exchange = await self._asker.ask(series_request(f"{span.words(size)} at {agg_interval}", batch))
             if exchange is None:
                 return
@@ -190,10 +203,10 @@ class Prober:
     async def _look_at_rest(self, base: AggInterval) -> None:
         """Ask what is good to know: how long a URL may be, and where buckets begin."""
         seen = self.seen
-        if long := questions.long_url(self._grids[base], self._a_day(base), self._now, seen.positions.accepted):
+        if long := long_url_batch(self._grids[base], self._a_day(base), self._now, seen.positions.accepted):
             seen.long_url = await self._asker.ask(series_request("a long URL", long))
         for agg_interval in (AggInterval.ONE_WEEK, AggInterval.ONE_DAY):
-            request = questions.from_within_a_bucket(self._grids[agg_interval], self._now)
+            request = request_within_bucket(self._grids[agg_interval], self._now)
             if agg_interval in seen.spans and (exchange := await self._asker.ask(request)):
                 seen.unaligned[agg_interval] = exchange
         await self._count_series(base, self._asker.left)
@@ -222,7 +235,7 @@ class FirstAnswers:
     async def look_at_intervals(self) -> None:
         """Ask for a little at each interval; ProbeEnded if the address is wrong."""
         self.grids = await self._batch_runner.fetcher.store.grids()
-        self._ahead = await self._batch_runner.fetcher.ahead()
+        self._ahead = await self._batch_runner.fetcher.clock_watch.ahead()
         for agg_interval in AggInterval:
             exchange = await self._first_of(agg_interval)
             if exchange is None:
@@ -243,13 +256,13 @@ class FirstAnswers:
         """Ask for a little; with the clock put right if Radar says that it is wrong, and refuses."""
         name, span = f"first answer at {agg_interval}", first_span(agg_interval)
         exchange = await self._asker.ask_firmly(
-            series_request(name, questions.recent(self.grids[agg_interval], span, self.now))
+            series_request(name, recent_batch(self.grids[agg_interval], span, self.now))
         )
         ahead = exchange.clock_difference if exchange else None
         if exchange is None or exchange.is_data or ahead is None or ahead - self._ahead < _WORTH_CORRECTING:
             return exchange
         before, self._ahead = self._ahead, ahead
-        batch = questions.recent(self.grids[agg_interval], span, self.now)
+        batch = recent_batch(self.grids[agg_interval], span, self.now)
         corrected = await self._asker.ask_firmly(series_request(f"{name}, up to Radar's present", batch))
         if corrected and not corrected.is_data:
             self._ahead = before  # that was not why
@@ -266,7 +279,7 @@ class FirstAnswers:
             return None
         self.grids = await fetcher.store.grids()
         grid = self.grids[batch.agg_interval]
-        request = questions.recent(grid, first_span(batch.agg_interval), self.now)
+        request = recent_batch(grid, first_span(batch.agg_interval), self.now)
         return await self._asker.ask(
             series_request(f"first answer at {batch.agg_interval}, where its buckets start", request)
         )
@@ -283,7 +296,7 @@ class FirstAnswers:
             if isinstance(exchange.error, Misdirected) or smaller >= span:
                 break
             span = smaller
-            batch = questions.recent(self.grids[agg_interval], span, self.now)
+            batch = recent_batch(self.grids[agg_interval], span, self.now)
             asked = await self._asker.ask(series_request(f"less at {agg_interval}", batch))
             if asked is None:
                 break

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from collector import __version__
 from collector.collect.probe import shape
 from collector.collect.probe.evaluate_answers import findings_of_answers
-from collector.collect.probe.evaluate_connection import findings_of_connection, findings_of_siblings
-from collector.collect.probe.evaluate_filters import findings_of_filters
-from collector.collect.probe.evaluate_limits import findings_of_limits
+from collector.collect.probe.evaluate_requests import (
+    findings_of_connection,
+    findings_of_filters,
+    findings_of_limits,
+    findings_of_siblings,
+)
 from collector.collect.probe.exchange import MOST_REQUESTS, to_json
 from collector.collect.probe.shape import unusual
 from collector.radar.errors import ANSWERED, Untrusted
@@ -20,8 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.probe.exchange import Exchange
-    from collector.collect.probe.finding import Finding
-    from collector.collect.probe.observations import Seen
+    from collector.collect.probe.observations import Finding, Seen
 
 
 @dataclass(frozen=True, slots=True)

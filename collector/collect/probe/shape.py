@@ -1,4 +1,4 @@
-"""The form of a document, read without judging it: keys, types, spellings; for people, and to compare what came."""
+"""The form of a JSON document: its keys, types and spellings, for people and for comparisons."""
 
 from __future__ import annotations
 

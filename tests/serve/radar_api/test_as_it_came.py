@@ -5,12 +5,11 @@ import json
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.one_pass import collect
 from collector.serve.radar_api import query_history
 from collector.store.db.schema import date_ranges
 from collector.timestamps import rfc3339
 from tests.harness import faults
-from tests.harness.collect_core import NOW, open_core
+from tests.harness.collect_core import NOW, open_core, run_pass
 from tests.harness.factories import profile
 
 ANNOTATION = {
@@ -39,7 +38,7 @@ def _said(document):
 async def _collected(core, document=None):
     """Collect an answer that says *document* of itself; returns the `meta` that is served then."""
     core.script(_said(document or {}))
-    assert (await collect(core.profiles, core.clock(), core.store, core.batch_runner)).complete
+    assert (await run_pass(core)).complete
     return await _meta(core)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
-from collector.collect.one_pass import collect_and_heal
+from collector.collect.one_pass import collect
 from collector.contract.request_parser import decode_query, floor, parse_request
 from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
@@ -73,7 +73,7 @@ KEPT = {
 
 
 @dataclass(frozen=True)
-class RadarAndHistory:
+class World:
     store: Store
     options: SimulatorOptions
     runner: asyncio.Runner
@@ -96,18 +96,18 @@ async def _collect(store, simulator, folder):
         await store.activate_labels(loaded.profiles, NOW)
         async with RadarClient(loaded.radar, lambda: NOW) as radar:
             fetcher = Fetcher(radar, store, limit=1200, stop=asyncio.Event(), clock=lambda: NOW)
-            collected = await collect_and_heal(loaded.profiles, NOW, store, BatchRunner(fetcher, 4))
+            collected = await collect(loaded.profiles, NOW, store, BatchRunner(fetcher, 4), gaps=True)
             assert collected.complete, collected.reasons
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
-    folder, options = tmp_path_factory.mktemp("both"), SimulatorOptions(max_span={})
+def world(tmp_path_factory):
+    folder, options = tmp_path_factory.mktemp("world"), SimulatorOptions(max_span={})
     with asyncio.Runner() as runner:
         opened = Store.open(f"sqlite:///{folder}/collector.db", owner="test")
         store = runner.run(opened.__aenter__())
         runner.run(_collect(store, Simulator(options, NOW.timestamp), folder))
-        yield RadarAndHistory(store, options, runner)
+        yield World(store, options, runner)
         runner.run(opened.__aexit__(None, None, None))
 
 
@@ -142,37 +142,37 @@ def _points(series):
 
 @settings(max_examples=75, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_questions())
-def test_the_local_answer_equals_radars(both, asked):
-    _equals(both, *asked)
+def test_the_local_answer_equals_radars(world, asked):
+    _equals(world, *asked)
 
 
 @pytest.mark.parametrize("interval", [*AggInterval, None])
 @pytest.mark.parametrize(
     ("kept", "since", "filters"), [(*kept, one) for kept, all_of in KEPT.items() for one in all_of]
 )
-def test_the_local_answer_equals_radars_for_every_combination_of_parameters(both, interval, kept, since, filters):
+def test_every_combination_of_interval_range_control_and_profile_does(world, interval, kept, since, filters):
     for date_range in (f"{length}{suffix}" for length in RANGES for suffix in ("", "control")):
         asked = urlencode([*([("aggInterval", interval)] if interval else []), ("dateRange", date_range), *filters])
-        _equals(both, asked, interval, [(AggInterval(kept), since)])
+        _equals(world, asked, interval, [(AggInterval(kept), since)])
 
 
-def _equals(both, raw_query, interval, kept):
-    radar = json.loads(both.radar(raw_query))["result"]
+def _equals(world, raw_query, interval, kept):
+    radar = json.loads(world.radar(raw_query))["result"]
     found = AggInterval[radar["meta"]["aggInterval"]]
     if any(one.seconds > found.seconds for one, _ in kept):
         starts = [one["startTime"] for one in radar["meta"]["dateRange"]]
         week = timedelta(weeks=1)
         reaches_back = any(a < rfc3339(since + week) for a, (_, since) in zip(starts, kept, strict=True))
-        _coarser_or_refused(both, raw_query, interval, found, reaches_back=reaches_back)
+        _coarser_or_refused(world, raw_query, interval, found, reaches_back=reaches_back)
         return
     begun = [rfc3339(_first_whole_bucket(found, *one)) for one in kept]
     told = [_points(radar[f"serie_{position}"]) for position in range(len(kept))]
     if any(moment < first for first, theirs in zip(begun, told, strict=True) for moment in theirs):
         with pytest.raises(ApiError, match=r"before the history|Nothing is stored") as refused:
-            both.local(raw_query)
+            world.local(raw_query)
         assert refused.value.error_code.status == 404
         return
-    document = json.loads(both.local(raw_query))
+    document = json.loads(world.local(raw_query))
     assert "messages" not in document
     local = document["result"]
     assert [_points(local[f"serie_{position}"]) for position in range(len(kept))] == told
@@ -185,14 +185,14 @@ def _first_whole_bucket(interval, kept, since):
     return start if start == first else start + interval.step
 
 
-def _coarser_or_refused(both, raw_query, interval, found, *, reaches_back):
+def _coarser_or_refused(world, raw_query, interval, found, *, reaches_back):
     """What is kept at a coarser interval cannot be answered at a finer one; nor what begins before the history."""
     if interval:
         with pytest.raises(ApiError, match="is too granular"):
-            both.local(raw_query)
+            world.local(raw_query)
         return
     try:
-        local = json.loads(both.local(raw_query))["result"]
+        local = json.loads(world.local(raw_query))["result"]
     except ApiError as refused:
         assert reaches_back, refused  # noqa: PT017 - the other questions are answered
         return
