@@ -43,8 +43,7 @@ The wings. A floor imports only from floors below it; import-linter holds this (
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
     a filter            datasets/ct_timeseries.py; config.example.toml
-    a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md;
-                        no key of a profile names a dataset yet: settings/schema.py, settings/profiles.py
+    a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/schema.py, with a migration of the view `history`; simulator/odd/ has words for it
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
@@ -57,8 +56,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
                         collect/maintenance.py: when a failed pass or healing runs again
-    a hook on failures  an Observer (collect/batches/fetcher.py) in serve/, where HTTP is allowed; daemon.py puts it
-                        between the Fetcher and the Heartbeat
+    a hook on failures  an Observer (collect/batches/fetcher.py) in serve/; daemon.py hands it to the Fetcher
 
 The words that this project defines.
 
