@@ -75,6 +75,7 @@ class Database:
             self._ledger = WriteQueue(self._transact, threads=1, max_writes=_MAX_WRITES)
             self._batches = WriteQueue(self._transact, threads=1, max_writes=_MAX_WRITES)
         self._readers = ThreadPoolExecutor(READERS, "reader")
+        self._is_closed = False
         if location.path:
             self._writer = sqlite_engine(location.path, writes=True)
             self._reader = sqlite_engine(location.path, writes=False, immutable=immutable)
@@ -89,6 +90,7 @@ class Database:
 
     def close(self) -> None:
         """Finish what waits to be written, and close all connections; to be called in a thread."""
+        self._is_closed = True
         for queue in (self._ledger, self._batches, self._queue):
             queue.close()
         self._readers.shutdown()
@@ -123,11 +125,18 @@ class Database:
             while (item := await run_in_thread(self._readers, next, items, _END)) is not _END:
                 yield item
         finally:
-            await run_in_thread(self._readers, items.close)
+            try:
+                await run_in_thread(self._readers, items.close)
+            except StoreUnavailable:  # the store was closed before its reader: no thread is left, and none reads
+                items.close()
 
     def _items(self, work: Callable[[sa.Connection], Iterator[T]]) -> Generator[T, None, None]:
         with self.read() as connection, closing(work(connection)) as items:  # type: ignore[type-var]
-            yield from items
+            try:
+                yield from items
+            finally:
+                if self._is_closed:  # its pool is gone, too, and would not close it
+                    connection.invalidate()
 
     async def write(self, work: Work[T] | BatchableWrite[T], *, repeatable: bool = True, to_ledger: bool = False) -> T:
         """Do *work* in one transaction; repeat it if it lost against another transaction.
@@ -233,9 +242,16 @@ def perform(writes: Sequence[Write], connection: sa.Connection) -> list[Any]:
 
 
 async def run_in_thread(threads: Executor | None, work: Callable[P, T], *arguments: P.args, **keywords: P.kwargs) -> T:
-    """Do *work* in one of *threads*, or in any thread; a caller that is cancelled still waits for its end."""
+    """Do *work* in one of *threads*, or in any thread; a caller that is cancelled still waits for its end.
+
+    Raises StoreUnavailable if the *threads* have ended, because the store was closed.
+    """
     loop = asyncio.get_running_loop()
-    return await _to_the_end(loop.run_in_executor(threads, partial(work, *arguments, **keywords)))
+    try:
+        done = loop.run_in_executor(threads, partial(work, *arguments, **keywords))
+    except RuntimeError as error:
+        raise StoreUnavailable("the store is closed") from error
+    return await _to_the_end(done)
 
 
 async def _to_the_end(done: asyncio.Future[T]) -> T:
