@@ -51,8 +51,15 @@ async def stored(store):
     return found
 
 
-@pytest.mark.parametrize("way", [REFUSED, None], ids=["400", "empty"])
-@pytest.mark.parametrize("count", [1, 2], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("count", "way"),
+    [
+        pytest.param(1, REFUSED, id="one-400"),
+        pytest.param(2, None, id="two-empty"),
+        pytest.param(1, None, id="one-empty", marks=pytest.mark.campaign),
+        pytest.param(2, REFUSED, id="two-400", marks=pytest.mark.campaign),
+    ],
+)
 def test_daemons_find_it_in_their_first_hours(postgres_url, tmp_path, way, count):
     """All are at work at once under a clock 600 times as fast; neither gap nor storm is left behind."""
     profile = PROFILE.format(since=CLOCK_START - 200 * DAY)
