@@ -358,7 +358,9 @@ def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) ->
     alike = _alike(container, names) if _asked(container, names) else set()
     columns = {key: values for key, values in container.items() if key in alike}
     return {
-        key: {"timestamps": timestamps, "values": values} for key, values in columns.items() if isinstance(values, list)
+        key: {"timestamps": timestamps, "values": values} if isinstance(values, list) else values
+        for key, values in columns.items()
+        if isinstance(values, list | dict)  # an object is a series too many, which rejects the answer
     }
 
 

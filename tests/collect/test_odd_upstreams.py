@@ -169,3 +169,7 @@ async def test_so_are_a_thousand_pairs_triples_and_fours(sqlite_template, tmp_pa
 def test_there_are_as_many_variations_as_there_were_to_be():
     assert len(odd.VARIATIONS) >= 120
     assert {one.verdict for one in odd.VARIATIONS.values()} == {"take", "leave out", "refuse"}
+
+
+async def test_one_more_series_beside_shared_timestamps_is_refused(sqlite_template, tmp_path, caplog):
+    await try_all([("series-one-more", "series-shared")], sqlite_template, tmp_path, caplog)
