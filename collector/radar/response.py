@@ -373,7 +373,7 @@ def _as_series(content: Any, depth: int = 0) -> Content | None:
     timestamps, values = _column(content, _TIMESTAMPS), _column(content, _VALUES)
     if isinstance(timestamps, list) and isinstance(values, list):
         return {**content, "timestamps": timestamps, "values": values}
-    inner = content.get("data", content.get("points"))
+    inner = member(content, "data", "points")
     if inner is not None and depth == 0:
         series = _as_series(inner, depth + 1)
         return None if series is None else {**content, **series}

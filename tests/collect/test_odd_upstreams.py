@@ -173,3 +173,7 @@ def test_there_are_as_many_variations_as_there_were_to_be():
 
 async def test_one_more_series_beside_shared_timestamps_is_refused(sqlite_template, tmp_path, caplog):
     await try_all([("series-one-more", "series-shared")], sqlite_template, tmp_path, caplog)
+
+
+async def test_arrays_below_data_in_another_spelling_are_read(sqlite_template, tmp_path, caplog):
+    await try_all([("keys-title", "series-data")], sqlite_template, tmp_path, caplog)
