@@ -79,7 +79,7 @@ def test_a_mutated_configuration_is_taken_validly_or_refused_in_sentences(tmp_pa
         if number % 50 == 0:
             _checked_as_a_command(path, settings, told)
     print(f"{count} configurations: {dict(found)}")  # noqa: T201 - counts for the record
-    assert min(found.values()) > count / 40  # some six in a hundred are valid, so this fails by chance in no run
+    assert min(found.values()) > count / 20
 
 
 def _checked_as_a_command(path, settings, told):
