@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 _WORTH = 1.0
 """So many requests a try must save, as far as can be expected."""
+_WORTH_OF_FEW = 1.5
+"""The same if few requests are left: a try in vain then weighs more."""
 _PRICE = 2.0
 """What a try that fails costs: a request, and those that its neighbours cost."""
 _A_LITTLE, _FEW_BUCKETS = 1.25, 4
@@ -111,7 +113,7 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
     )
     least, best = work.requests(known), known
     few = [*_sizes_of_few(limits, work, least)]
-    worth = _WORTH + _BETTER if few else _WORTH
+    worth = 1.4 if few else _WORTH
     for shape in map(limits.shaped, (*few, *_sizes(limits))):
         size = work.size(shape)
         odds = _odds(limits, size)
