@@ -22,7 +22,7 @@ from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
 from collector.collect.kept_bodies import replay
-from collector.collect.lease import enlisted
+from collector.collect.lease import hold_lease
 from collector.collect.maintenance import Heartbeat, do_backfills, keep_history
 from collector.collect.schedule import Schedule
 from collector.collect.worker import ProfileWorker, first_of
@@ -193,7 +193,7 @@ class Daemon:
             self._stop = asyncio.Event()
             try:
                 settings = self._settings = await self._on_grids(self._settings)
-                async with enlisted(self.store, settings.profiles, settings.database.lease, self._stop):
+                async with hold_lease(self.store, settings.profiles, settings.database.lease, self._stop):
                     await self.store.interrupt(self.now())
                     await self.store.activate_labels(settings.profiles, self.now())
                     failures = 0

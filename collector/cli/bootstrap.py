@@ -97,7 +97,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.collect.batches.fetcher import Fetcher
-    from collector.collect.lease import enlisted
+    from collector.collect.lease import hold_lease
     from collector.radar.client import RadarClient
     from collector.store import Store
 
@@ -108,7 +108,7 @@ async def open_collector(settings: Settings, owner: str) -> AsyncIterator[tuple[
     database = settings.database
     async with (
         Store.open(database.url.reveal(), owner=owner, upgrade=database.upgrade, timescale=database.timescale) as store,
-        enlisted(store, settings.profiles, database.lease, stop, owner),
+        hold_lease(store, settings.profiles, database.lease, stop, owner),
         RadarClient(settings.radar, store.clock) as radar,
     ):
         await store.interrupt(store.clock())

@@ -124,7 +124,7 @@ def _reason(error: Exception) -> str:
 
 
 class BackfillRunner:
-    """Runs backfill jobs, one at a time. *heard* is called with their status.
+    """Runs backfill jobs, one at a time. *on_progress* is called with their status.
 
     If it *shares* jobs, it claims a part of the windows at a time and leaves the others to other replicas.
     """
@@ -133,14 +133,14 @@ class BackfillRunner:
         self,
         store: Store,
         batch_runner: BatchRunner,
-        heard: Callable[[JobStatus], None] = lambda _standing: None,
+        on_progress: Callable[[JobStatus], None] = lambda _status: None,
         *,
         shares: bool = False,
     ) -> None:
         self._store = store
         self._batch_runner = batch_runner
         self._fetcher = batch_runner.fetcher
-        self._heard = heard
+        self._on_progress = on_progress
         self._shares = shares
 
     async def run(self, job: BackfillJob, profiles: Sequence[Profile]) -> JobStatus | None:
@@ -227,7 +227,7 @@ class BackfillRunner:
         slices = await unanswered(profiles, job.wanted, job.created_at, self._batch_runner, self._fetcher.clock())
         cut = packing.slices_of(await pack_slices(slices, self._batch_runner))
         job = await self._store.enqueue_windows(job, cut, alone=not self._shares)
-        self._heard(job.status)
+        self._on_progress(job.status)
         return job
 
     async def _claim(self, job: BackfillJob, profiles: Sequence[Profile]) -> ClaimedWindows:
@@ -247,7 +247,7 @@ class BackfillRunner:
         self, share: ClaimedWindows, profiles: Sequence[Profile], handling: Handling, *, again: bool
     ) -> tuple[BackfillJob, bool]:
         """Request the claimed windows. Returns the job, and whether the service stops."""
-        checkpoint = Checkpoint(share, self._store, self._heard)
+        checkpoint = Checkpoint(share, self._store, self._on_progress)
         slices = await self._not_answered(share, again=again)
         result = await self._batch_runner.run(
             slices, named(profiles), checkpoint.note, background=True, handling=handling
@@ -302,7 +302,7 @@ class BackfillRunner:
             job, await remaining_gaps(profiles, job.wanted, self._store, now), now
         )
         if ended:
-            self._heard(ended.status)
+            self._on_progress(ended.status)
         return ended.status if ended else None
 
 
@@ -310,13 +310,13 @@ _REPORT_EVERY = 2.0
 
 
 class Checkpoint:
-    """The progress of the claimed windows of a job, written at most every other second; *heard* gets the status."""
+    """The progress of a job's claimed windows, written at most every other second; *on_progress* gets the status."""
 
-    def __init__(self, share: ClaimedWindows, store: Store, heard: Callable[[JobStatus], None]) -> None:
+    def __init__(self, share: ClaimedWindows, store: Store, on_progress: Callable[[JobStatus], None]) -> None:
         self._job = share.job
         self._open = dict.fromkeys(share.mine)
         self._store = store
-        self._heard = heard
+        self._on_progress = on_progress
         self._answered: dict[Question, list[Window]] = defaultdict(list)
         self._shown = JobProgress()
         self._noted = 0
@@ -338,7 +338,7 @@ class Checkpoint:
                 points_unchanged=saved.unchanged,
             ),
         )
-        self._heard(JobStatus("running", _sum(self._job.status.progress, self._shown)))
+        self._on_progress(JobStatus("running", _sum(self._job.status.progress, self._shown)))
         if time.monotonic() - self._written > _REPORT_EVERY:
             await self._settle(self._done()[: len(self._open) - 1], {})  # with the last of them `close` counts the rest
 
@@ -384,7 +384,7 @@ class Checkpoint:
         for row in done:
             del self._open[row]
         self._job = await self._store.complete_windows(CompletedWindows(self._job.id, done, failed, counts))
-        self._heard(JobStatus("running", _sum(self._job.status.progress, self._shown)))
+        self._on_progress(JobStatus("running", _sum(self._job.status.progress, self._shown)))
 
     def _done(self) -> list[Slice]:
         return [row for row in self._open if not subtract(row.window, self._answered[row.series])]

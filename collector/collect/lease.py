@@ -31,7 +31,7 @@ _RENEWALS = 4
 
 
 @asynccontextmanager
-async def enlisted(
+async def hold_lease(
     store: Store, profiles: Sequence[Profile], lease: timedelta, stop: asyncio.Event, command: str = "run"
 ) -> AsyncIterator[None]:
     """Register a replica for *profiles*; set *stop* if its lease is lost. At the end its claims are released.

@@ -8,7 +8,7 @@ from datetime import timedelta
 import psycopg
 
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.lease import enlisted
+from collector.collect.lease import hold_lease
 from collector.collect.maintenance import do_backfills
 from collector.collect.planning import packing
 from collector.collect.worker import ProfileWorker
@@ -26,7 +26,7 @@ DUE = HOUR.floor(NOW)
 async def replica(core, url, *profiles, lease=LEASE):
     """One more replica beside those of *world*, with a store and a process's memory of its own."""
     stop = asyncio.Event()
-    async with Store.open(url, owner="run") as store, enlisted(store, profiles, lease, stop):
+    async with Store.open(url, owner="run") as store, hold_lease(store, profiles, lease, stop):
         await store.activate_labels(profiles, core.clock())
         fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=600, stop=stop, clock=core.clock)
         yield ProfileWorker(profiles, store, BatchRunner(fetcher, 4)), store, stop

@@ -11,7 +11,7 @@ import pytest
 
 from collector.collect.backfill import BackfillRunner
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.lease import enlisted
+from collector.collect.lease import hold_lease
 from collector.collect.planning.packing import take_chunk
 from collector.collect.planning.request_limits import Rejection, Size, initial_limits, measured
 from collector.interval import AggInterval
@@ -33,7 +33,7 @@ LEASE = timedelta(minutes=5)
 async def replica(core, *profiles):
     """One more replica on the store of *world*; gives who does its jobs."""
     stop = asyncio.Event()
-    async with Store.open(core.url, owner="run") as store, enlisted(store, profiles, LEASE, stop):
+    async with Store.open(core.url, owner="run") as store, hold_lease(store, profiles, LEASE, stop):
         await store.activate_labels(profiles, core.clock())
         fetcher = NoWaitFetcher(core.fetcher.radar, store, limit=6000, stop=stop, clock=core.clock)
         yield BackfillRunner(store, BatchRunner(fetcher, 2), shares=True)

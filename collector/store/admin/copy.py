@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from collector.store.db.database import Database
 
-    Heard = Callable[[str, int, int], None]
+    OnProgress = Callable[[str, int, int], None]
 
 _ROWS_AT_ONCE = 5_000
 _MARK = "copying"
@@ -68,12 +68,12 @@ class CopyResult:
     digest: str
 
 
-def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, _total: None) -> CopyResult:
+def copy(source_url: str, target_url: str, on_progress: OnProgress = lambda _table, _done, _total: None) -> CopyResult:
     """Copy the store at *source_url* into an empty one, or continue a copy that was interrupted.
 
-    *heard* is called with the table, the number of its rows that are copied, and the number of all. Raises UsageError
-    if both stores are the same, ValueRejected if the target contains anything else, StoreCorrupt if the digests differ
-    at the end.
+    *on_progress* is called with the table, the number of its rows that are copied, and the number of all. Raises
+    UsageError if both stores are the same, ValueRejected if the target contains anything else, StoreCorrupt if the
+    digests differ at the end.
     """
     source, target = locate(source_url), locate(target_url)
     if str(source) == str(target) or _same_file(source, target):
@@ -88,7 +88,7 @@ def copy(source_url: str, target_url: str, heard: Heard = lambda _table, _done, 
         _prepare(database, {"source": str(source), "state": state})
         rows = 0
         for name in _GROWING:
-            rows += _fill(connection, database, metadata.tables[name], heard)
+            rows += _fill(connection, database, metadata.tables[name], on_progress)
         rows += _fill_rest(connection, database)
         digest = _compare(connection, database)
         _close(connection, database)
@@ -155,17 +155,17 @@ def _start_copy(connection: sa.Connection, mark: dict[str, str]) -> None:
     sql.put_state(connection, _MARK, json.dumps(mark))
 
 
-def _fill(source: sa.Connection, target: Database, table: sa.Table, heard: Heard) -> int:
+def _fill(source: sa.Connection, target: Database, table: sa.Table, on_progress: OnProgress) -> int:
     """Copy one table in blocks, behind the rows that exist; returns the number of rows at the end."""
     total = source.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
     with target.read() as connection:
         done: int = connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-    heard(table.name, done, total)
+    on_progress(table.name, done, total)
     with closing(_blocks(source, table, done)) as blocks:
         for block in blocks:
             target.write_now(partial(_add, table=table, rows=block), repeatable=False)
             done += len(block)
-            heard(table.name, done, total)
+            on_progress(table.name, done, total)
     return done
 
 

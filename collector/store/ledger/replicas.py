@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collector.store.ledger.fires import Fire
 
 NO_REPLICA = 0
-"""The id of a process that is not enlisted, and of the one owner of a SQLite store."""
+"""The id of a process that is not registered, and of the one owner of a SQLite store."""
 
 _CLOCK: Any = sa.func.clock_timestamp(type_=sa.TIMESTAMP(timezone=True))
 _THIS = replicas.c.id == sa.bindparam("replica_id")
@@ -82,8 +82,8 @@ def register(connection: sa.Connection, candidate: NewReplica) -> int:
         return NO_REPLICA
     row = {"name": candidate.name, "version": candidate.version, "profiles": json.dumps([*candidate.profiles])}
     times = {"started_at": _CLOCK, "expires_at": _CLOCK + candidate.lease}
-    enlisted = connection.execute(sa.insert(replicas).values(**row, **times).returning(replicas.c.id))
-    return int(enlisted.scalar_one())
+    inserted = connection.execute(sa.insert(replicas).values(**row, **times).returning(replicas.c.id))
+    return int(inserted.scalar_one())
 
 
 def check(connection: sa.Connection, replica_id: int) -> None:

@@ -185,8 +185,8 @@ class AsOfReader:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
         every = [other for one in ids for other in self._same(one)]
         found = self._connection.execute(last_updated(self._as_of), {"ids": every})
-        told = {row.id: row.told for row in found if row.told is not None}
-        parts = {one: [told[other] for other in self._same(one) if other in told] for one in ids}
+        latest = {row.id: row.last_updated for row in found if row.last_updated is not None}
+        parts = {one: [latest[other] for other in self._same(one) if other in latest] for one in ids}
         return {one: max(each) for one, each in parts.items() if each}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
@@ -198,10 +198,11 @@ class AsOfReader:
         ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         found = dict.fromkeys(ids, now)
-        for series_id, told, came in self._connection.execute(heard(self._as_of), {"ids": list(ids)}):
-            if told is not None and came is not None:
-                behind = max(radar_lag(came - told, ahead).total_seconds(), 0.0)
-                found[series_id] = min(now, max(told.timestamp(), now - behind))
+        answers = self._connection.execute(furthest_answers(self._as_of), {"ids": list(ids)})
+        for series_id, updated, finished in answers:
+            if updated is not None and finished is not None:
+                behind = max(radar_lag(finished - updated, ahead).total_seconds(), 0.0)
+                found[series_id] = min(now, max(updated.timestamp(), now - behind))
         for series_id in self._taken.keys() & found.keys():
             one = self._taken[series_id]
             behind = max(radar_lag(one.asked_at - one.last_updated, ahead).total_seconds(), 0.0)
@@ -360,35 +361,26 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
     return sa.case((other.is_(None), one), (one.is_(None), other), (further, one), else_=other)
 
 
+def _of_furthest_answer(column: sa.Column[Any], as_of: datetime | None) -> Any:
+    """Select *column* of the answer that reached furthest for a series, and of these of the newest."""
+    select = sa.select(column).join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
+    select = select.where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
+    return select.order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc()).limit(1).scalar_subquery()
+
+
 @lru_cache(maxsize=16)
 def last_updated(as_of: datetime | None) -> Any:
-    """Select (id, told).
-
-    *told* is the lastUpdated of the answer that reached furthest, and of these of the newest, for the series *ids*.
-    """
-    newest = (
-        sa.select(fetches.c.last_updated)
-        .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
-        .order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc())
-        .limit(1)
-    )
-    told = newest.scalar_subquery().label("told")
-    return sa.select(series_table.c.id, told).where(series_table.c.id.in_(_IDS))
+    """Select (id, last_updated) of the answer that reached furthest, for the series *ids*."""
+    latest = _of_furthest_answer(fetches.c.last_updated, as_of).label("last_updated")
+    return sa.select(series_table.c.id, latest).where(series_table.c.id.in_(_IDS))
 
 
 @lru_cache(maxsize=16)
-def heard(as_of: datetime | None) -> Any:
-    """(id, last_updated, finished_at) of the answer that `last_updated` chooses, of the series *ids*."""
-    newest = (
-        sa.select(fetches.c.id)
-        .join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
-        .order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc())
-        .limit(1)
-    )
+def furthest_answers(as_of: datetime | None) -> Any:
+    """Select (id, last_updated, finished_at) of the answer that `last_updated` chooses, for the series *ids*."""
     columns = series_table.c.id, fetches.c.last_updated, fetches.c.finished_at
-    select = sa.select(*columns).join_from(series_table, fetches, fetches.c.id == newest.scalar_subquery())
+    fetch_id = _of_furthest_answer(fetches.c.id, as_of)
+    select = sa.select(*columns).join_from(series_table, fetches, fetches.c.id == fetch_id)
     return select.where(series_table.c.id.in_(_IDS))
 
 
