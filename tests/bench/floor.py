@@ -89,10 +89,10 @@ async def _sqlite(path: str) -> AsyncIterator[list[Write]]:
 async def _postgres(url: str, concurrency: int) -> AsyncIterator[list[Write]]:
     connections = [await psycopg.AsyncConnection.connect(url, autocommit=True) for _ in range(concurrency)]
     for connection in connections:
-        connection.execute("CREATE TEMPORARY TABLE incoming (LIKE points) ON COMMIT DELETE ROWS")
+        await connection.execute("CREATE TEMPORARY TABLE incoming (LIKE points) ON COMMIT DELETE ROWS")
     yield [_upsert_into(connection) for connection in connections]
     for connection in connections:
-        connection.close()
+        await connection.close()
 
 
 def _upsert_into(connection: psycopg.AsyncConnection[Any]) -> Write:
