@@ -66,7 +66,8 @@ def microseconds(moment: datetime) -> int:
     return round(moment.timestamp() * 1_000_000)
 
 
-_ALL = 1 << 32
+CHECKSUMS = 1 << 32
+"""Sums of checksums are modulo this."""
 _ROWS_AT_ONCE = 5_000
 
 
@@ -90,12 +91,12 @@ def update_set_checksums(connection: sa.Connection, came: Rows = (), gone: Rows 
     for rows, sign in ((came, 1), (gone, -1)):
         for part, checksum in rows:
             number, total = change[part]
-            change[part] = number + sign, (total + sign * checksum) % _ALL
+            change[part] = number + sign, (total + sign * checksum) % CHECKSUMS
     rows_to_add = [{"part": part, "number": change[part][0], "digest": change[part][1]} for part in sorted(change)]
     if rows_to_add:
         insert = upsert(connection, set_checksums)
         added = {name: set_checksums.c[name] + insert.excluded[name] for name in ("number", "digest")}
-        added["digest"] %= _ALL
+        added["digest"] %= CHECKSUMS
         connection.execute(insert.on_conflict_do_update(index_elements=["part"], set_=added), rows_to_add)
 
 
@@ -108,7 +109,7 @@ def findings(connection: sa.Connection) -> list[str]:
     there: Sums = defaultdict(_nothing)
     for block in _blocks(connection):
         for part, checksum in block:
-            there[part] = there[part][0] + 1, (there[part][1] + checksum) % _ALL
+            there[part] = there[part][0] + 1, (there[part][1] + checksum) % CHECKSUMS
     expected: Sums = defaultdict(_nothing)
     expected.update({row.part: (row.number, row.digest) for row in connection.execute(sa.select(set_checksums))})
     parts = sorted({*expected, *there})

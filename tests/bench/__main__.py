@@ -3,6 +3,7 @@
 import click
 
 from tests.bench import answer as answering
+from tests.bench import live as living
 from tests.bench import report, run
 from tests.bench import requests as asking
 
@@ -33,6 +34,16 @@ def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output
 def answer(runs: int, answers: int, backends: tuple[str, ...]) -> None:
     """Answer 7 days of 15m as the API does, beside the bare read of the rows plus JSON encoding."""
     click.echo(answering.table(answering.measure(backends or BACKENDS, runs, answers)))
+
+
+@main.command()
+@click.option("--series", "counts", default=(50, 1), show_default=True, multiple=True, help="Series of a store.")
+@click.option("--days", default=31, show_default=True, help="Simulated days.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+def live(counts: tuple[int, ...], days: int, backends: tuple[str, ...]) -> None:
+    """Simulate fires at 15m, and give the bytes a point by table."""
+    for live in living.measure_all(backends or BACKENDS, counts, days):
+        click.echo(living.table([live]))
 
 
 @main.command()

@@ -22,6 +22,32 @@ def points_and_bytes(backend: str, address: str) -> tuple[int, int]:
         return database.execute(count).fetchone()[0], int(found[0])
 
 
+def bytes_by_table(backend: str, address: str) -> dict[str, int]:
+    """Give the bytes of each table with its indexes; partitions count as `points`."""
+    if backend == "sqlite":
+        with closing(sqlite3.connect(address)) as file:
+            file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            sizes = "SELECT coalesce(m.tbl_name, s.name), sum(s.pgsize) FROM dbstat s"
+            return dict(file.execute(f"{sizes} LEFT JOIN sqlite_schema m ON m.name = s.name GROUP BY 1"))
+    with psycopg.connect(address, autocommit=True) as database:
+        database.execute("VACUUM")
+        sizes = "SELECT relname, pg_total_relation_size(oid) FROM pg_class WHERE relkind = 'r' AND relnamespace = %s"
+        totals: dict[str, int] = {}
+        for name, size in database.execute(f"{sizes}::regnamespace", ["public"]):
+            table = "points" if name.startswith("points_") else name
+            totals[table] = totals.get(table, 0) + size
+        return totals
+
+
+def rows(backend: str, address: str, table: str) -> int:
+    """Count the rows of a table."""
+    if backend == "sqlite":
+        with closing(sqlite3.connect(address)) as file:
+            return int(file.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+    with psycopg.connect(address) as database:
+        return int(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0])
+
+
 def watch(backend: str, address: str) -> None:
     """Count from now on every row of `points` that is inserted, updated or deleted, even to what it was."""
     if backend == "sqlite":

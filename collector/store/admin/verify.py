@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
+from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -20,14 +21,26 @@ import sqlalchemy as sa
 from collector.interval import AggInterval
 from collector.model import Annotation, Normalization, Question
 from collector.store import checksums
-from collector.store.checksums import answered_range, checksum
+from collector.store.checksums import CHECKSUMS, answered_range, checksum
 from collector.store.db import migrate, schema, sqlite_file
 from collector.store.db.column_types import epoch
 from collector.store.db.engine import UNREADABLE_VALUE, locate, translate
-from collector.store.db.schema import date_ranges, fetches, fires, points, revisions, series, vanished
+from collector.store.db.schema import (
+    answers,
+    date_ranges,
+    fetches,
+    fires,
+    points,
+    revisions,
+    series,
+    series_ranges,
+    series_set_members,
+    series_sets,
+    vanished,
+)
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
-from collector.store.series import generations, grids, snapshots
+from collector.store.series import coverage, generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
@@ -118,6 +131,7 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
     for finding in findings:
         verified.add(finding)
     in_force = grids.in_force(connection)
+    shared = _SharedRows(connection)
     columns = (series.c.id, series.c.label, series.c.agg_interval, series.c.points, series.c.digest)
     for series_id, label, agg_interval, counted, digest in connection.execute(sa.select(*columns)).all():
         stored = counts.pop(series_id, 0) + (taken[series_id].points if series_id in taken else 0)
@@ -127,7 +141,9 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
             verified.add(f"{label}: points counted as they came: {counted}; stored: {stored}")
         interval, former = AggInterval(agg_interval), generations.former_offset(digest)
         edge = _A_MONDAY + (in_force[interval].seconds if former is None else former)
-        _verify_one(connection, verified, series_id, (label, interval.seconds, edge))
+        _verify_one(connection, verified, series_id, (label, interval.seconds, edge), shared)
+    for finding in shared.findings():
+        verified.add(finding)
     for series_id, stored in counts.items():
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
@@ -143,7 +159,11 @@ def _counts(connection: sa.Connection, table: sa.Table) -> dict[int, int]:
 
 
 def _verify_one(
-    connection: sa.Connection, verified: VerifyResult, series_id: int, described: tuple[str, int, int]
+    connection: sa.Connection,
+    verified: VerifyResult,
+    series_id: int,
+    described: tuple[str, int, int],
+    shared: _SharedRows,
 ) -> None:
     """Walk a series' values and date ranges side by side, fetch by fetch."""
     label, step, edge = described
@@ -153,7 +173,8 @@ def _verify_one(
     ):
         for fetch_id, wrote, answered in _side_by_side(values, ranges):
             verified.checksums += len(answered)
-            for finding in compare(series_id, fetch_id, wrote, answered, step, edge):
+            rows = shared.add(series_id, fetch_id, wrote, answered)
+            for finding in compare(series_id, fetch_id, wrote, rows, step, edge):
                 verified.add(f"{label}: {finding}")
 
 
@@ -170,10 +191,75 @@ def _values(series_id: int) -> Any:
 
 
 def _ranges(series_id: int) -> Any:
-    table = date_ranges.c
-    columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end), table.start_time, table.end_time)
-    select = sa.select(*columns, table.checksum).where(table.series_id == series_id)
-    return select.order_by(table.fetch_id, table.end)
+    """Read the windows that fetches answered for a series, with the checksum of the row, and its set_id or NULL."""
+    alone, grouped, member = series_ranges.c, answers.c, series_set_members.c
+    old = sa.select(
+        alone.fetch_id.label("f"),
+        epoch(alone.start).label("a"),
+        epoch(alone.end).label("b"),
+        alone.start_time,
+        alone.end_time,
+        alone.checksum,
+        sa.null().label("set_id"),
+    ).where(alone.series_id == series_id)
+    columns = (grouped.fetch_id, epoch(grouped.start), epoch(grouped.end), grouped.start_time, grouped.end_time)
+    of_sets = sa.select(*columns, grouped.checksum, grouped.set_id).join_from(
+        series_set_members, answers, grouped.set_id == member.set_id
+    )
+    both = sa.union_all(old, of_sets.where(member.series_id == series_id)).subquery()
+    return sa.select(both).order_by(both.c.f, both.c.b)
+
+
+class _SharedRows:
+    """The rows of coverage that several series share, whose checksum is the sum of one for each series.
+
+    Sums are compared by fetch, and row by row only where they differ.
+    """
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        counts = sa.select(series_set_members.c.set_id, sa.func.count()).group_by(series_set_members.c.set_id)
+        self._shared = {set_id for set_id, count in connection.execute(counts) if count > 1}
+        self._sums: dict[int, int] = defaultdict(int)
+
+    def add(self, series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any]) -> list[Any]:
+        """Add the checksums of what one fetch *wrote* to a series.
+
+        Returns the rows that *answered* for `compare`: the checksum of a shared row is None.
+        """
+        rows = []
+        for *row, stored, set_id in answered:
+            if set_id in self._shared:
+                _, start, end, *named = row
+                values = [each for each in wrote if start <= each[1] < end]
+                head = answered_range(series_id, fetch_id, start, end, named)
+                self._sums[fetch_id] += _checksum(head, [each[1] for each in values], [each[2] for each in values]) or 0
+            rows.append((*row, None if set_id in self._shared else stored))
+        return rows
+
+    def findings(self) -> Iterator[str]:
+        """Return a sentence for each row that does not agree with the values of its series."""
+        grouped = answers.c
+        of_fetches = sa.select(grouped.fetch_id, sa.func.sum(grouped.checksum)).where(grouped.set_id.in_(self._shared))
+        expected = {row[0]: int(row[1]) for row in self._connection.execute(of_fetches.group_by(grouped.fetch_id))}
+        for fetch_id in sorted(expected.keys() | self._sums.keys()):
+            if (expected.get(fetch_id, 0) - self._sums.get(fetch_id, 0)) % CHECKSUMS:
+                yield from self._differing(fetch_id)
+
+    def _differing(self, fetch_id: int) -> Iterator[str]:
+        ids = self._connection.execute(
+            sa.select(series_set_members.c.series_id)
+            .distinct()
+            .join(answers, answers.c.set_id == series_set_members.c.set_id)
+            .where(answers.c.fetch_id == fetch_id)
+        )
+        for row in coverage.rows(self._connection, list(ids.scalars()), lambda table: table.c.fetch_id == fetch_id):
+            written = coverage.written(self._connection, [row])
+            if (
+                len(row.members) > 1
+                and (sum(row.checksum_of(one, written) for one in row.members) - row.checksum) % CHECKSUMS
+            ):
+                yield f"what {row.described()} brought for {_period(row.start, row.end)} is not what it was (checksum)"
 
 
 def _groups(connection: sa.Connection, select: Any) -> Generator[Group, None, None]:
@@ -209,14 +295,14 @@ def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     """Return what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
 
     Buckets are *step* seconds wide, and one starts at *edge*. Both are rows of the fetch: (_, timestamp, value),
-    ascending, and (_, start, end, start_time, end_time, checksum).
+    ascending, and (_, start, end, start_time, end_time, checksum); a checksum of None is not compared.
     """
     timestamps, values = [row[1] for row in wrote], [row[2] for row in wrote]
     found = []
     for _, start, end, start_time, end_time, kept in answered:
         first, last = bisect_left(timestamps, start), bisect_left(timestamps, end)
         head = answered_range(series_id, fetch_id, start, end, (start_time, end_time))
-        if not _agrees(head, timestamps[first:last], values[first:last], kept):
+        if kept is not None and _checksum(head, timestamps[first:last], values[first:last]) != kept:
             found.append(f"what fetch {fetch_id} brought for {_period(start, end)} is not what it was (checksum)")
     if any((timestamp - edge) % step for timestamp in timestamps):
         found.append(f"fetch {fetch_id} has values beside the grid of buckets")
@@ -229,11 +315,11 @@ def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     return found
 
 
-def _agrees(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float], kept: int) -> bool:
+def _checksum(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float]) -> int | None:
     try:
-        return checksum(answered, timestamps, values) == kept
+        return checksum(answered, timestamps, values)
     except (struct_error, TypeError):  # a damaged record may hold text, or nothing, instead of a number
-        return False
+        return None
 
 
 def _period(start: int, end: int) -> str:
@@ -258,6 +344,7 @@ def findings(connection: sa.Connection) -> list[str]:
     found += checksums.findings(connection)
     found += bodies.findings(connection)
     found += _other_units(connection)
+    found += coverage.damaged_sets(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         found += [f"{described}: {number}"] if number else []
@@ -335,6 +422,8 @@ def _named(word: str | None, of_series: str) -> str:
 
 def _dangling_rows() -> Iterable[tuple[Any, str]]:
     """Selects of what leads nowhere, each with what that is."""
+    lost = sa.select(answers.c.fetch_id).where(answers.c.set_id.not_in(sa.select(series_sets.c.id)))
+    yield lost, "answers of a set of series that is not there"
     answered = sa.select(date_ranges.c.series_id).join_from(date_ranges, series, series.c.id == date_ranges.c.series_id)
     answered = answered.join(fetches, fetches.c.id == date_ranges.c.fetch_id, isouter=True)
     yield answered.where(fetches.c.id.is_(None)), "date ranges of a fetch that is not on record"

@@ -188,8 +188,41 @@ fetch_profiles = _table(
 )
 """The fetches of each profile, for finding the newest without reading all."""
 
-date_ranges = _table(
-    "date_ranges",
+series_sets = _table(
+    "series_sets",
+    sa.Column("id", BigInt, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.UniqueConstraint("digest"),
+    rowid=True,
+)
+"""Sets of series that one answer was about. *digest* is SHA-256 of their ids, ascending; see `coverage`."""
+
+series_set_members = _table(
+    "series_set_members",
+    sa.Column("set_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Index("ix_series_set_members_series_id", "series_id"),
+)
+
+answers = _table(
+    "answers",
+    sa.Column("set_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("end", BucketTime, primary_key=True),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("start", BucketTime, nullable=False),
+    sa.Column("start_time", Timestamp),
+    sa.Column("end_time", Timestamp),
+    sa.Column("checksum", BigInt, nullable=False),
+    sa.Column("overruled", Boolean),
+    sa.Index("ix_answers_fetch_id", "fetch_id"),
+)
+"""The buckets [start, end) that a fetch answered for each series of a set: one row, because live use has a request for
+each new bucket of all series. The range as the API adjusted it is NULL if it could not be read. *checksum* is the sum,
+modulo 2^32, of a checksum for each series: of the range and of the values that the fetch wrote there. *overruled* is
+true if an answer with a later lastUpdated had come, so that this one only added buckets; otherwise NULL."""
+
+series_ranges = _table(
+    "series_ranges",
     sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
     sa.Column("end", BucketTime, primary_key=True),
     sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
@@ -198,11 +231,9 @@ date_ranges = _table(
     sa.Column("end_time", Timestamp),
     sa.Column("checksum", BigInt, nullable=False),
     sa.Column("overruled", Boolean),
-    sa.Index("ix_date_ranges_fetch_id", "fetch_id"),
+    sa.Index("ix_series_ranges_fetch_id", "fetch_id"),
 )
-"""The buckets [start, end) that a fetch answered for a series, the range as the API adjusted it (NULL if it could
-not be read), and the checksum of these and of the values that the fetch wrote there. *overruled* is true if an
-answer with a later lastUpdated had come, so that this one only added buckets; otherwise NULL."""
+"""The same with a row for each series, as versions before schema 0011 wrote it. They move to `answers` bit by bit."""
 
 finality = _table(
     "finality",
@@ -388,6 +419,12 @@ STEPS = {"sqlite": f"({_STEP})", "postgresql": f"({_STEP}) * interval '1 second'
 """The width of the buckets of the series *s* in a statement, by backend: what is added to a timestamp."""
 
 VIEWS = {
+    "date_ranges": """
+SELECT m.series_id AS series_id, a."end" AS "end", a.fetch_id AS fetch_id, a.start AS start,
+  a.start_time AS start_time, a.end_time AS end_time, NULL AS checksum, a.overruled AS overruled
+FROM series_set_members m JOIN answers a ON a.set_id = m.set_id
+UNION ALL
+SELECT series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled FROM series_ranges""",
     "labels": """
 SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
 FROM profile_series l
@@ -426,7 +463,9 @@ SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
 WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = s.id)""",
 }
-"""`labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
+"""`date_ranges`: the buckets that fetches answered, a row for each series.
+
+`labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
 twice because it was renamed.
 
 `history`: of each bucket the value of the series that was in force last, by normalization and unit; of a series whose
@@ -447,4 +486,5 @@ for _name, _query in VIEWS.items():
 for _name in reversed(VIEWS):
     sa.event.listen(metadata, "before_drop", _ddl(f"DROP VIEW {_name}"))
 
+date_ranges = sa.table("date_ranges", *(sa.column(c.name, c.type) for c in series_ranges.c))
 labels = sa.table("labels", *(sa.column(c.name, c.type) for c in profile_series.c if c.name != "active"))

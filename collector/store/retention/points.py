@@ -1,11 +1,11 @@
-"""Delete old points and revisions, some of one series at a time; or all rows of a question.
+"""Delete old points and revisions, some at a time; or all rows of a question.
 
 Fetches and fires stay on record: they are the ledger of the budget and of the profiles.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,24 +14,21 @@ import sqlalchemy as sa
 
 from collector.errors import CollectorError
 from collector.store import checksums
-from collector.store.checksums import answered_range, checksum
 from collector.store.db import schema
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
 from collector.store.db.sql import LABELS, advisory_lock
-from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies, replicas
-from collector.store.series import evidence, generations
+from collector.store.series import coverage, evidence, generations
 from collector.store.series.identity import count_points
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from collector.store.checksums import CheckedRange
-
-    Named = Sequence[datetime | None]
+    from collector.interval import AggInterval
+    from collector.store.series.coverage import CoverageRow
 
 _POINTS_AT_ONCE = 5_000
 _REVISIONS_AT_ONCE = 1_000
@@ -46,66 +43,84 @@ class ReplacedRow(NamedTuple):
     replaced_at: datetime
 
 
-def delete_points(connection: sa.Connection, series_id: int, cutoff: datetime) -> tuple[int, int] | None:
-    """Delete the oldest points of a series before *cutoff*, some at a time, with all rows about their buckets.
+def delete_points(
+    connection: sa.Connection, interval: AggInterval, cutoff: datetime
+) -> tuple[int, int, list[str]] | None:
+    """Delete the oldest points of all series of *interval* before *cutoff*, with all rows about their buckets.
 
-    Returns the numbers of points and revisions; None if there was nothing to delete.
+    All at once, because they share rows of coverage; some buckets at a time. Returns the numbers of points and
+    revisions, and a sentence for each answer whose values do not match their checksum; None if there was nothing to
+    delete. A wrong checksum stays wrong, so that the damage is not hidden.
     """
-    _lock(connection, series_id)
-    if not _has_older(connection, series_id, cutoff):
+    of_interval = sa.select(series.c.id).where(series.c.agg_interval == interval.value).order_by(series.c.id)
+    ids = list(connection.execute(of_interval.with_for_update()).scalars())  # wait for transactions that save to them
+    oldest = _oldest(connection, ids, cutoff)
+    if oldest is None:
         return None
-    end = _end_of_step(connection, series_id, cutoff)
+    width = max(_POINTS_AT_ONCE // len(ids), 1) * interval.step
+    end = min(cutoff, oldest + width)
     seconds = int(end.timestamp())
-    across = sa.and_(date_ranges.c.end > end, date_ranges.c.start < end)
-    recompute_checksums(connection, series_id, across, lambda _, timestamp: timestamp >= seconds, seconds)
-    deleted = [
-        connection.execute(sa.delete(table).where(table.c.series_id == series_id, column < end)).rowcount
-        for table, column in ((points, points.c.timestamp), (revisions, revisions.c.timestamp))
+    across = coverage.rows(connection, ids, lambda table: sa.and_(table.c.end > end, table.c.start < end))
+    damaged = _begin_at(connection, across, seconds)
+    counts = Counter(connection.execute(_older(points, ids, end).returning(points.c.series_id)).scalars())
+    number = connection.execute(_older(revisions, ids, end)).rowcount
+    marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
+    checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
+    coverage.delete_before(connection, ids, end)
+    _delete_evidence(connection, ids, end)
+    count_points(connection, {series_id: -count for series_id, count in counts.items()})
+    return counts.total(), number, damaged
+
+
+def _older(table: sa.Table, ids: Sequence[int], end: datetime) -> sa.Delete:
+    return sa.delete(table).where(table.c.series_id.in_(ids), table.c.timestamp < end)
+
+
+def _oldest(connection: sa.Connection, ids: Sequence[int], cutoff: datetime) -> datetime | None:
+    """Return the first bucket before *cutoff* that there are rows about; None if there are none."""
+    if not ids:
+        return None
+    first = [
+        sa.select(table.c.timestamp).where(table.c.series_id == series.c.id).order_by(table.c.timestamp).limit(1)
+        for table in (points, revisions)
     ]
-    marks = sa.delete(vanished).where(vanished.c.series_id == series_id, vanished.c.timestamp < end)
-    timestamps = connection.execute(marks.returning(epoch(vanished.c.timestamp))).scalars()
-    checksums.update_set_checksums(connection, gone=[checksums.mark(series_id, timestamp) for timestamp in timestamps])
-    ended = sa.and_(date_ranges.c.series_id == series_id, date_ranges.c.end <= end)
-    connection.execute(sa.delete(date_ranges).where(ended))
-    _delete_evidence(connection, series_id, end)
-    count_points(connection, {series_id: -deleted[0]})
-    return deleted[0], deleted[1]
+    select = sa.select(*(of_series.scalar_subquery() for of_series in first)).where(series.c.id.in_(ids))
+    moments = [moment for row in connection.execute(select) for moment in row]
+    moments.append(coverage.first_start(connection, ids))
+    return min((moment for moment in moments if moment is not None and moment < cutoff), default=None)
+
+
+def _begin_at(connection: sa.Connection, rows: Sequence[CoverageRow], start: int) -> list[str]:
+    """Let rows begin at *start*, as if their fetches had written nothing before. Returns a sentence for each damage."""
+    written = coverage.written(connection, rows)
+    changes, damaged = [], []
+    for row in rows:
+        now = sum(row.checksum_of(series_id, written) for series_id in row.members)
+        then = sum(row.checksum_of(series_id, written, start) for series_id in row.members)
+        if now % checksums.CHECKSUMS != row.checksum:
+            damaged.append(
+                f"the values of {row.described()} do not match their checksum: `collector db verify` tells more"
+            )
+        changes.append((row, start, then - now))
+    coverage.update(connection, changes)
+    return damaged
+
+
+def _delete_evidence(connection: sa.Connection, ids: Sequence[int], cutoff: datetime) -> None:
+    """Delete the evidence about buckets before *cutoff*."""
+    edge = int(cutoff.timestamp())
+    changes = {}
+    for series_id, rows in evidence.read(connection, ids).items():
+        before = [row for row in rows if row.start < edge]
+        changes[series_id] = before, [row.within(edge, row.end) for row in before if row.end > edge]
+    evidence.write(connection, changes)
+    ended = sa.and_(schema.absences.c.series_id.in_(ids), schema.absences.c.end <= cutoff)
+    connection.execute(sa.delete(schema.absences).where(ended))
 
 
 def _lock(connection: sa.Connection, series_id: int) -> None:
     """Wait for transactions that save to this series; they wait for this one, too."""
     connection.execute(sa.select(series.c.id).where(series.c.id == series_id).with_for_update())
-
-
-def _has_older(connection: sa.Connection, series_id: int, cutoff: datetime) -> bool:
-    for table, column in (
-        (points, points.c.timestamp),
-        (revisions, revisions.c.timestamp),
-        (date_ranges, date_ranges.c.start),
-    ):
-        older = sa.select(table.c.series_id).where(table.c.series_id == series_id, column < cutoff).limit(1)
-        if connection.execute(older).first() is not None:
-            return True
-    return False
-
-
-def _end_of_step(connection: sa.Connection, series_id: int, cutoff: datetime) -> datetime:
-    """Return the bucket before which one transaction deletes."""
-    ends = [cutoff]
-    for table, column in ((points, points.c.timestamp), (date_ranges, date_ranges.c.end)):
-        rows = sa.select(column).where(table.c.series_id == series_id, column < cutoff).order_by(column)
-        ends += connection.execute(rows.offset(_POINTS_AT_ONCE).limit(1)).scalars().all()
-    return min(ends)
-
-
-def _delete_evidence(connection: sa.Connection, series_id: int, cutoff: datetime) -> None:
-    """Delete the evidence about buckets before *cutoff*."""
-    edge = int(cutoff.timestamp())
-    before = [row for row in evidence.read(connection, [series_id])[series_id] if row.start < edge]
-    after = [row.within(edge, row.end) for row in before if row.end > edge]
-    evidence.write(connection, {series_id: (before, after)})
-    ended = sa.and_(schema.absences.c.series_id == series_id, schema.absences.c.end <= cutoff)
-    connection.execute(sa.delete(schema.absences).where(ended))
 
 
 def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime, after: int) -> tuple[int, int] | None:
@@ -146,87 +161,25 @@ def outdated_revisions(replaced: Sequence[ReplacedRow], cutoff: datetime) -> lis
 def _delete(connection: sa.Connection, series_id: int, rows: Iterable[ReplacedRow]) -> None:
     keys = {(row.fetch_id, row.timestamp) for row in rows}
     fetch_ids = sorted({fetch_id for fetch_id, _ in keys})
-    concerned = date_ranges.c.fetch_id.in_(fetch_ids)
-    recompute_checksums(connection, series_id, concerned, lambda fetch_id, timestamp: (fetch_id, timestamp) not in keys)
+    covered = coverage.rows(connection, [series_id], lambda table: table.c.fetch_id.in_(fetch_ids))
+    before = coverage.written(connection, covered, series_id)
+    after = {
+        (i, fetch_id): [(t, value) for t, value in values if (fetch_id, t) not in keys]
+        for (i, fetch_id), values in before.items()
+    }
+    coverage.update(
+        connection,
+        ((row, row.start, row.checksum_of(series_id, after) - row.checksum_of(series_id, before)) for row in covered),
+    )
     same: list[Any] = [revisions.c.series_id == series_id, revisions.c.timestamp == sa.bindparam("t")]
     delete = sa.delete(revisions).where(*same, revisions.c.replaced_by == sa.bindparam("r"))
     connection.execute(delete, [{"t": from_epoch(row.timestamp), "r": row.replaced_by} for row in rows])
-
-
-def recompute_checksums(
-    connection: sa.Connection,
-    series_id: int,
-    which: sa.ColumnElement[bool],
-    stays: Callable[[int, int], bool],
-    cutoff: int | None = None,
-) -> None:
-    """Write the date ranges *which* of a series as if their fetches had written only what *stays*.
-
-    Call it before anything is deleted. *stays* gets (fetch_id, timestamp). A range that begins before *cutoff*, in
-    epoch seconds, begins there afterwards. Raises StoreCorrupt if a checksum does not agree now, because a new one
-    would hide the damage.
-    """
-    ranges = _ranges(connection, series_id, which)
-    if not ranges:
-        return
-    written = _written(connection, series_id, ranges)
-    rows = []
-    for checked, named, stored_checksum in ranges:
-        values = [(t, v) for t, v in written[checked.fetch_id] if checked.start <= t < checked.end]
-        if checksum(checked, *_columns(values)) != stored_checksum:
-            raise StoreCorrupt(
-                f"nothing is deleted of series {series_id}, because the values of fetch {checked.fetch_id} do not match"
-                " their checksum: `collector db verify` tells more"
-            )
-        start = max(checked.start, cutoff or checked.start)
-        shortened = answered_range(series_id, checked.fetch_id, start, checked.end, named)
-        left = [(t, v) for t, v in values if stays(checked.fetch_id, t)]
-        row = {"e": from_epoch(checked.end), "f": checked.fetch_id, "a": from_epoch(start)}
-        rows.append({**row, "c": checksum(shortened, *_columns(left))})
-    table = date_ranges.c
-    same = (table.series_id == series_id, table.end == sa.bindparam("e"), table.fetch_id == sa.bindparam("f"))
-    update = sa.update(date_ranges).where(*same)
-    connection.execute(update.values(start=sa.bindparam("a"), checksum=sa.bindparam("c")), rows)
-
-
-def _ranges(
-    connection: sa.Connection, series_id: int, which: sa.ColumnElement[bool]
-) -> list[tuple[CheckedRange, Named, int]]:
-    table = date_ranges.c
-    columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end).label("b"))
-    select = sa.select(*columns, table.start_time, table.end_time, table.checksum)
-    rows = connection.execute(select.where(table.series_id == series_id, which))
-    return [(answered_range(series_id, f, a, b, named), named, kept) for f, a, b, *named, kept in rows]
-
-
-def _written(
-    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[CheckedRange, Named, int]]
-) -> dict[int, list[tuple[int, float]]]:
-    """Return what the fetches of *ranges* wrote between these: (timestamp, value), ascending, by fetch_id."""
-    fetch_ids = {checked.fetch_id for checked, *_ in ranges}
-    first = from_epoch(min(checked.start for checked, *_ in ranges))
-    last = from_epoch(max(checked.end for checked, *_ in ranges))
-    written: dict[int, list[tuple[int, float]]] = defaultdict(list)
-    for table in (points, revisions):
-        columns = (table.c.fetch_id, epoch(table.c.timestamp), table.c.value)
-        inside = (table.c.series_id == series_id, table.c.timestamp >= first, table.c.timestamp < last)
-        for fetch_id, timestamp, value in connection.execute(sa.select(*columns).where(*inside)):
-            if fetch_id in fetch_ids:
-                written[fetch_id].append((timestamp, value))
-    for values in written.values():
-        values.sort()
-    return written
-
-
-def _columns(pairs: Sequence[tuple[int, Any]]) -> tuple[list[int], list[Any]]:
-    return [timestamp for timestamp, _ in pairs], [value for _, value in pairs]
 
 
 _OF_SERIES = (
     schema.points,
     schema.revisions,
     schema.vanished,
-    schema.date_ranges,
     schema.finality,
     schema.absences,
     schema.snapshots,
@@ -273,7 +226,10 @@ def delete_series(
     label = wanted.get(digest) or _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")
-    rows = {}
+    answered = sa.select(sa.func.count()).select_from(date_ranges).where(date_ranges.c.series_id.in_(ids))
+    rows = {"date_ranges": int(connection.execute(answered).scalar_one())}
+    if not dry_run:
+        coverage.delete_series(connection, ids)
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = _rows(connection, table, column.in_(ids), dry_run=dry_run)

@@ -20,10 +20,9 @@ from collector.model import Normalization
 from collector.store import checksums
 from collector.store.db import schema, sql
 from collector.store.db.schema import absences, date_ranges, fetch_profiles, fetches, fires, revisions, series
-from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
 from collector.store.retention import points
-from collector.store.series import grids, snapshots
+from collector.store.series import coverage, grids, snapshots
 from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
@@ -89,25 +88,24 @@ def _store_cutoffs(connection: sa.Connection, current: Cutoffs) -> None:
 async def prune(database: Database, retention: RetentionSettings, now: datetime) -> Pruned:
     """Delete what is older than *retention* keeps at *now*. A repeated call continues where one was interrupted.
 
-    A damaged series is skipped and reported in the result, so that it does not stop the others.
+    Damage is reported in the result. It stops nothing.
     """
     current = cutoffs(retention, now, await database.read_in_thread(grids.in_force))
     await database.write(lambda connection: _store_cutoffs(connection, current))
     pruned = Pruned()
+    for interval, cutoff in current.items():
+        pruned += await _prune_points(database, interval, cutoff)
     for series_id, interval in await database.read_in_thread(_list_series):
-        try:
-            if cutoff := current.get(AggInterval(interval)):
-                pruned += await _prune_points(database, series_id, cutoff)
-                pruned += await _prune_snapshots(database, series_id, cutoff)
-            if retention.revisions:
-                pruned += await _prune_revisions(database, series_id, now - retention.revisions)
-        except StoreCorrupt as error:
-            log.error("prune", extra={"outcome": "refused", "reason": str(error)})  # noqa: TRY400 - no traceback
-            pruned += Pruned(damaged=(str(error),))
+        if cutoff := current.get(AggInterval(interval)):
+            pruned += await _prune_snapshots(database, series_id, cutoff)
+        if retention.revisions:
+            pruned += await _prune_revisions(database, series_id, now - retention.revisions)
     if retention.fetches:
         pruned += await _prune_fetches(database, now - retention.fetches, current)
     if retention.fires:
         pruned += await _prune_fires(database, now - retention.fires)
+    for finding in pruned.damaged:
+        log.error("prune", extra={"outcome": "damaged", "reason": finding})
     return pruned
 
 
@@ -116,11 +114,14 @@ def _list_series(connection: sa.Connection) -> list[tuple[int, str]]:
     return [(row.id, row.agg_interval) for row in rows]
 
 
-async def _prune_points(database: Database, series_id: int, cutoff: datetime) -> Pruned:
-    pruned = Pruned()
-    while counts := await database.write(partial(points.delete_points, series_id=series_id, cutoff=cutoff)):
-        pruned += Pruned(points=counts[0], revisions=counts[1])
-    return pruned
+async def _prune_points(database: Database, interval: AggInterval, cutoff: datetime) -> Pruned:
+    pruned, damaged = Pruned(), dict[str, None]()
+    delete_some = partial(points.delete_points, interval=interval, cutoff=cutoff)
+    while counts := await database.write(delete_some):
+        number, replaced, findings = counts
+        pruned += Pruned(points=number, revisions=replaced)
+        damaged |= dict.fromkeys(findings)
+    return pruned + Pruned(damaged=tuple(damaged))
 
 
 async def _prune_snapshots(database: Database, series_id: int, cutoff: datetime) -> Pruned:
@@ -303,7 +304,7 @@ def delete_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> int:
     if links:
         link = (fetch_profiles.c.profile == sa.bindparam("p"), fetch_profiles.c.fetch_id == sa.bindparam("f"))
         connection.execute(sa.delete(fetch_profiles).where(*link), links)
-    connection.execute(sa.delete(date_ranges).where(date_ranges.c.fetch_id.in_(fetch_ids)))
+    coverage.delete_of_fetches(connection, fetch_ids)
     connection.execute(sa.delete(fetches).where(these))
     return len(rows)
 

@@ -26,12 +26,13 @@ from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.upstream import effective_last_updated
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import evidence, grids, identity, proposals
+from collector.store.series import coverage, evidence, grids, identity, proposals
+from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
 from collector.store.write.diff import spoken_window
 from collector.store.write.points import NewPoints
-from collector.timestamps import from_epoch, rfc3339
+from collector.timestamps import rfc3339
 from collector.windows import SeriesWindow, join_buckets, merge, subtract
 
 if TYPE_CHECKING:
@@ -191,14 +192,13 @@ def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: date
     points.insert(connection, [row for row in rows if row.points])
     identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
     older = _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
-    ranges = [
-        _range(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
+    windows = [
+        _answered(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
         for query, filling in found.fillings.items()
         for part, values in filling.added
         for run in join_buckets(sorted(values), query.agg_interval.seconds)
     ]
-    if ranges:
-        connection.execute(sa.insert(date_ranges), ranges)
+    coverage.insert(connection, windows)
     _write_evidence(connection, found, ids)
     if ids:
         noted = AnsweredAnnotations(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
@@ -212,24 +212,16 @@ def _overruled(connection: sa.Connection, ids: Sequence[int], last_updated: date
     return set(connection.execute(newer).scalars())
 
 
-def _range(  # noqa: PLR0913 - two are keywords
+def _answered(  # noqa: PLR0913 - two are keywords
     series_id: int, fetch_id: int, part: Part, values: Mapping[int, float], run: tuple[int, int], *, is_overruled: bool
-) -> dict[str, Any]:
-    """Return the date range of a run of filled buckets."""
+) -> AnsweredWindow:
+    """Return the window of a run of filled buckets."""
     start, end = run
     written = {timestamp: value for timestamp, value in sorted(values.items()) if start <= timestamp < end}
-    start_time, end_time = named = part.named or (None, None)
+    named = part.named or (None, None)
     answered = answered_range(series_id, fetch_id, start, end, named)
-    return {
-        "series_id": series_id,
-        "fetch_id": fetch_id,
-        "start": from_epoch(start),
-        "end": from_epoch(end),
-        "start_time": start_time,
-        "end_time": end_time,
-        "checksum": checksum(answered, [*written], [*written.values()]),
-        "overruled": True if is_overruled else None,
-    }
+    checked = checksum(answered, [*written], [*written.values()])
+    return AnsweredWindow(series_id, fetch_id, start, end, named, checked, is_overruled)
 
 
 def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Question, int]) -> None:

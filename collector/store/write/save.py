@@ -28,7 +28,8 @@ from collector.store.db.schema import points as points_table
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.upstream import effective_last_updated
-from collector.store.series import evidence, generations, grids, identity, proposals
+from collector.store.series import coverage, evidence, generations, grids, identity, proposals
+from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
@@ -66,7 +67,6 @@ _alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.
 _NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
 """The plus keeps SQLite from reading all the ranges of a series, a growing number, for the few that are newer.
 Ranges after the first request of equal lastUpdated are found by its id."""
-_NOTE = sa.insert(date_ranges)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     for change in changes:
         if not change.arrival.absolute:
             _supersede(connection, change, ids)
-    connection.execute(_NOTE, [row for change in changes for row in _ranges(change, ids)])
+    coverage.insert(connection, [window for change in changes for window in _answered(change, ids)])
     saved = [change.count(ids) for change in changes]
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
@@ -319,27 +319,19 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
     identity.count_points(connection, added)
 
 
-def _ranges(change: Change, ids: Mapping[Question, int]) -> Iterable[dict[str, object]]:
-    """Return the date ranges that the answer covers, with the checksum of the values that it wrote."""
+def _answered(change: Change, ids: Mapping[Question, int]) -> Iterable[AnsweredWindow]:
+    """Return the windows that the answer covers, with the checksums of the values that it wrote."""
     arrival = change.arrival
     slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
-    rows = {}
+    windows = {}
     for slice_, date_range in slices:
-        series_id, window = ids[slice_.series], slice_.window
-        start_time, end_time = named = date_range or (None, None)
-        start, end = int(window.start.timestamp()), int(window.end.timestamp())
+        series_id, named = ids[slice_.series], date_range or (None, None)
+        start, end = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
         answered = answered_range(series_id, arrival.fetch_id, start, end, named)
-        rows[series_id, end] = {
-            "series_id": series_id,
-            "fetch_id": arrival.fetch_id,
-            "start": window.start,
-            "end": window.end,
-            "start_time": start_time,
-            "end_time": end_time,
-            "checksum": checksum(answered, *written(change.differences[series_id], start, end)),
-            "overruled": True if series_id in change.overruled else None,
-        }
-    return rows.values()
+        checked = checksum(answered, *written(change.differences[series_id], start, end))
+        is_overruled = series_id in change.overruled
+        windows[series_id, end] = AnsweredWindow(series_id, arrival.fetch_id, start, end, named, checked, is_overruled)
+    return windows.values()
 
 
 _MOVED = ("series_id", "timestamp", "replaced_by", "value", "fetch_id", "seen_at", "replaced_at")

@@ -26,7 +26,7 @@ from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
 from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
 from collector.store.ledger.upstream import effective_last_updated
-from collector.store.series import proposals, snapshots
+from collector.store.series import coverage, proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _DAY = timedelta(days=1)
 _ROWS_AT_ONCE = 5_000
-_OF_HISTORY = (points, revisions, date_ranges, finality, absences)
+_OF_HISTORY = (points, revisions, finality, absences)
 _INSERT = {
     "sqlite": "INSERT INTO snapshot_points (series_id, asked_at, timestamp, value) VALUES (?, ?, ?, ?)",
     "postgresql": """
@@ -151,11 +151,13 @@ def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iter
 
 def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
     """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
-    has = [sa.exists().where(one.c.series_id == series_table.c.id).correlate(series_table) for one in _OF_HISTORY]
+    tables = (*_OF_HISTORY, date_ranges)
+    has = [sa.exists().where(table.c.series_id == series_table.c.id).correlate(series_table) for table in tables]
     same = series_table.alias()
     digests = sa.select(same.c.digest).where(same.c.id.in_(ids))
     select = sa.select(series_table.c.id).where(series_table.c.digest.in_(digests), sa.or_(*has))
     for series_id in connection.execute(select).scalars().all():
+        coverage.delete_series(connection, [series_id])
         for one in _OF_HISTORY:
             connection.execute(sa.delete(one).where(one.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))

@@ -1,0 +1,150 @@
+"""What live use costs in bytes: a simulated time of fires at 15m, by table.
+
+Each fire is one request for the newest bucket of all series. Once a day, requests of a week each re-read what is not
+final, and one bucket in a hundred gets another value. Nothing is sent: the answers go straight to the store.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from collector.circuit_breaker import Wait
+from collector.interval import AggInterval
+from collector.model import Answer, Batch, LabelledSeries, Meta, Points, Slice, Window
+from collector.store import Store
+from collector.store.ledger.fires import Fire
+from tests.bench import disk, run
+from tests.bench.workload import FIRST, WEEK, Size, profile
+
+FIRE = timedelta(minutes=15)
+SETTLE = timedelta(days=14)
+DAY = timedelta(days=1)
+_ASKED_AFTER = timedelta(seconds=20)
+_REVISED = 0.01
+_BUDGET = 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a simulated time of *days* left: points, revisions, bytes by table with its indexes, CPU seconds."""
+
+    backend: str
+    series: int
+    days: int
+    points: int
+    revisions: int
+    tables: dict[str, int]
+    cpu: float
+
+    def per_point(self) -> dict[str, float]:
+        """Bytes a point by table, the largest first; revisions are their own row."""
+        ordered = sorted(self.tables.items(), key=lambda item: -item[1])
+        return {name: size / self.points for name, size in ordered}
+
+    @property
+    def bytes_a_point(self) -> float:
+        """All bytes a point, without those of revisions."""
+        return sum(size for name, size in self.tables.items() if name != "revisions") / self.points
+
+
+def measure(backend: str, address: str, series: int, days: int) -> Live:
+    """Simulate *days* of *series* in the store at *address*."""
+    begun = time.process_time()
+    asyncio.run(_live(address, series, days))
+    cpu = time.process_time() - begun
+    plain = address.removeprefix("sqlite:///")
+    tables = disk.bytes_by_table(backend, plain)
+    points, revisions = disk.rows(backend, plain, "points"), disk.rows(backend, plain, "revisions")
+    return Live(backend, series, days, points, revisions, tables, cpu)
+
+
+def measure_all(backends: Sequence[str], counts: Sequence[int], days: int) -> Iterator[Live]:
+    """Measure each number of series on each backend, in a database of its own."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(run.postgres()) if "postgresql" in backends else None
+        for backend in backends:
+            for series in counts:
+                with run.database(backend, postgres) as address:
+                    yield measure(backend, address, series, days)
+
+
+async def _live(address: str, series: int, days: int) -> None:
+    chosen = profile(Size(series, 0))
+    radar = _Radar(chosen.series)
+    async with Store.open(address, owner="bench") as store:
+        await store.activate_labels([chosen], FIRST)
+        moment, end = FIRST, FIRST + timedelta(days=days)
+        while moment < end:
+            due = moment + FIRE
+            await _ask(store, radar, Window(moment, due), due + _ASKED_AFTER)
+            await store.finish([Fire(chosen.name, due, "collected", due + 2 * _ASKED_AFTER)], [])
+            if (due - FIRST) % DAY == timedelta(0):
+                for window in _young(due):
+                    await _ask(store, radar, window, due + 3 * _ASKED_AFTER)
+            moment = due
+
+
+def _young(now: datetime) -> Iterator[Window]:
+    start = max(FIRST, now - SETTLE)
+    while start < now:
+        yield Window(start, min(start + WEEK, now))
+        start += WEEK
+
+
+class _Radar:
+    """Answers about *series*; a bucket that is asked for again has another value now and then."""
+
+    def __init__(self, series: Sequence[LabelledSeries]) -> None:
+        self._series = series
+        self._values: dict[tuple[int, int], float] = {}
+        self._chance = random.Random(0)
+
+    def batch(self, window: Window) -> Batch:
+        return Batch(tuple(Slice(labelled.query, window) for labelled in self._series))
+
+    def answer(self, window: Window) -> Answer:
+        timestamps = range(int(window.start.timestamp()), int(window.end.timestamp()), FIRE // timedelta(seconds=1))
+        meta = Meta(
+            agg_interval=AggInterval.FIFTEEN_MINUTES,
+            last_updated=window.end,
+            normalization="RAW_VALUES",
+            unit="certificates",
+            confidence_level=5,
+            date_ranges=((window.start, window.end),) * len(self._series),
+            annotations=(),
+        )
+        points = (
+            Points(timestamps, [self._value(number, timestamp) for timestamp in timestamps])
+            for number in range(len(self._series))
+        )
+        return Answer(meta, tuple(points))
+
+    def _value(self, number: int, timestamp: int) -> float:
+        key = number, timestamp
+        if key not in self._values or self._chance.random() < _REVISED / (SETTLE // DAY):
+            self._values[key] = float(self._chance.randrange(10_000))
+        return self._values[key]
+
+
+async def _ask(store: Store, radar: _Radar, window: Window, now: datetime) -> None:
+    batch = radar.batch(window)
+    started = await store.start_fetch(batch, ["bench"], now, _BUDGET)
+    if isinstance(started, Wait):
+        raise SystemExit(f"the store let no request start: {started}")
+    await store.save(started.fetch_id, batch, radar.answer(window), now + timedelta(seconds=1), 10_000)
+
+
+def table(results: Sequence[Live]) -> str:
+    """Write the results as text, bytes a point by table."""
+    lines = []
+    for live in results:
+        lines.append(
+            f"{live.backend}, {live.series} series at 15m, {live.days} days: {live.points} points,"
+            f" {live.bytes_a_point:.1f} bytes a point without revisions, {live.cpu:.0f} s of CPU"
+        )
+        lines += [f"  {name:16} {size:8.2f}" for name, size in live.per_point().items() if size >= 0.05]
+    return "\n".join(lines)
