@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from collector.store.checksums import CheckedRange
 
-    Named = Sequence[datetime | None]
+    StartAndEnd = Sequence[datetime | None]
 
 _POINTS_AT_ONCE = 5_000
 _REVISIONS_AT_ONCE = 1_000
@@ -171,7 +171,7 @@ def recompute_checksums(
         return
     written = _written(connection, series_id, ranges)
     rows = []
-    for checked, named, stored_checksum in ranges:
+    for checked, start_and_end, stored_checksum in ranges:
         values = [(t, v) for t, v in written[checked.fetch_id] if checked.start <= t < checked.end]
         if checksum(checked, *_columns(values)) != stored_checksum:
             raise StoreCorrupt(
@@ -179,7 +179,7 @@ def recompute_checksums(
                 " their checksum: `collector db verify` tells more"
             )
         start = max(checked.start, cutoff or checked.start)
-        shortened = answered_range(series_id, checked.fetch_id, start, checked.end, named)
+        shortened = answered_range(series_id, checked.fetch_id, start, checked.end, start_and_end)
         left = [(t, v) for t, v in values if stays(checked.fetch_id, t)]
         row = {"e": from_epoch(checked.end), "f": checked.fetch_id, "a": from_epoch(start)}
         rows.append({**row, "c": checksum(shortened, *_columns(left))})
@@ -191,16 +191,19 @@ def recompute_checksums(
 
 def _ranges(
     connection: sa.Connection, series_id: int, which: sa.ColumnElement[bool]
-) -> list[tuple[CheckedRange, Named, int]]:
+) -> list[tuple[CheckedRange, StartAndEnd, int]]:
     table = date_ranges.c
     columns = (table.fetch_id, epoch(table.start).label("a"), epoch(table.end).label("b"))
     select = sa.select(*columns, table.start_time, table.end_time, table.checksum)
     rows = connection.execute(select.where(table.series_id == series_id, which))
-    return [(answered_range(series_id, f, a, b, named), named, kept) for f, a, b, *named, kept in rows]
+    return [
+        (answered_range(series_id, f, a, b, start_and_end), start_and_end, kept)
+        for f, a, b, *start_and_end, kept in rows
+    ]
 
 
 def _written(
-    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[CheckedRange, Named, int]]
+    connection: sa.Connection, series_id: int, ranges: Sequence[tuple[CheckedRange, StartAndEnd, int]]
 ) -> dict[int, list[tuple[int, float]]]:
     """Return what the fetches of *ranges* wrote between these: (timestamp, value), ascending, by fetch_id."""
     fetch_ids = {checked.fetch_id for checked, *_ in ranges}
