@@ -76,8 +76,8 @@ class ClockDifference:
     @property
     def named(self) -> timedelta | None:
         """The difference if it is over a minute."""
-        found = self.found
-        return found if found is not None and abs(found) > NAMED_FROM else None
+        difference = self.found
+        return difference if difference is not None and abs(difference) > NAMED_FROM else None
 
     @property
     def ahead(self) -> timedelta:
@@ -110,9 +110,9 @@ class ClockDifference:
 
     def dump(self) -> str:
         """Return the record as JSON."""
-        found = self.found
+        difference = self.found
         rows = [[sample_.least, sample_.most, sample_.confirmed, sample_.at] for sample_ in self.samples]
-        return json.dumps({"seconds": None if found is None else found.total_seconds(), "samples": rows})
+        return json.dumps({"seconds": None if difference is None else difference.total_seconds(), "samples": rows})
 
 
 def load(text: str | None) -> ClockDifference:

@@ -142,7 +142,7 @@ def _agreed(old: Evidence | None, scope: AnswerScope, start: int, end: int) -> E
 
 
 class _Cursor(Generic[_W]):
-    """Finds the one of some windows that holds a timestamp. The windows do not overlap; timestamps must ascend."""
+    """Finds the window that contains a timestamp. The windows do not overlap; timestamps must ascend."""
 
     def __init__(self, windows: Iterable[_W]) -> None:
         self._windows = sorted(windows)
@@ -169,12 +169,12 @@ def compact(rows: Iterable[Evidence], settle: int) -> list[Evidence]:
     return joined
 
 
-def _are_alike(one: Evidence, other: Evidence, settle: int) -> bool:
-    if one.changed_at != other.changed_at or one.confirmed != other.confirmed:
+def _are_alike(row: Evidence, other: Evidence, settle: int) -> bool:
+    if row.changed_at != other.changed_at or row.confirmed != other.confirmed:
         return False
-    if (one.asked_at, one.told_at) == (other.asked_at, other.told_at):
+    if (row.asked_at, row.told_at) == (other.asked_at, other.told_at):
         return True
-    return one.changed_at is None and min(one.margin, other.margin) >= settle
+    return row.changed_at is None and min(row.margin, other.margin) >= settle
 
 
 def final_windows(
@@ -298,11 +298,13 @@ def gap_requests(  # noqa: PLR0913 - two are keywords
     for start, end, known in _parts(gap, absences, settle):
         if _is_proven(known) and not explicit:
             continue
-        wide = [one for one in known if one.width >= NARROWER * step]
-        old = [one.width for one in wide if now - one.asked_at >= PROOF_SECONDS]
+        wide = [absence for absence in known if absence.width >= NARROWER * step]
+        old = [absence.width for absence in wide if now - absence.asked_at >= PROOF_SECONDS]
         width = max(old, default=0) // NARROWER
         if len(known) < 2:  # noqa: PLR2004 - twice
-            alone = any(one.start <= one.window_start and one.window_end <= one.end for one in known)
+            alone = any(
+                absence.start <= absence.window_start and absence.window_end <= absence.end for absence in known
+            )
             requests.append(GapRequest(start, end, end - start if alone else None, lacked=bool(known)))
         elif not wide:
             beyond = start - NARROWER * step, end + step

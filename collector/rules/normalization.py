@@ -106,7 +106,7 @@ def compare(long: Points, short: Points) -> tuple[Word, int, int]:
     """Compare two answers: the verdict, the number of common values, and how many of them differ."""
     values = dict(zip(long.timestamps, long.values, strict=True))
     common = [(values[t], v) for t, v in zip(short.timestamps, short.values, strict=True) if t in values]
-    differing = sum(one != other for one, other in common)
+    differing = sum(long_value != short_value for long_value, short_value in common)
     if not _has_enough_values([value for value, _ in common]):
         return "undecided", len(common), differing
     return ("relative" if differing else "absolute"), len(common), differing

@@ -1,7 +1,7 @@
 """The reading side of the store.
 
 ReadView has one state of it, inside a transaction. Reader is for callers on the event loop: the same methods, each in a
-transaction of its own, in a thread. Most methods are functions of a connection; their docstrings stand there.
+transaction of its own, in a thread. Most methods are functions of a connection; their docstrings are there.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collector.store.ledger import backfills, bodies, fetches, fires, replicas, 
 from collector.store.read import gaps, listing, selection, status
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
-from collector.store.read.listing import ListFilter, Named
+from collector.store.read.listing import ListFilter, SeriesChoice
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.series import evidence, generations, grids, identity, snapshots
@@ -65,8 +65,8 @@ class ReadView:
 
     def extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
-        found = identity.extents(self._connection, queries)
-        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+        extents = identity.extents(self._connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in extents.items()}
 
     def newest_buckets(self, queries: Sequence[Question]) -> dict[Question, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
@@ -75,12 +75,12 @@ class ReadView:
     def snapshots(self, queries: Sequence[Question]) -> dict[Question, Snapshot]:
         """Find the newest snapshot of each query; absent where none was taken."""
         ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
-        return {ids[i]: found for i, found in snapshots.newest(self._connection, ids).items()}
+        return {ids[i]: snapshot for i, snapshot in snapshots.newest(self._connection, ids).items()}
 
     def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
         ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
-        return {ids[i]: found for i, found in snapshots.reaches(self._connection, ids).items()}
+        return {ids[i]: reaches for i, reaches in snapshots.reaches(self._connection, ids).items()}
 
     def snapshot_record(self, profile: str) -> PassRecord:
         """Return the record of the passes that take the snapshots of *profile*."""
@@ -91,32 +91,32 @@ class ReadView:
         return self.clock_difference().ahead
 
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
-        """List series with their labels; keywords as in Filter: those with a point between start and end."""
+        """List series with their labels; keywords as in ListFilter: those with a point between start and end."""
         return listing.list_series(self._connection, ListFilter(**chosen))
 
-    def of_profile(self, profile: str | None) -> Named:
-        """Choose the series and revisions of *profile*: for one that was renamed by the labels that are in use now."""
+    def of_profile(self, profile: str | None) -> SeriesChoice:
+        """Choose the series and revisions of *profile*. A renamed profile has the labels that are now in use."""
         followed = self.renamed([profile]) if profile is not None else []
         if not followed:
-            return Named(profile)
-        old = {one.label for one in followed}
+            return SeriesChoice(profile)
+        old = {rename.label for rename in followed}
         kept = {row.label for row in self.list_series(profile=profile)} - old
-        return Named(None, {one.new_label for one in followed} | kept)
+        return SeriesChoice(None, {rename.new_label for rename in followed} | kept)
 
     def list_fetches(self, **chosen: Unpack[Filters]) -> list[FetchRow]:
-        """List requests, the newest first; keywords as in Filter, start and end bound when it was sent."""
+        """List requests, the newest first; keywords as in ListFilter, start and end bound when it was sent."""
         return listing.list_fetches(self._connection, ListFilter(**chosen))
 
     def list_annotations(self, **chosen: Unpack[Filters]) -> list[AnnotationRow]:
-        """List annotations by start date; keywords as in Filter, of which *profile* changes nothing."""
+        """List annotations by start date; keywords as in ListFilter, of which *profile* changes nothing."""
         return listing.list_annotations(self._connection, ListFilter(**chosen))
 
     def list_revisions(self, **chosen: Unpack[Filters]) -> list[RevisionRow]:
-        """List values that were replaced, by series, bucket and time; keywords as in Filter, for the bucket."""
+        """List values that were replaced, by series, bucket and time; keywords as in ListFilter, for the bucket."""
         return listing.list_revisions(self._connection, ListFilter(**chosen))
 
     def list_fires(self, **chosen: Unpack[Filters]) -> list[Fire]:
-        """List due moments and their outcomes, the newest first; keywords as in Filter."""
+        """List due moments and their outcomes, the newest first; keywords as in ListFilter."""
         return listing.list_fires(self._connection, ListFilter(**chosen))
 
     def service(self) -> ServiceState | None:
@@ -129,8 +129,8 @@ class ReadView:
 
     def complete_extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
-        found = status.complete_extents(self._connection, queries)
-        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in found.items()}
+        extents = status.complete_extents(self._connection, queries)
+        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in extents.items()}
 
     def info(self) -> StoreInfo:
         """Return what is in the store, and its size in bytes."""
@@ -190,8 +190,8 @@ class ReadView:
 
         `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
         """
-        (found,) = gaps.find_gaps(self._connection, [ExpectedWindow(query, window, settle)])
-        return found
+        (gap_windows,) = gaps.find_gaps(self._connection, [ExpectedWindow(query, window, settle)])
+        return gap_windows
 
 
 def _in_thread(read: Callable[Concatenate[ReadView, P], T]) -> Callable[Concatenate[Reader, P], Coroutine[Any, Any, T]]:
@@ -219,12 +219,12 @@ class Reader:
         return self._database.location.backend
 
     async def with_read_view(self, work: Callable[[ReadView], T]) -> T:
-        """Do *work*, many short questions, on one state of the store, in a thread."""
+        """Run *work*, which has many short reads, on one state of the store, in a thread."""
         location = self._database.location
         return await self._database.read_in_thread(lambda connection: work(ReadView(connection, location)))
 
     async def read_as_of(self, work: Callable[[AsOfReader], T], as_of: datetime | None = None) -> T:
-        """Do *work* on one state of the history, as it is now or as it was known at a moment, in a thread."""
+        """Run *work* on one state of the history, as it is now or as it was known at a moment, in a thread."""
         return await self._database.read_in_thread(lambda connection: work(AsOfReader(connection, as_of)))
 
     async def export(
@@ -253,10 +253,11 @@ class Reader:
     ) -> AsyncGenerator[Block, None]:
         """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
 
-        See `read.points.export_blocks`. All blocks are of one state of the store. Close the iterator if you stop early.
+        See `read.points.export_blocks`; *asked* is its *snapshot_times*. All blocks are of one state of the store.
+        Close the iterator if you stop early.
         """
         return self._database.stream(
-            lambda connection: export_blocks(connection, profiles, start, end, as_of, asked=asked)
+            lambda connection: export_blocks(connection, profiles, start, end, as_of, snapshot_times=asked)
         )
 
     def select_blocks(

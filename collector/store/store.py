@@ -277,7 +277,7 @@ class Store(Reader):
 
         With *dry_run* nothing is deleted. Raises SeriesWanted, SeriesUnknown.
         """
-        wanted = {one.query.digest: one.label for profile in profiles for one in profile.series}
+        wanted = {labelled.query.digest: labelled.label for profile in profiles for labelled in profile.series}
 
         def work(connection: sa.Connection) -> SeriesDeletion:
             return points.delete_series(connection, series_id, wanted, self._replica_id, dry_run=dry_run)
@@ -308,10 +308,10 @@ class Store(Reader):
         """Record that this version could not read the kept body of a fetch."""
         await self._database.write(lambda connection: bodies.mark_read(connection, [fetch_id]))
 
-    async def set_edges(self, found: Mapping[Question, Edge | None]) -> None:
+    async def set_edges(self, edges: Mapping[Question, Edge | None]) -> None:
         """Store where Radar's own history of questions begins; None deletes it."""
-        if found:
-            await self._database.write(lambda connection: evidence.write_edges(connection, found))
+        if edges:
+            await self._database.write(lambda connection: evidence.write_edges(connection, edges))
 
     save_snapshots = _in_transaction(save_snapshots.save)
     fail = _in_transaction(fetches.fail)

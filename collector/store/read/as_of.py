@@ -98,63 +98,70 @@ class AsOfReader:
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
             rivals[generations.question(row.digest)].append(row)
-        return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda one: one.id)
+        return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda stored: stored.id)
 
     def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
         """Return the current series of a question, and remember which ones differ only in the spelling of the unit."""
-        found = [generation(row, labelled=bool(labels[row.id])) for row in same]
-        if len(found) > 1:
-            found = in_force(found, self._as_of)
-        elsewhere = tuple(one for one in found if one.former_offset is not None)
-        found = [one for one in found if one.former_offset is None] or found
-        for one in found:
-            alike = [other.id for other in found if same_measure(one.measure, other.measure)]
-            if len(alike) > 1 and alike[0] == one.id:
-                self._alike[one.id] = alike
-        first = found[0]
-        units = tuple(found) if any(not same_measure(first.measure, one.measure) for one in found) else ()
-        named = tuple(label for row in same for label in labels[row.id])
+        generations_ = [generation(row, labelled=bool(labels[row.id])) for row in same]
+        if len(generations_) > 1:
+            generations_ = in_force(generations_, self._as_of)
+        elsewhere = tuple(generation_ for generation_ in generations_ if generation_.former_offset is not None)
+        generations_ = [
+            generation_ for generation_ in generations_ if generation_.former_offset is None
+        ] or generations_
+        for generation_ in generations_:
+            alike = [other.id for other in generations_ if same_measure(generation_.measure, other.measure)]
+            if len(alike) > 1 and alike[0] == generation_.id:
+                self._alike[generation_.id] = alike
+        first = generations_[0]
+        units_differ = any(not same_measure(first.measure, generation_.measure) for generation_ in generations_)
+        units = tuple(generations_) if units_differ else ()
+        all_labels = tuple(label for row in same for label in labels[row.id])
         query = _query(same[0].dataset, same[0].agg_interval, same[0].filters)
-        return StoredSeries(first.id, query, *first.measure, named, units, elsewhere=elsewhere)
+        return StoredSeries(first.id, query, *first.measure, all_labels, units, elsewhere=elsewhere)
 
     def within(self, kept: StoredSeries, start: int, end: int) -> StoredSeries:
         """Return *kept* with the unit of its buckets from *start* up to, not including, *end*; epoch seconds.
 
-        Its *change* is the first one within them, if there is any.
+        Its *change* is the first change of the unit in that range, if there is any.
         """
-        spans = self._spans([one.id for one in kept.generations])
-        known = [one for one in kept.generations if one.id in spans]
-        found = [one for one in known if spans[one.id][0] < end and spans[one.id][1] >= start]
-        if any(not same_measure(found[0].measure, one.measure) for one in found):
-            found, change = self._measures(found, start, end)
+        spans = self._spans([generation_.id for generation_ in kept.generations])
+        known = [generation_ for generation_ in kept.generations if generation_.id in spans]
+        overlapping = [
+            generation_ for generation_ in known if spans[generation_.id][0] < end and spans[generation_.id][1] >= start
+        ]
+        if any(not same_measure(overlapping[0].measure, generation_.measure) for generation_ in overlapping):
+            overlapping, change = self._measures(overlapping, start, end)
             if change:
                 return replace(kept, generations=(), change=change)
-        measure = (found or kept.generations)[0].measure
-        one = next(one for one in kept.generations if same_measure(one.measure, measure))
-        return replace(kept, id=one.id, normalization=one.normalization, unit=one.unit, generations=())
+        measure = (overlapping or kept.generations)[0].measure
+        newest = next(stored for stored in kept.generations if same_measure(stored.measure, measure))
+        return replace(kept, id=newest.id, normalization=newest.normalization, unit=newest.unit, generations=())
 
     def on_former_grid(self, kept: StoredSeries, start: int, end: int) -> Generation | None:
         """Return the generation on the former grid of a range in epoch seconds; nothing else is stored there."""
-        current = [kept.id, *(one.id for one in kept.generations)]
-        spans = self._spans([*current, *(one.id for one in kept.elsewhere)])
+        current = [kept.id, *(generation_.id for generation_ in kept.generations)]
+        spans = self._spans([*current, *(generation_.id for generation_ in kept.elsewhere)])
         step = kept.query.agg_interval.seconds
         stored = {i for i, (oldest, newest) in spans.items() if oldest < end and newest + step > start}
-        former = {one.id for one in kept.elsewhere}
+        former = {generation_.id for generation_ in kept.elsewhere}
         if any(i in stored for i in current if i not in former):
             return None
-        return next((one for one in kept.elsewhere if one.id in stored), None)
+        return next((generation_ for generation_ in kept.elsewhere if generation_.id in stored), None)
 
     def _measures(self, same: Sequence[Generation], start: int, end: int) -> tuple[list[Generation], Change | None]:
-        """Find the first generation whose values count in a range, and where the first one in another unit begins."""
-        streams = [self._blocks(SeriesWindow(one.id, start, end)) for one in same]
+        """Find the first generation whose values count in a range, and where the unit changes for the first time."""
+        streams = [self._blocks(SeriesWindow(generation_.id, start, end)) for generation_ in same]
         first: Generation | None = None
         for number, rows in merged(streams):
-            one = same[number]
+            generation_ = same[number]
             if first is None:
-                first = one
-            elif not same_measure(first.measure, one.measure):
+                first = generation_
+            elif not same_measure(first.measure, generation_.measure):
                 change = Change(
-                    described(first.measure, one.measure), described(one.measure, first.measure), rows[0][0]
+                    described(first.measure, generation_.measure),
+                    described(generation_.measure, first.measure),
+                    rows[0][0],
                 )
                 return [first], change
         return [first] if first else [], None
@@ -169,13 +176,15 @@ class AsOfReader:
 
     def extents(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
-        spans = self._spans([other for one in ids for other in self._same(one)])
-        parts = {one: [spans[other] for other in self._same(one) if other in spans] for one in ids}
-        return {one: (min(a for a, _ in each), max(b for _, b in each)) for one, each in parts.items() if each}
+        spans = self._spans([other for series_id in ids for other in self._same(series_id)])
+        parts = {series_id: [spans[other] for other in self._same(series_id) if other in spans] for series_id in ids}
+        return {
+            series_id: (min(a for a, _ in each), max(b for _, b in each)) for series_id, each in parts.items() if each
+        }
 
     def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
-        found = self._connection.execute(extents(self._as_of), {"ids": list(ids)})
-        return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+        rows = self._connection.execute(extents(self._as_of), {"ids": list(ids)})
+        return {series_id: (oldest, newest) for series_id, oldest, newest in rows if oldest is not None}
 
     def _same(self, series_id: int) -> Sequence[int]:
         """The series whose units differ in spelling alone, the newest first."""
@@ -183,11 +192,11 @@ class AsOfReader:
 
     def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
-        every = [other for one in ids for other in self._same(one)]
-        found = self._connection.execute(last_updated(self._as_of), {"ids": every})
-        latest = {row.id: row.last_updated for row in found if row.last_updated is not None}
-        parts = {one: [latest[other] for other in self._same(one) if other in latest] for one in ids}
-        return {one: max(each) for one, each in parts.items() if each}
+        every = [other for series_id in ids for other in self._same(series_id)]
+        rows = self._connection.execute(last_updated(self._as_of), {"ids": every})
+        latest = {row.id: row.last_updated for row in rows if row.last_updated is not None}
+        parts = {series_id: [latest[other] for other in self._same(series_id) if other in latest] for series_id in ids}
+        return {series_id: max(each) for series_id, each in parts.items() if each}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Return until when Radar has published each series at *now*, as far as its answers show; epoch seconds.
@@ -197,17 +206,17 @@ class AsOfReader:
         """
         ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
-        found = dict.fromkeys(ids, now)
+        published_until = dict.fromkeys(ids, now)
         answers = self._connection.execute(furthest_answers(self._as_of), {"ids": list(ids)})
         for series_id, updated, finished in answers:
             if updated is not None and finished is not None:
                 behind = max(radar_lag(finished - updated, ahead).total_seconds(), 0.0)
-                found[series_id] = min(now, max(updated.timestamp(), now - behind))
-        for series_id in self._taken.keys() & found.keys():
-            one = self._taken[series_id]
-            behind = max(radar_lag(one.asked_at - one.last_updated, ahead).total_seconds(), 0.0)
-            found[series_id] = min(now, max(one.last_updated.timestamp(), now - behind))
-        return found
+                published_until[series_id] = min(now, max(updated.timestamp(), now - behind))
+        for series_id in self._taken.keys() & published_until.keys():
+            snapshot = self._taken[series_id]
+            behind = max(radar_lag(snapshot.asked_at - snapshot.last_updated, ahead).total_seconds(), 0.0)
+            published_until[series_id] = min(now, max(snapshot.last_updated.timestamp(), now - behind))
+        return published_until
 
     def proven_absent(self, ids: Collection[int]) -> dict[int, list[tuple[int, int]]]:
         """Find the ranges [start, end), in epoch seconds, that Radar is proven not to have; absent for none."""
@@ -215,25 +224,23 @@ class AsOfReader:
 
     def is_answered(self, windows: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
-        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
+        every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
         levels, _ = confidence(every, self._as_of)
         return self._connection.execute(levels.limit(1)).first() is not None
 
     def confidence_level(self, windows: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
-        current_snapshots = {other: one.series_id for one in windows for other in self._same(one.series_id)}
-        every = tuple(one._replace(series_id=other) for one in windows for other in self._same(one.series_id))
+        window_series = {other: window.series_id for window in windows for other in self._same(window.series_id)}
+        every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
         levels, detailed = confidence(every, self._as_of)
-        found = self._connection.execute(levels).scalars().all()
-        if len(found) <= 1:
-            return found[0] if found else None
+        distinct_levels = self._connection.execute(levels).scalars().all()
+        if len(distinct_levels) <= 1:
+            return distinct_levels[0] if distinct_levels else None
         rows = self._connection.execute(detailed).all()
-        return lowest_level(
-            windows, [ConfidenceRange(current_snapshots[series_id], *rest) for series_id, *rest in rows]
-        )
+        return lowest_level(windows, [ConfidenceRange(window_series[series_id], *rest) for series_id, *rest in rows])
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
-        """Return the names that the newest answer gave *unit*, whatever moment is looked at."""
+        """Return the names of *unit* in the newest answer, even if *as_of* is an earlier moment."""
         return generations.read_unit_names(self._connection, unit)
 
     def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
@@ -246,7 +253,7 @@ class AsOfReader:
         same = self._same(window.series_id)
         if len(same) == 1:
             return self._blocks(window)
-        return (rows for _, rows in merged([self._blocks(window._replace(series_id=one)) for one in same]))
+        return (rows for _, rows in merged([self._blocks(window._replace(series_id=series_id)) for series_id in same]))
 
     def _blocks(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(window.start), from_epoch(window.end)
@@ -304,12 +311,12 @@ def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> i
     levels = set()
     for series_id, start, end in windows:
         open_ranges = [(start, end)]
-        for one in spoken:
-            if one.series_id != series_id or not open_ranges:
+        for answer in spoken:
+            if answer.series_id != series_id or not open_ranges:
                 continue
-            rest = [part for found in open_ranges for part in subtract(found, [(one.start, one.end)])]
+            rest = [part for open_range in open_ranges for part in subtract(open_range, [(answer.start, answer.end)])]
             if rest != open_ranges:
-                levels.add(one.level)
+                levels.add(answer.level)
             open_ranges = rest
     return min((level for level in levels if level is not None), default=None)
 
@@ -324,10 +331,10 @@ _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 def series() -> Any:
     """Rows of a *dataset*'s series, one per label, by id; labels in use come first."""
     table, labels = series_table, profile_series
-    asked = [table.c[name] for name in ("id", "dataset", "agg_interval", "filters", "normalization", "unit")]
+    columns = [table.c[name] for name in ("id", "dataset", "agg_interval", "filters", "normalization", "unit")]
     force = (table.c.created_at, table.c.in_force_at)
     return (
-        sa.select(table.c.digest, *asked, *force, labels.c.label)
+        sa.select(table.c.digest, *columns, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
         .where(table.c.dataset == _DATASET, table.c.dimension == "", table.c.group == "")
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)
@@ -347,18 +354,21 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
         select = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == series_table.c.id)
         return select.order_by(order(points.c.timestamp)).limit(1).scalar_subquery()
     known = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    current_snapshots = sa.select(epoch(points.c.timestamp)).join_from(
+    stored = sa.select(epoch(points.c.timestamp)).join_from(
         points, fetches, fetches.c.id == points.c.fetch_id, isouter=True
     )
-    current_snapshots = current_snapshots.where(points.c.series_id == series_table.c.id, known).order_by(
-        order(points.c.timestamp)
-    )
+    stored = stored.where(points.c.series_id == series_table.c.id, known).order_by(order(points.c.timestamp))
     replaced = sa.select(epoch(extreme(revisions.c.timestamp))).where(
         revisions.c.series_id == series_table.c.id, revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of
     )
-    one, other = current_snapshots.limit(1).scalar_subquery(), replaced.scalar_subquery()
-    further = one > other if newest else one < other
-    return sa.case((other.is_(None), one), (one.is_(None), other), (further, one), else_=other)
+    of_points, of_revisions = stored.limit(1).scalar_subquery(), replaced.scalar_subquery()
+    further = of_points > of_revisions if newest else of_points < of_revisions
+    return sa.case(
+        (of_revisions.is_(None), of_points),
+        (of_points.is_(None), of_revisions),
+        (further, of_points),
+        else_=of_revisions,
+    )
 
 
 def _of_furthest_answer(column: sa.Column[Any], as_of: datetime | None) -> Any:
@@ -386,9 +396,9 @@ def furthest_answers(as_of: datetime | None) -> Any:
 
 @lru_cache(maxsize=128)
 def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
-    """Two: the levels of the answers on *windowes* (series_id, start, end); then (series_id, start, end, level).
+    """Return two statements about the answers on *windows* (series_id, start, end).
 
-    The second has the newest answer first.
+    The first selects their distinct levels. The second selects (series_id, start, end, level), the newest first.
     """
     overlapping = [
         sa.and_(

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _COUNTED_AT_ONCE = 500
 _TOGETHER = 1000
-"""So many windowes in one statement."""
+"""Number of windows in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ExpectedWindow:
 
 @dataclass(frozen=True, slots=True)
 class _Gaps:
-    """The runs of absent buckets of one of the expected, what answers lacked of them, and `settle` in seconds."""
+    """The runs of absent buckets of one expected window, the absences on record for them, and `settle` in seconds."""
 
     runs: Sequence[Range]
     absences: Sequence[Absence] = ()
@@ -66,7 +66,7 @@ class _Gaps:
 
 
 class _Part(NamedTuple):
-    """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is whose among the expected."""
+    """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is the index of the part."""
 
     place: int
     series_id: int
@@ -98,7 +98,7 @@ def find_gap_requests(
 
     See `finality.gap_requests`.
     """
-    steps = [one.query.agg_interval.seconds for one in expected]
+    steps = [expected_window.query.agg_interval.seconds for expected_window in expected]
     return [
         [
             request
@@ -114,93 +114,99 @@ def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) ->
 
     In the order of *expected*; in epoch seconds.
     """
-    known = evidence.read_edges(connection, {one.query for one in expected})
-    found = []
-    for one, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
-        window = int(one.window.start.timestamp()), int(one.window.end.timestamp())
+    known = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
+    first_runs = []
+    for expected_window, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
+        query = expected_window.query
+        window = int(expected_window.window.start.timestamp()), int(expected_window.window.end.timestamp())
         run = first_run(window, gaps.runs)
-        lacked = lacking(connection, one.query, run) if run else []
-        found.append(
-            run if run and is_beginning(run, lacked, one.query.agg_interval.seconds, known.get(one.query)) else None
+        lacked = lacking(connection, query, run) if run else []
+        first_runs.append(
+            run if run and is_beginning(run, lacked, query.agg_interval.seconds, known.get(query)) else None
         )
-    return found
+    return first_runs
 
 
 def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     """Return the gaps, without the time before the beginning of Radar's own history."""
-    known = evidence.read_edges(connection, {one.query for one in expected})
-    found = _all_gaps(connection, expected)
+    known = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
+    all_gaps = _all_gaps(connection, expected)
     before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
     return [
-        replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[one.query]])])
-        if one.query in before
+        replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[expected_window.query]])])
+        if expected_window.query in before
         else gaps
-        for one, gaps in zip(expected, found, strict=True)
+        for expected_window, gaps in zip(expected, all_gaps, strict=True)
     ]
 
 
 def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    found = []
+    gaps = []
     for start in range(0, len(expected), _TOGETHER):
-        found += _some_gaps(connection, expected[start : start + _TOGETHER])
-    return found
+        gaps += _some_gaps(connection, expected[start : start + _TOGETHER])
+    return gaps
 
 
 def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    kept = {step: stored_cutoff(connection, step) for step in {one.query.agg_interval for one in expected}}
-    ids = generations.ids_of(connection, {one.query for one in expected})
+    kept = {
+        step: stored_cutoff(connection, step)
+        for step in {expected_window.query.agg_interval for expected_window in expected}
+    }
+    ids = generations.ids_of(connection, {expected_window.query for expected_window in expected})
     windows: list[Range] = []
     parts_: list[tuple[tuple[int, int], _Part]] = []
-    for number, one in enumerate(expected):
-        start = _first_kept(one, kept[one.query.agg_interval])
-        windows.append((int(start.timestamp()), int(one.window.end.timestamp())))
-        for series_id in ids.get(one.query, ()) if start < one.window.end else ():
+    for number, expected_window in enumerate(expected):
+        start = _first_kept(expected_window, kept[expected_window.query.agg_interval])
+        windows.append((int(start.timestamp()), int(expected_window.window.end.timestamp())))
+        for series_id in ids.get(expected_window.query, ()) if start < expected_window.window.end else ():
             place = number, series_id
-            parts_.append((place, _Part(len(parts_), series_id, *windows[-1], one.query.agg_interval.seconds)))
+            parts_.append(
+                (place, _Part(len(parts_), series_id, *windows[-1], expected_window.query.agg_interval.seconds))
+            )
     runs = _runs(connection, [part_ for _, part_ in parts_]) if parts_ else {}
     absent = {place: runs.get(part_.place, []) for place, part_ in parts_}
-    found = []
-    for number, (one, window) in enumerate(zip(expected, windows, strict=True)):
+    absent_runs = []
+    for number, (expected_window, window) in enumerate(zip(expected, windows, strict=True)):
         parts = [window] if window[0] < window[1] else []
-        for series_id in ids.get(one.query, ()):
+        for series_id in ids.get(expected_window.query, ()):
             parts = intersect(parts, absent.get((number, series_id), ()))
-        found.append(parts)
-    return _judged(connection, expected, found, ids)
+        absent_runs.append(parts)
+    return _judged(connection, expected, absent_runs, ids)
 
 
-def _first_kept(one: ExpectedWindow, kept_from: datetime | None) -> datetime:
+def _first_kept(expected_window: ExpectedWindow, kept_from: datetime | None) -> datetime:
     """Return the first bucket of a window that retention keeps; *kept_from* may be on a grid of the past."""
-    if kept_from is None or kept_from <= one.window.start:
-        return one.window.start
-    grid = grid_of(one.query.agg_interval, one.window.start)
+    if kept_from is None or kept_from <= expected_window.window.start:
+        return expected_window.window.start
+    grid = grid_of(expected_window.query.agg_interval, expected_window.window.start)
     return kept_from if grid.holds(kept_from) else grid.floor(kept_from) + grid.step
 
 
 def _judged(
     connection: sa.Connection,
     expected: Sequence[ExpectedWindow],
-    found: Sequence[Sequence[Range]],
+    absent_runs: Sequence[Sequence[Range]],
     ids: Mapping[Question, Sequence[int]],
 ) -> list[_Gaps]:
-    """Add to the runs what answers lacked of them, and `settle`: of all series that answer a query."""
+    """Add to the runs of each query the absences and the longest `settle` of all its series."""
     hulls: dict[int, Range] = {}
-    for one, runs in zip(expected, found, strict=True):
-        for series_id in ids.get(one.query, ()) if runs else ():
+    for expected_window, runs in zip(expected, absent_runs, strict=True):
+        for series_id in ids.get(expected_window.query, ()) if runs else ():
             start, end = hulls.get(series_id, (runs[0][0], runs[-1][1]))
             hulls[series_id] = min(start, runs[0][0]), max(end, runs[-1][1])
     absences = evidence.read_absences(connection, hulls)
     settles = evidence.settles(connection, hulls) if hulls else {}
     gaps = []
-    for one, runs in zip(expected, found, strict=True):
-        same = ids.get(one.query, ())
-        settle = max([int(one.settle.total_seconds()), *(settles.get(series_id, 0) for series_id in same)])
+    for expected_window, runs in zip(expected, absent_runs, strict=True):
+        same = ids.get(expected_window.query, ())
+        settle = max([int(expected_window.settle.total_seconds()), *(settles.get(series_id, 0) for series_id in same)])
         lacked = [absence for series_id in same for absence in absences.get(series_id, ())] if runs else []
         gaps.append(_Gaps(runs, lacked, settle))
     return gaps
 
 
 def _runs(connection: sa.Connection, parts_: Sequence[_Part]) -> dict[int, list[Range]]:
-    """Find where the next bucket is not the next one, by place: only what holds too few points is walked.
+    """Find the runs of absent buckets of each part, by place. Only parts with too few points are walked.
 
     Counting a part costs a fraction of walking it, and most of a history is complete.
     """
@@ -214,7 +220,7 @@ def _runs(connection: sa.Connection, parts_: Sequence[_Part]) -> dict[int, list[
     for start in range(0, len(short), _TOGETHER):
         for place, *run in _walk(connection, short[start : start + _TOGETHER]):
             runs[place].append((run[0], run[1]))
-    return {place: merge(found) for place, found in runs.items()}
+    return {place: merge(ranges) for place, ranges in runs.items()}
 
 
 def _table(parts_: Sequence[_Part]) -> sa.CTE:
@@ -223,16 +229,16 @@ def _table(parts_: Sequence[_Part]) -> sa.CTE:
 
 
 def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -> sa.ColumnElement[bool]:
-    """Choose the points from the start of *part*, which is of *windowes*, up to *end*."""
+    """Choose the points from the start of *part*, the table of *parts_*, up to *end*."""
     timestamp = points.c.timestamp
-    first, last = from_epoch(min(one.start for one in parts_)), from_epoch(max(one.end for one in parts_))
+    first, last = from_epoch(min(part_.start for part_ in parts_)), from_epoch(max(part_.end for part_ in parts_))
     known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
     here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
     return sa.and_(points.c.series_id == part.c.series_id, here, known)
 
 
 def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_Part, int]]:
-    """Count the points of the parts of *windowes*."""
+    """Split *parts_* into parts of a few hundred buckets, and count the points of each."""
     whole = _table(parts_)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
@@ -248,19 +254,19 @@ def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_P
 
 def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
     """Read the key in order, and return the runs between the points of each part: place, start, end."""
-    given = _table(parts_)
-    part_, inside = (given.c.place, given.c.start, given.c.end), _inside(given, given.c.end, parts_)
+    table = _table(parts_)
+    part_, inside = (table.c.place, table.c.start, table.c.end), _inside(table, table.c.end, parts_)
     timestamp = epoch(points.c.timestamp)
     following = sa.func.lead(timestamp).over(partition_by=part_, order_by=timestamp)
-    after = (timestamp + given.c.step).label("a"), sa.func.coalesce(following, given.c.end).label("b")
-    walk = sa.select(given.c.place, *after).join_from(given, points, inside).subquery()
-    first = sa.select(*part_, sa.func.min(timestamp)).join_from(given, points, inside, isouter=True)
-    found = [
+    after = (timestamp + table.c.step).label("a"), sa.func.coalesce(following, table.c.end).label("b")
+    walk = sa.select(table.c.place, *after).join_from(table, points, inside).subquery()
+    first = sa.select(*part_, sa.func.min(timestamp)).join_from(table, points, inside, isouter=True)
+    runs = [
         (place, start, end if oldest is None else oldest)
         for place, start, end, oldest in connection.execute(first.group_by(*part_))
     ]
-    found += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
-    return [(place, start, end) for place, start, end in found if start < end]
+    runs += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
+    return [(place, start, end) for place, start, end in runs if start < end]
 
 
 _LONGEST_LAG = timedelta(days=1)
@@ -270,18 +276,18 @@ def last_covered_at(
     connection: sa.Connection, queries: Sequence[Question], moment: datetime
 ) -> dict[Question, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-    found = generations.ids_of(connection, queries)
-    ids = {series_id: query for query, same in found.items() for series_id in same}
+    ids_by_query = generations.ids_of(connection, queries)
+    ids = {series_id: query for query, same in ids_by_query.items() for series_id in same}
     rows = connection.execute(
         sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
         .group_by(date_ranges.c.series_id)
     )
-    asked: dict[Question, datetime] = {}
+    covered_at: dict[Question, datetime] = {}
     for series_id, finished_at in rows:
-        asked[ids[series_id]] = max(finished_at, asked.get(ids[series_id], finished_at))
-    return asked
+        covered_at[ids[series_id]] = max(finished_at, covered_at.get(ids[series_id], finished_at))
+    return covered_at
 
 
 def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
@@ -325,11 +331,11 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
 def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = generations.ids_of(connection, [query]).get(query, [])
-    found = connection.execute(
+    rows = connection.execute(
         sa.select(date_ranges.c.start, date_ranges.c.end)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
         .where(date_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)
         .where(date_ranges.c.end > window.start, date_ranges.c.start < window.end)
         .order_by(date_ranges.c.start)
     )
-    return [Window(max(start, window.start), min(end, window.end)) for start, end in found]
+    return [Window(max(start, window.start), min(end, window.end)) for start, end in rows]

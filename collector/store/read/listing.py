@@ -58,15 +58,15 @@ class ListFilter:
         return bounds + ([column < self.end] if self.end is not None else [])
 
 
-class Named(NamedTuple):
-    """The fields of Filter that choose series."""
+class SeriesChoice(NamedTuple):
+    """The fields of ListFilter that choose series."""
 
     profile: str | None
     labels: Collection[str] | None = None
 
 
 class Filters(TypedDict, total=False):
-    """The fields of Filter, as keywords."""
+    """The fields of ListFilter, as keywords."""
 
     profile: str | None
     labels: Collection[str] | None
@@ -174,10 +174,10 @@ def list_series(connection: sa.Connection, chosen: ListFilter) -> list[SeriesRow
         ).label(name)
         for name, extreme in (("first_point", sa.func.min), ("last_point", sa.func.max))
     )
-    asked = [series.c[name] for name in ("dataset", "agg_interval", "filters", "normalization", "unit", "points")]
+    columns = [series.c[name] for name in ("dataset", "agg_interval", "filters", "normalization", "unit", "points")]
     label = sa.func.coalesce(profile_series.c.label, series.c.label).label("label")
     active = sa.func.coalesce(profile_series.c.active, sa.false()).label("active")
-    select = sa.select(series.c.id, profile_series.c.profile, label, active, *asked, first, last, series.c.created_at)
+    select = sa.select(series.c.id, profile_series.c.profile, label, active, *columns, first, last, series.c.created_at)
     select = select.join_from(series, profile_series, profile_series.c.series_id == series.c.id, isouter=True)
     bounds = [first < chosen.end] if chosen.end is not None else []
     bounds += [last >= chosen.start] if chosen.start is not None else []
@@ -203,7 +203,7 @@ def list_fetches(connection: sa.Connection, chosen: ListFilter) -> list[FetchRow
         select = select.where(fetches.c.id == chosen.id)
     if chosen.before is not None:
         select = select.where(fetches.c.id < chosen.before)
-    found = _rows(connection, select.limit(chosen.limit))
+    rows = _rows(connection, select.limit(chosen.limit))
     return [
         FetchRow(
             **{
@@ -213,7 +213,7 @@ def list_fetches(connection: sa.Connection, chosen: ListFilter) -> list[FetchRow
                 "body": bool(row["body"]),
             }
         )
-        for row in found
+        for row in rows
     ]
 
 
@@ -236,12 +236,12 @@ def list_annotations(connection: sa.Connection, chosen: ListFilter) -> list[Anno
     select = select.join_from(table, withdrawals, is_open, isouter=True).where(*bounds)
     order = (table.c.start_date, table.c.id)
     ordered = select.order_by(*(column.desc() for column in order) if chosen.newest_first else order)
-    found = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+    rows = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
     return [
         AnnotationRow(
             **{**row, "is_instantaneous": bool(row["is_instantaneous"]), "tags": tuple(json.loads(row["tags"]))}
         )
-        for row in found
+        for row in rows
     ]
 
 
@@ -272,8 +272,8 @@ def list_revisions(connection: sa.Connection, chosen: ListFilter) -> list[Revisi
         select = select.where(profile_series.c.label.in_(list(chosen.labels)))
     latest = (old.replaced_at.desc(),) if chosen.newest_first else ()
     ordered = select.order_by(*latest, old.series_id, profile_series.c.position, old.timestamp, old.replaced_at)
-    found = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
-    return [RevisionRow(**row) for row in found]
+    rows = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+    return [RevisionRow(**row) for row in rows]
 
 
 def list_fires(connection: sa.Connection, chosen: ListFilter) -> list[Fire]:

@@ -52,14 +52,14 @@ def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) ->
     A renamed profile has the current labels of its series. They are sorted here, because a database sorts text by its
     own rules.
     """
-    named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
-    select = sa.select(*named, series.c.normalization, series.c.unit)
+    columns = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
+    select = sa.select(*columns, series.c.normalization, series.c.unit)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if profiles:
         followed = identity.chosen(labels.c.profile, labels.c.label, identity.renamed(connection, profiles))
         select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
-    found = sorted(tuple(row) for row in connection.execute(select))
-    return [ActiveLabel(profile, label, *rest) for profile, _, label, *rest in found]
+    rows = sorted(tuple(row) for row in connection.execute(select))
+    return [ActiveLabel(profile, label, *rest) for profile, _, label, *rest in rows]
 
 
 def export_blocks(  # noqa: PLR0913 - what an export is bounded by
@@ -69,35 +69,40 @@ def export_blocks(  # noqa: PLR0913 - what an export is bounded by
     end: datetime | None,
     as_of: datetime | None,
     *,
-    asked: dict[tuple[str, str], datetime] | None = None,
+    snapshot_times: dict[tuple[str, str], datetime] | None = None,
 ) -> Generator[Block, None, None]:
     """Stream blocks of the points of *profiles*, by profile, position of the label, and time, in constant memory.
 
     If the unit has changed, the series that was in force last counts for each bucket.
 
     *profiles* names profiles, none means all; *start* is inclusive, *end* is not. With *as_of* the values are those
-    known at that moment. A snapshot series has the values of its newest snapshot, or of the newest one at *as_of*; its
-    request time is added to *asked*, by (profile, label), before the first block. Close the iterator if you stop early.
+    known at that moment. A snapshot series has the values of its newest snapshot, or of the newest one at *as_of*. The
+    request time of this snapshot is added to *snapshot_times*, by (profile, label), before the first block. Close the
+    iterator if you stop early.
     """
-    found = visible_labels(connection, profiles)
+    active_labels = visible_labels(connection, profiles)
     several = generations.several(connection, as_of)
     taken = snapshots.current_snapshots(snapshots.newest(connection, None, as_of), several)
-    if asked is not None:
-        asked |= {(o.profile, o.label): taken[o.series_id].asked_at for o in found if o.series_id in taken}
-    for one in found:
-        if one.series_id in several and one.series_id not in taken:
-            same = several[one.series_id]
+    if snapshot_times is not None:
+        snapshot_times |= {
+            (active.profile, active.label): taken[active.series_id].asked_at
+            for active in active_labels
+            if active.series_id in taken
+        }
+    for active in active_labels:
+        if active.series_id in several and active.series_id not in taken:
+            same = several[active.series_id]
             with closing(points_in_force(connection, same, start, end, as_of)) as parts:
                 for part, rows in parts:
-                    yield Block(one.profile, one.label, rows, part.unit, part.normalization)
+                    yield Block(active.profile, active.label, rows, part.unit, part.normalization)
             continue
-        known = taken.get(one.series_id)
-        same = [part for part in several.get(one.series_id, ()) if known and part.id == known.series_id]
-        measure = (same[0].unit, same[0].normalization) if same else (one.unit, one.normalization)
-        series_id, asked_at = (known.series_id, known.asked_at) if known else (one.series_id, None)
+        known = taken.get(active.series_id)
+        same = [part for part in several.get(active.series_id, ()) if known and part.id == known.series_id]
+        measure = (same[0].unit, same[0].normalization) if same else (active.unit, active.normalization)
+        series_id, asked_at = (known.series_id, known.asked_at) if known else (active.series_id, None)
         with closing(points_of(connection, series_id, start, end, as_of, asked_at=asked_at)) as blocks:
             for rows in blocks:
-                yield Block(one.profile, one.label, rows, *measure)
+                yield Block(active.profile, active.label, rows, *measure)
 
 
 def points_in_force(
@@ -107,16 +112,16 @@ def points_in_force(
     end: datetime | None,
     as_of: datetime | None,
 ) -> Generator[tuple[Generation, Sequence[tuple[int, float]]], None, None]:
-    """Stream blocks of (timestamp, value) of one series from *start* up to, not including, *end*; ascending.
+    """Stream (generation, block of (timestamp, value)) of one question from *start* up to, not including, *end*.
 
-    With *as_of* the values are those known then: of each bucket the value whose fetch had ended and that was not
-    replaced. With *asked_at* they are those of this snapshot of the series.
+    Timestamps ascend. In each bucket the first of the generations *same* that has a value counts. With *as_of* the
+    values are those known then, see `points_of`.
     """
     with ExitStack() as opened:
         streams = []
-        for number, one in enumerate(same):
-            stream = points_of(connection, one.id, start, end, as_of)
-            newer = [other for other in same[:number] if other.former_offset != one.former_offset]
+        for number, generation in enumerate(same):
+            stream = points_of(connection, generation.id, start, end, as_of)
+            newer = [other for other in same[:number] if other.former_offset != generation.former_offset]
             if newer:
                 stream = _not_overlapped(connection, stream, newer, as_of)
             streams.append(opened.enter_context(closing(stream)))
@@ -137,9 +142,9 @@ def _not_overlapped(
         for block in blocks:
             within = from_epoch(block[0][0] - step + 1), from_epoch(block[-1][0] + step)
             taken = []
-            for one in newer:
-                with closing(points_of(connection, one.id, *within, as_of)) as found:
-                    taken += [timestamp for part in found for timestamp, _ in part]
+            for generation in newer:
+                with closing(points_of(connection, generation.id, *within, as_of)) as newer_blocks:
+                    taken += [timestamp for part in newer_blocks for timestamp, _ in part]
             taken.sort()
             yield [point for point in block if not _is_within(point[0], taken, step)]
 
@@ -180,13 +185,13 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
 
 
 def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, float]]:
-    """Yield the first row of each bucket; those of the bucket *before* were yielded already."""
-    found = []
+    """Return (timestamp, value) of the first row of each bucket, without the bucket *before*: it was read already."""
+    first_rows = []
     for timestamp, value, _ in block:
         if timestamp != before:
-            found.append((timestamp, value))
+            first_rows.append((timestamp, value))
         before = timestamp
-    return found
+    return first_rows
 
 
 def select_points(
@@ -204,76 +209,79 @@ def select_points(
     """
     if asked_at is not None:
         bounds = {"series_id": series_id, "since": start, "until": end}
-        given = {name: bound for name, bound in bounds.items() if bound is not None}
-        return _of_snapshot(frozenset(given)), {**given, "asked_at": asked_at}
+        parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+        return _of_snapshot(frozenset(parameters)), {**parameters, "asked_at": asked_at}
     bounds = {"series_id": series_id, "since": start, "until": end, "as_of": as_of}
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    return (_now if as_of is None else _then)(frozenset(given)), given
+    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    return (_now if as_of is None else _then)(frozenset(parameters)), parameters
 
 
-def _within(table: sa.Table, given: frozenset[str]) -> list[Any]:
+def _within(table: sa.Table, names: frozenset[str]) -> list[Any]:
     bounds = [table.c.series_id == sa.bindparam("series_id")]
-    bounds += [table.c.timestamp >= sa.bindparam("since", type_=Timestamp)] if "since" in given else []
-    bounds += [table.c.timestamp < sa.bindparam("until", type_=Timestamp)] if "until" in given else []
+    bounds += [table.c.timestamp >= sa.bindparam("since", type_=Timestamp)] if "since" in names else []
+    bounds += [table.c.timestamp < sa.bindparam("until", type_=Timestamp)] if "until" in names else []
     return bounds
 
 
 @cache
-def _now(given: frozenset[str]) -> Any:
+def _now(names: frozenset[str]) -> Any:
     select = sa.select(epoch(points.c.timestamp), points.c.value)
-    return select.where(*_within(points, given)).order_by(points.c.timestamp)
+    return select.where(*_within(points, names)).order_by(points.c.timestamp)
 
 
 @cache
-def _of_snapshot(given: frozenset[str]) -> Any:
+def _of_snapshot(names: frozenset[str]) -> Any:
     """Select the points of one snapshot."""
     moment = sa.bindparam("asked_at", type_=Timestamp)
     select = sa.select(epoch(snapshot_points.c.timestamp), snapshot_points.c.value)
-    select = select.where(*_within(snapshot_points, given), snapshot_points.c.asked_at == moment)
+    select = select.where(*_within(snapshot_points, names), snapshot_points.c.asked_at == moment)
     return select.order_by(snapshot_points.c.timestamp)
 
 
 @cache
-def _then(given: frozenset[str]) -> Any:
-    """The newest fetch comes first, for a clock that was set back leaves periods that overlap."""
+def _then(names: frozenset[str]) -> Any:
+    """Select the values known at a moment, of each bucket the newest fetch first.
+
+    A bucket may have several, because the periods of its values overlap if a clock was set back.
+    """
     as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
     seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
-    current_snapshots = (
+    stored = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
-        .where(*_within(points, given), seen)
+        .where(*_within(points, names), seen)
     )
     replaced = (
         sa.select(epoch(revisions.c.timestamp), revisions.c.value, revisions.c.fetch_id)
-        .where(*_within(revisions, given))
+        .where(*_within(revisions, names))
         .where(revisions.c.seen_at <= as_of, revisions.c.replaced_at > as_of)
     )
-    both = sa.union_all(current_snapshots, replaced).subquery()
+    both = sa.union_all(stored, replaced).subquery()
     return sa.select(both).order_by(both.c.t, both.c.f.desc())
 
 
 class _Merge:
-    """Rows (timestamp, …) of several streams, ascending in each, fed block by block."""
+    """Rows (timestamp, …) of several streams, ascending in each, added block by block."""
 
     def __init__(self, streams: int) -> None:
         self._blocks: list[Rows | None] = [()] * streams
         self._at = [0] * streams
 
-    def hungry(self) -> int | None:
-        """Return the number of a stream that must be fed before the merge can continue; None at the end."""
+    def stream_to_read(self) -> int | None:
+        """Return the number of a stream whose next block must be added before the merge continues; None at the end."""
         for number, block in enumerate(self._blocks):
             if block is not None and self._at[number] == len(block):
                 return number
         return None
 
-    def feed(self, number: int, block: Rows | None) -> None:
+    def add(self, number: int, block: Rows | None) -> None:
         """Add the next block of a stream; None is its end."""
         self._blocks[number], self._at[number] = block, 0
 
     def runs(self) -> Generator[tuple[int, Rows], None, None]:
         """Yield (number of the stream, rows) as far as the blocks allow, ascending."""
         held: tuple[int, list[Any]] | None = None
-        while self.hungry() is None and (heads := self._heads()):
+        while self.stream_to_read() is None and (heads := self._heads()):
             number, rows = self._run(heads)
             if held and held[0] == number:
                 held[1].extend(rows)
@@ -303,8 +311,8 @@ class _Merge:
 
 
 def _timestamp(row: Any) -> int:
-    found: int = row[0]
-    return found
+    timestamp: int = row[0]
+    return timestamp
 
 
 def merged(streams: Sequence[Iterator[Rows]]) -> Generator[tuple[int, Rows], None, None]:
@@ -313,6 +321,6 @@ def merged(streams: Sequence[Iterator[Rows]]) -> Generator[tuple[int, Rows], Non
     If several streams have a bucket, the row of the first one counts.
     """
     merge = _Merge(len(streams))
-    while (number := merge.hungry()) is not None:
-        merge.feed(number, next(streams[number], None))
+    while (number := merge.stream_to_read()) is not None:
+        merge.add(number, next(streams[number], None))
         yield from merge.runs()

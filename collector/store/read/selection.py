@@ -60,9 +60,9 @@ def why_not_summed(query: Question, normalization: str) -> str | None:
 
 
 def common_buckets(
-    found: Sequence[SelectedSeries], order: Sequence[str], changed: Container[int] = (), grids: Grids = _USUAL
+    selection: Sequence[SelectedSeries], order: Sequence[str], changed: Container[int] = (), grids: Grids = _USUAL
 ) -> dict[str, Bucket]:
-    """Return the finest bucket that all of *found* can have; by label.
+    """Return the finest bucket that all series of *selection* can have; by label.
 
     A series is accepted if it has the unit of those before it, in *order* of labels, and if it or they can be summed to
     the coarser interval. Otherwise it is refused, so that those before it stay. The unit of series whose unit has
@@ -71,13 +71,13 @@ def common_buckets(
     accepted: list[SelectedSeries] = []
     refused: dict[str, str] = {}
     place = {label: at for at, label in enumerate(order)}
-    for one in sorted(found, key=lambda series: place.get(series.label, len(place))):
-        if reason := _why_not_with(accepted, one, grids, changed):
-            refused[one.label] = reason
+    for series_ in sorted(selection, key=lambda series: place.get(series.label, len(place))):
+        if reason := _why_not_with(accepted, series_, grids, changed):
+            refused[series_.label] = reason
         else:
-            accepted.append(one)
-    common = max((one.agg_interval for one in accepted), key=lambda interval: interval.seconds, default=None)
-    return {one.label: Bucket(common or one.agg_interval, refused.get(one.label)) for one in found}
+            accepted.append(series_)
+    common = max((series_.agg_interval for series_ in accepted), key=lambda interval: interval.seconds, default=None)
+    return {series_.label: Bucket(common or series_.agg_interval, refused.get(series_.label)) for series_ in selection}
 
 
 def why_another_unit(measure: tuple[str, str], shown: tuple[str, str]) -> str | None:
@@ -88,25 +88,27 @@ def why_another_unit(measure: tuple[str, str], shown: tuple[str, str]) -> str | 
 
 
 def _why_not_with(
-    accepted: Sequence[SelectedSeries], one: SelectedSeries, grids: Grids, changed: Container[int]
+    accepted: Sequence[SelectedSeries], series_: SelectedSeries, grids: Grids, changed: Container[int]
 ) -> str | None:
     if not accepted:
         return None
-    is_fixed = one.series_id not in changed and accepted[0].series_id not in changed
-    if is_fixed and (reason := why_another_unit(one.measure, accepted[0].measure)):
+    is_fixed = series_.series_id not in changed and accepted[0].series_id not in changed
+    if is_fixed and (reason := why_another_unit(series_.measure, accepted[0].measure)):
         return reason
-    coarsest = max((*accepted, one), key=lambda series: series.agg_interval.seconds).agg_interval
-    for other in (one, *accepted):
+    coarsest = max((*accepted, series_), key=lambda series: series.agg_interval.seconds).agg_interval
+    for other in (series_, *accepted):
         reason = other.why_not_summed or _why_not_within(other.agg_interval, coarsest, grids)
         if other.agg_interval is not coarsest and reason:
-            whose = "its" if other is one else f"the chart has {other.label}, whose"
+            whose = "its" if other is series_ else f"the chart has {other.label}, whose"
             return f"{whose} {other.agg_interval} values cannot be summed to {coarsest}: {reason}"
     return None
 
 
 def _why_not_within(fine: AggInterval, coarse: AggInterval, grids: Grids) -> str | None:
-    one, other = (grids.get(interval) or Grid(interval) for interval in (fine, coarse))
-    return None if one.divides(other) else f"buckets of {coarse} start at {other}, within those of {fine}"
+    fine_grid, coarse_grid = (grids.get(interval) or Grid(interval) for interval in (fine, coarse))
+    if fine_grid.divides(coarse_grid):
+        return None
+    return f"buckets of {coarse} start at {coarse_grid}, within those of {fine}"
 
 
 def complete_sums(points: Iterable[tuple[int, float]], step: int, bucket: int, grid: int) -> list[tuple[int, float]]:
@@ -159,7 +161,7 @@ class SelectedSeries:
 
     @property
     def asked_at(self) -> datetime | None:
-        """When the snapshot was asked for that is read; None for a history."""
+        """When the snapshot that is read was requested; None for a history."""
         return self.snapshot.asked_at if self.snapshot else None
 
     def under(self, other: Generation) -> SelectedSeries:
@@ -169,9 +171,9 @@ class SelectedSeries:
 
 def selected(connection: sa.Connection, chosen: PointQuery) -> list[SelectedSeries]:
     """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
-    named = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
-    asked = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
-    select = sa.select(*named, series.c.agg_interval, series.c.normalization, series.c.unit, *asked)
+    label_columns = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
+    question_columns = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
+    select = sa.select(*label_columns, series.c.agg_interval, series.c.normalization, series.c.unit, *question_columns)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
     if chosen.profiles:
         followed = chosen_labels(labels.c.profile, labels.c.label, renamed(connection, chosen.profiles))
@@ -180,10 +182,12 @@ def selected(connection: sa.Connection, chosen: PointQuery) -> list[SelectedSeri
         named_before = renamed(connection, labels=chosen.series)
         followed = chosen_labels(labels.c.profile, labels.c.label, named_before)
         select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
-    found = [_selected(*row) for row in sorted(tuple(row) for row in connection.execute(select))]
+    selection = [_selected(*row) for row in sorted(tuple(row) for row in connection.execute(select))]
     several = generations.several(connection, chosen.as_of)
     taken = snapshots.current_snapshots(snapshots.newest(connection, None, chosen.as_of), several)
-    return [_of_snapshot(one, taken.get(one.series_id), several.get(one.series_id, ())) for one in found]
+    return [
+        _of_snapshot(series_, taken.get(series_.series_id), several.get(series_.series_id, ())) for series_ in selection
+    ]
 
 
 def _selected(  # noqa: PLR0913, PLR0917 - a row
@@ -206,41 +210,42 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
     )
 
 
-def _of_snapshot(one: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
-    """Return the series whose snapshot the label has, if *one* is a snapshot series."""
+def _of_snapshot(series_: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
+    """Return the series whose snapshot the label has, if *series_* is a snapshot series."""
     if taken is None:
-        return one
+        return series_
     same = next((part for part in several if part.id == taken.series_id), None)
-    return replace(one.under(same) if same else one, snapshot=taken)
+    return replace(series_.under(same) if same else series_, snapshot=taken)
 
 
 def blocks(
     connection: sa.Connection, chosen: PointQuery, after: PointCursor | None = None
 ) -> Generator[tuple[SelectedSeries, Sequence[tuple[int, float]]], None, None]:
-    """Stream a selection's points in blocks, from behind the place *after* on. Raises LookupError if it is not there.
+    """Stream the points of a selection in blocks, from the first point after the position *after*.
 
-    A block is of one unit: where that has changed, the series of a block is the one that is in force there.
+    A block has one unit: if the unit has changed, the series of a block is the one that is in force there. Raises
+    LookupError if the series of that position is not in the selection.
     """
-    found, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
-    places = [(one.profile, one.label) for one in found]
+    selection, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
+    places = [(series_.profile, series_.label) for series_ in selection]
     if after is not None and after[:2] not in places:
         raise LookupError(after.label)
     first = places.index(after[:2]) if after else 0
-    for one in found[first:]:
+    for series_ in selection[first:]:
         start = chosen.start
-        if after and (one.profile, one.label) == after[:2]:
+        if after and (series_.profile, series_.label) == after[:2]:
             beyond = from_epoch(after.timestamp + 1)
             start = max(beyond, start) if start else beyond
-        if one.series_id in several and not one.asked_at:
-            same = several[one.series_id]
+        if series_.series_id in several and not series_.asked_at:
+            same = several[series_.series_id]
             with closing(points_in_force(connection, same, start, chosen.end, chosen.as_of)) as parts:
                 for generation, block in parts:
-                    yield one.under(generation), block
+                    yield series_.under(generation), block
             continue
-        stream = points_of(connection, one.series_id, start, chosen.end, chosen.as_of, asked_at=one.asked_at)
-        with closing(stream) as found_points:
-            for block in found_points:
-                yield one, block
+        stream = points_of(connection, series_.series_id, start, chosen.end, chosen.as_of, asked_at=series_.asked_at)
+        with closing(stream) as point_blocks:
+            for block in point_blocks:
+                yield series_, block
 
 
 _WEEK = 7 * 86_400
@@ -253,7 +258,7 @@ If buckets start elsewhere, so do columns.
 
 
 class ChartBucket(NamedTuple):
-    """What the points from *start* (epoch seconds) on, for one column's width, come to."""
+    """The extremes, the mean and the number of the points in one column, which begins at *start* (epoch seconds)."""
 
     start: int
     least: float
@@ -278,40 +283,44 @@ class Downsampled:
 def downsample(
     connection: sa.Connection, chosen: PointQuery, columns: int, *, common: bool = False
 ) -> list[Downsampled]:
-    """Read a selection in about so many columns over its time, each with its extremes; a column holds whole buckets.
+    """Read a selection in about *columns* columns over its time, each with its extremes; a column holds whole buckets.
 
-    *common*: all of it in buckets of one width, those of the coarsest series, each the sum of all its parts.
+    With *common* all series have buckets of one width, that of the coarsest series; each is the sum of all its parts.
     """
-    found, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
-    every = {i for one in found for i in (one.series_id, *(other.id for other in several.get(one.series_id, ())))}
-    start, end = _span(connection, chosen, found, every)
+    selection, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
+    every = {
+        i
+        for series_ in selection
+        for i in (series_.series_id, *(other.id for other in several.get(series_.series_id, ())))
+    }
+    start, end = _span(connection, chosen, selection, every)
     known = grids.in_force(connection)
-    shared = common_buckets(found, chosen.series, several, known) if common else {}
+    shared = common_buckets(selection, chosen.series, several, known) if common else {}
     thin = []
-    for one in found:
-        bucket = shared.get(one.label, Bucket(one.agg_interval))
+    for series_ in selection:
+        bucket = shared.get(series_.label, Bucket(series_.agg_interval))
         width = bucket_width(end - start, columns, bucket.interval.seconds)
         edge = _GRID + known[bucket.interval].seconds
         first, last = edge + (start - edge) // width * width, edge - (edge - end) // width * width
-        window = SeriesWindow(one.series_id, first, last)
+        window = SeriesWindow(series_.series_id, first, last)
         if bucket.refused:
-            thin.append(Downsampled(one, width, [], bucket))
-        elif one.series_id in several and not one.asked_at:
+            thin.append(Downsampled(series_, width, [], bucket))
+        elif series_.series_id in several and not series_.asked_at:
             within = from_epoch(first), from_epoch(last), chosen.as_of
-            thin += _by_unit(connection, one, several[one.series_id], within, (width, bucket, edge))
-        elif chosen.as_of is None or one.asked_at:
-            thin.append(Downsampled(one, width, _columns(connection, one, window, width, bucket), bucket))
+            thin += _by_unit(connection, series_, several[series_.series_id], within, (width, bucket, edge))
+        elif chosen.as_of is None or series_.asked_at:
+            thin.append(Downsampled(series_, width, _columns(connection, series_, window, width, bucket), bucket))
         else:
-            stream = points_of(connection, one.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
+            stream = points_of(connection, series_.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
             with closing(stream):
                 rows = [point for block in stream for point in block]
-            thin.append(Downsampled(one, width, _in_columns(one, rows, (width, bucket, edge)), bucket))
+            thin.append(Downsampled(series_, width, _in_columns(series_, rows, (width, bucket, edge)), bucket))
     return thin
 
 
 def _by_unit(
     connection: sa.Connection,
-    one: SelectedSeries,
+    series_: SelectedSeries,
     same: Sequence[Generation],
     within: tuple[datetime, datetime, datetime | None],
     shape: Shape,
@@ -327,39 +336,42 @@ def _by_unit(
             measured[0].extend(block)
     width, bucket, edge = shape
     if not rows:
-        return [Downsampled(one.under(same[0]), width, [], bucket)]
+        return [Downsampled(series_.under(same[0]), width, [], bucket)]
     return [
         Downsampled(
-            one.under(generation), width, _in_columns(one, known, (width, bucket, _edge(generation, edge))), bucket
+            series_.under(generation),
+            width,
+            _in_columns(series_, known, (width, bucket, _edge(generation, edge))),
+            bucket,
         )
         for generation, known in reversed(rows)
-        if generation.former_offset is None or bucket.interval is one.agg_interval
+        if generation.former_offset is None or bucket.interval is series_.agg_interval
     ]
 
 
-def _is_alike(one: Generation, other: Generation) -> bool:
+def _is_alike(generation: Generation, other: Generation) -> bool:
     """Return whether the points of two generations can share the same columns."""
-    same = one.former_offset == other.former_offset
-    return same and generations.same_measure(one.measure, other.measure)
+    same = generation.former_offset == other.former_offset
+    return same and generations.same_measure(generation.measure, other.measure)
 
 
-def _edge(one: Generation, edge: int) -> int:
-    """Where a column of *one* starts: at *edge*, if its buckets are of the grid in force."""
-    return edge if one.former_offset is None else _GRID + one.former_offset
+def _edge(generation: Generation, edge: int) -> int:
+    """Where a column of *generation* starts: at *edge*, if its buckets are of the grid in force."""
+    return edge if generation.former_offset is None else _GRID + generation.former_offset
 
 
 def _span(
-    connection: sa.Connection, chosen: PointQuery, found: Sequence[SelectedSeries], ids: Collection[int]
+    connection: sa.Connection, chosen: PointQuery, selection: Sequence[SelectedSeries], ids: Collection[int]
 ) -> tuple[int, int]:
     """Return the time of a selection, in epoch seconds: the requested one, or the stored one of the series *ids*."""
     if chosen.start and chosen.end:
         return int(chosen.start.timestamp()), int(chosen.end.timestamp())
     extremes = sa.func.min(epoch(points.c.timestamp)), sa.func.max(epoch(points.c.timestamp))
     known = [tuple(connection.execute(sa.select(*extremes).where(points.c.series_id.in_(ids))).one())]
-    known += snapshots.ends(connection, [one.series_id for one in found if one.asked_at]).values()
+    known += snapshots.ends(connection, [series_.series_id for series_ in selection if series_.asked_at]).values()
     oldest = min((first for first, _ in known if first is not None), default=None)
     newest = max((last for _, last in known if last is not None), default=None)
-    step = max((one.agg_interval.seconds for one in found), default=0)
+    step = max((series_.agg_interval.seconds for series_ in selection), default=0)
     start = int(chosen.start.timestamp()) if chosen.start else oldest or 0
     end = int(chosen.end.timestamp()) if chosen.end else (newest or 0) + step
     return start, max(start, end)
@@ -376,38 +388,38 @@ def bucket_width(span: int, columns: int, step: int) -> int:
     return -(-span // (columns * _WEEK)) * _WEEK
 
 
-def chart_buckets(found: Iterable[tuple[int, float]], width: int, edge: int = _GRID) -> list[ChartBucket]:
+def chart_buckets(points: Iterable[tuple[int, float]], width: int, edge: int = _GRID) -> list[ChartBucket]:
     """Sum up (timestamp, value), ascending, in columns of *width* seconds, one of which starts at *edge*."""
     columns: dict[int, list[float]] = {}
-    for timestamp, value in found:
+    for timestamp, value in points:
         columns.setdefault(edge + (timestamp - edge) // width * width, []).append(value)
     return [ChartBucket(t, min(v), max(v), sum(v) / len(v), len(v)) for t, v in columns.items()]
 
 
-def _in_columns(one: SelectedSeries, found: Iterable[tuple[int, float]], shape: Shape) -> list[ChartBucket]:
-    (width, bucket, edge), step = shape, one.agg_interval.seconds
+def _in_columns(series_: SelectedSeries, points: Iterable[tuple[int, float]], shape: Shape) -> list[ChartBucket]:
+    (width, bucket, edge), step = shape, series_.agg_interval.seconds
     if bucket.interval.seconds > step:
-        found = complete_sums(found, step, bucket.interval.seconds, edge)
-    return chart_buckets(found, width, edge)
+        points = complete_sums(points, step, bucket.interval.seconds, edge)
+    return chart_buckets(points, width, edge)
 
 
 def _columns(
-    connection: sa.Connection, one: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
+    connection: sa.Connection, series_: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
 ) -> list[ChartBucket]:
     """Do in the database what `_in_columns` does, for a snapshot if there is one; *window* begins on the grid."""
-    values = _buckets(one, window, bucket.interval.seconds)
+    values = _buckets(series_, window, bucket.interval.seconds)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
-    found = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
-    return [ChartBucket(window.start + at * width, *rest) for at, *rest in found]
+    rows = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
+    return [ChartBucket(window.start + at * width, *rest) for at, *rest in rows]
 
 
-def _buckets(one: SelectedSeries, window: SeriesWindow, bucket: int) -> sa.Subquery:
+def _buckets(series_: SelectedSeries, window: SeriesWindow, bucket: int) -> sa.Subquery:
     """Select *offset*, in seconds from the start of *window*, and *value* of its buckets, *bucket* seconds wide."""
-    table, step = (points if one.asked_at is None else snapshot_points), one.agg_interval.seconds
+    table, step = (points if series_.asked_at is None else snapshot_points), series_.agg_interval.seconds
     offset = epoch(table.c.timestamp) - window.start
     within = [table.c.timestamp >= from_epoch(window.start), table.c.timestamp < from_epoch(window.end)]
-    within += [] if one.asked_at is None else [snapshot_points.c.asked_at == one.asked_at]
+    within += [] if series_.asked_at is None else [snapshot_points.c.asked_at == series_.asked_at]
     if bucket > step:
         start = (offset // bucket) * bucket
         values = sa.select(start.label("offset"), sa.func.sum(table.c.value).label("value")).group_by(start)

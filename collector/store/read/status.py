@@ -85,26 +85,26 @@ def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[
     elsewhere = _on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     columns = series.c.id, series.c.points, series.c.created_at
-    found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
+    series_rows = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
     healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
     usual = upstream.usual(connection, updated)
     ahead = upstream.read_clock_difference(connection).ahead
     rows = []
     for profile in profiles:
-        asked = [s.query for s in profile.series]
-        known = [found[series_id] for query in asked for series_id in ids.get(query, ())]
+        profile_queries = [s.query for s in profile.series]
+        known = [series_rows[series_id] for query in profile_queries for series_id in ids.get(query, ())]
         number, declared = sum(row.points for row in known), min((row.created_at for row in known), default=None)
-        number += sum(elsewhere[query].points for query in asked if query in elsewhere)
-        ends = _ends([spans.get(query) for query in asked])
-        firsts = (ends[0], *(elsewhere[query].first for query in asked if query in elsewhere))
+        number += sum(elsewhere[query].points for query in profile_queries if query in elsewhere)
+        ends = _ends([spans.get(query) for query in profile_queries])
+        firsts = (ends[0], *(elsewhere[query].first for query in profile_queries if query in elsewhere))
         ends = min(filter(None, firsts), default=None), *ends[1:]
         success, failures, behind, last_updated = healths[profile.name]
         name, interval = profile.name, profile.agg_interval.value
-        counts_and_ends = name, interval, len(asked), number, *ends
+        counts_and_ends = name, interval, len(profile_queries), number, *ends
         usual_lag = radar_lag(usual[name], ahead) if name in usual else None
-        told = success, failures, radar_lag(behind, ahead), last_updated, usual_lag
-        rows.append(ProfileStatus(*counts_and_ends, *told, declared_at=declared, ahead=ahead))
+        health_and_lag = success, failures, radar_lag(behind, ahead), last_updated, usual_lag
+        rows.append(ProfileStatus(*counts_and_ends, *health_and_lag, declared_at=declared, ahead=ahead))
     return rows
 
 
@@ -116,14 +116,14 @@ class _Kept(NamedTuple):
 
 
 def _on_former_grids(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, _Kept]:
-    """Count what of each query is kept on former grids; absent for nothing."""
+    """Count the points of each query that are kept on former grids; absent if there are none."""
     ids = generations.on_former_grids(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
     if not every:
         return {}
     ends = series_of.ends(connection, every)
-    found = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
-    counts = {row.id: row.points for row in found}
+    rows = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    counts = {row.id: row.points for row in rows}
     return {
         query: _Kept(sum(counts[i] for i in same), from_epoch(min(ends[i][0] for i in same if i in ends)))
         for query, same in ids.items()
@@ -132,7 +132,7 @@ def _on_former_grids(connection: sa.Connection, queries: Sequence[Question]) -> 
 
 
 def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, datetime | None, datetime | None]:
-    """The oldest point, the oldest newest one (None where a series has none), and the newest one."""
+    """Return the oldest point, the oldest of the series' newest points (None if one has no point), and the newest."""
     known = [span for span in spans if span is not None]
     if not known:
         return None, None, None
@@ -148,8 +148,8 @@ def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> 
     """
     ids = generations.ids_of(connection, queries)
     every = [series_id for same in ids.values() for series_id in same]
-    found = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
-    counts = {row.id: row.points for row in found}
+    rows = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
+    counts = {row.id: row.points for row in rows}
     ends = series_of.ends(connection, every)
     parts = {query: sorted((*ends[i], counts[i]) for i in same if i in ends) for query, same in ids.items()}
     return {q: (each[0][0], max(b for _, b, _ in each)) for q, each in parts.items() if _joined(each, q)}
@@ -181,13 +181,13 @@ def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _H
         fetches.c.outcome.not_in(_NO_ANSWER_YET),
     )
     answer = fetches.alias("answer")
-    told = sa.select(
+    select = sa.select(
         last.c.name,
         answer.c.finished_at,
         answer.c.last_updated,
         failed.correlate(last).scalar_subquery().label("failures"),
     ).join_from(last, answer, answer.c.id == last.c.fetch_id, isouter=True)
-    return {row.name: _health(row) for row in connection.execute(told)}
+    return {row.name: _health(row) for row in connection.execute(select)}
 
 
 def _health(row: Any) -> _Health:
@@ -222,8 +222,8 @@ def paused(connection: sa.Connection, queries: Iterable[Question], now: datetime
     """Find the questions among *queries* that are paused at *now*."""
     by_digest = {query.digest: query for query in queries}
     columns = refusals.c.digest, refusals.c.again_at, refusals.c.reason, refusals.c.refused_at
-    found = connection.execute(sa.select(*columns).where(refusals.c.again_at > now))
-    return {by_digest[digest]: Pause(*rest) for digest, *rest in found if digest in by_digest}
+    rows = connection.execute(sa.select(*columns).where(refusals.c.again_at > now))
+    return {by_digest[digest]: Pause(*rest) for digest, *rest in rows if digest in by_digest}
 
 
 def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, timedelta]:
@@ -239,26 +239,26 @@ def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Questi
         for extreme, column in ((sa.func.min, date_ranges.c.start), (sa.func.max, date_ranges.c.end))
     )
     lacking = sa.select(series.c.id).where(series.c.id.in_(ids), sa.not_(value)).cte("lacking")
-    asked = sa.select(series.c.id, start, end).where(series.c.id.in_(sa.select(lacking.c.id)))
-    return {ids[i]: last - first for i, first, last in connection.execute(asked) if first is not None}
+    select = sa.select(series.c.id, start, end).where(series.c.id.in_(sa.select(lacking.c.id)))
+    return {ids[i]: last - first for i, first, last in connection.execute(select) if first is not None}
 
 
 _UNCONFIRMED_WINDOWS = 200
-"""So many windows are counted in one statement."""
+"""Number of windows that are counted in one statement."""
 
 
 def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
     """Count the points of each profile that are final, that only one answer has confirmed, and that Radar still has."""
     queries: dict[Question, timedelta] = {}
     for profile in profiles:
-        for one in profile.series:
-            queries[one.query] = max(profile.settle, queries.get(one.query, profile.settle))
+        for labelled in profile.series:
+            queries[labelled.query] = max(profile.settle, queries.get(labelled.query, profile.settle))
     states = series_states(connection, list(queries))
     windows = []
     for query, state in states.items():
         settle = max(state.settle or 0, int(queries[query].total_seconds()))
-        found = final_windows(state.evidence, settle, query.agg_interval.seconds, confirmed=False)
-        windows += [(state.series_id, window) for window in state.still_there(found)]
+        unconfirmed_windows = final_windows(state.evidence, settle, query.agg_interval.seconds, confirmed=False)
+        windows += [(state.series_id, window) for window in state.still_there(unconfirmed_windows)]
     counts: dict[int, int] = {}
     for first in range(0, len(windows), _UNCONFIRMED_WINDOWS):
         for series_id, number in _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):

@@ -93,8 +93,8 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
     current = cutoffs(retention, now, await database.read_in_thread(grids.in_force))
     await database.write(lambda connection: _store_cutoffs(connection, current))
     pruned = Pruned()
-    for interval, cutoff in current.items():
-        pruned += await _prune_points(database, interval, cutoff)
+    for agg_interval, first_kept in current.items():
+        pruned += await _prune_points(database, agg_interval, first_kept)
     for series_id, interval in await database.read_in_thread(_list_series):
         if cutoff := current.get(AggInterval(interval)):
             pruned += await _prune_snapshots(database, series_id, cutoff)

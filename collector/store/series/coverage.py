@@ -2,8 +2,8 @@
 
 A fetch has one row in `answers` for all series that it answered over the same window, because in live use each fire is
 one request for a new bucket of all series. A row's checksum is the sum of one checksum for each series, so that a
-series can leave it. Versions before schema 0011 wrote a row for each series, now in `series_ranges`: `regroup` moves them to
-`answers`, some at a time. Reads use the view `date_ranges`, which has a row for each series.
+series can leave it. Versions before schema 0011 wrote a row for each series, now in `series_ranges`: `regroup` moves
+them to `answers`, some at a time. Reads use the view `date_ranges`, which has a row for each series.
 """
 
 from __future__ import annotations

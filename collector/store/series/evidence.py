@@ -1,6 +1,6 @@
 """The evidence for stored values (`finality`) and for gaps (`absences`), read and written; decisions: `finality`.
 
-Where Radar's own history of each question begins, as far as that was found out: kept in the table `state`.
+Where Radar's own history of each question begins, if that is known, is kept in the table `state`.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ _ABSENCE = ("start", "end", "window_start", "window_end")
 
 def settles(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
     """Read the longest `settle`, in seconds, of the profiles that want each series; absent if none has yet."""
-    found = connection.execute(_SETTLE, {"ids": list(ids)})
-    return {series_id: settle for series_id, settle in found if settle is not None}
+    rows = connection.execute(_SETTLE, {"ids": list(ids)})
+    return {series_id: settle for series_id, settle in rows if settle is not None}
 
 
 def read(connection: sa.Connection, ids: Iterable[int], hull: EpochWindow | None = None) -> Rows:
@@ -82,16 +82,16 @@ def write(connection: sa.Connection, changes: Mapping[int, tuple[Sequence[Eviden
         connection.execute(_INSERT, inserted)
 
 
-def add_absences(connection: sa.Connection, fetch_id: int, found: Mapping[int, Sequence[Absence]]) -> None:
+def add_absences(connection: sa.Connection, fetch_id: int, by_series: Mapping[int, Sequence[Absence]]) -> None:
     """Record which buckets an answer past settle lacked, by series_id."""
     rows = [
         {
             "series_id": series_id,
             "fetch_id": fetch_id,
-            **{name: from_epoch(getattr(one, name)) for name in (*_ABSENCE, "asked_at", "told_at")},
+            **{name: from_epoch(getattr(absence, name)) for name in (*_ABSENCE, "asked_at", "told_at")},
         }
-        for series_id, lacked in found.items()
-        for one in lacked
+        for series_id, lacked in by_series.items()
+        for absence in lacked
     ]
     if rows:
         connection.execute(_INSERT_ABSENCE, rows)
@@ -101,13 +101,13 @@ def read_absences(connection: sa.Connection, hulls: Mapping[int, EpochWindow]) -
     """Read what answers lacked of the buckets of each series inside its window."""
     if not hulls:
         return {}
-    given = sa.values(
+    windows = sa.values(
         sa.column("series_id", sa.BigInteger),
         sa.column("a", sa.BigInteger),
         sa.column("b", sa.BigInteger),
         name="given",
     ).data([(series_id, *hull) for series_id, hull in hulls.items()])
-    part = given.cte("parts")
+    part = windows.cte("parts")
     columns = [absences.c.series_id, *(epoch(absences.c[name]) for name in _ABSENCE)]
     overlap = sa.and_(
         absences.c.series_id == part.c.series_id,
@@ -115,12 +115,12 @@ def read_absences(connection: sa.Connection, hulls: Mapping[int, EpochWindow]) -
         absences.c.end > bucket(part.c.a),
     )
     select = sa.select(*columns, absences.c.asked_at, absences.c.told_at).join_from(part, absences, overlap)
-    found: dict[int, list[Absence]] = defaultdict(list)
+    by_series: dict[int, list[Absence]] = defaultdict(list)
     for row in connection.execute(select):
         series_id, start, end, window_start, window_end, *times = row
         asked_at, told_at = (time.timestamp() for time in times)
-        found[series_id].append(Absence(start, end, window_start, window_end, asked_at, told_at))
-    return found
+        by_series[series_id].append(Absence(start, end, window_start, window_end, asked_at, told_at))
+    return by_series
 
 
 def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWindow], settle: int) -> None:
@@ -137,7 +137,7 @@ def confirm(connection: sa.Connection, series_id: int, windows: Sequence[EpochWi
 
 
 def set_settles(connection: sa.Connection, longest: Mapping[int, timedelta]) -> None:
-    """Record the longest `settle` of the profiles that want each series, where it is another one than before."""
+    """Record the longest `settle` of the profiles that want each series, if it has changed."""
     if not longest:
         return
     known = {row.id: row.settle for row in connection.execute(_SETTLE, {"ids": list(longest)})}
@@ -194,7 +194,7 @@ def foreign(connection: sa.Connection, since: datetime) -> list[int]:
 
 
 def adopt(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
-    """Withdraw the evidence, where it is older, for what the answers of these requests have written; but once."""
+    """Withdraw older evidence for the buckets that these requests have written, and mark the requests as adopted."""
     stamps: dict[int, list[_Stamp]] = defaultdict(list)
     for series_id, timestamp, *times in connection.execute(_WRITTEN, {"ids": fetch_ids}):
         stamps[series_id].append(_Stamp(timestamp, *(time.timestamp() for time in times)))
@@ -210,7 +210,7 @@ def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> l
     """Cut the buckets of *stamps* out of *rows* that are older."""
     left = []
     for row in rows:
-        later = {one.timestamp for one in stamps if row.start <= one.timestamp < row.end and one.is_later(row)}
+        later = {stamp.timestamp for stamp in stamps if row.start <= stamp.timestamp < row.end and stamp.is_later(row)}
         left += [row.within(*part) for part in subtract((row.start, row.end), join_buckets(sorted(later), step))]
     return left
 
@@ -222,8 +222,8 @@ _ALL = sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key
 def edges_by_digest(connection: sa.Connection) -> dict[str, Edge]:
     """Read all edges by the digest of their question, accepted or not."""
     rows = connection.execute(_ALL)
-    found = {key.removeprefix(_PREFIX): load(text) for key, text in rows}
-    return {digest: edge for digest, edge in found.items() if edge}
+    edges = {key.removeprefix(_PREFIX): load(text) for key, text in rows}
+    return {digest: edge for digest, edge in edges.items() if edge}
 
 
 def read_edges(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, Edge]:
@@ -258,16 +258,16 @@ def proven_absent(
     """
     by_series = read_absences(connection, dict.fromkeys(ids, _EVER))
     longest = settles(connection, by_series)
-    found = {}
+    ranges = {}
     for series_id, rows in by_series.items():
         known = [row for row in rows if as_of is None or row.asked_at <= as_of.timestamp()]
         if known:
             hull = min(row.start for row in known), max(row.end for row in known)
             parts = judge_gap(hull, known, longest.get(series_id, DEFAULT_SETTLE))
-            found[series_id] = [(start, end) for start, end, reason in parts if reason == "upstream"]
+            ranges[series_id] = [(start, end) for start, end, reason in parts if reason == "upstream"]
     for series_id, edge in _accepted_edges(connection, ids, as_of).items():
-        found[series_id] = merge([*found.get(series_id, []), edge.absent])
-    return found
+        ranges[series_id] = merge([*ranges.get(series_id, []), edge.absent])
+    return ranges
 
 
 def _accepted_edges(connection: sa.Connection, ids: Collection[int], as_of: datetime | None) -> dict[int, Edge]:

@@ -64,8 +64,8 @@ def question_of(column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
 
 def is_former(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     """Choose the series on a former grid."""
-    found: Any = sa.func.length(column) > _LENGTH
-    return found  # type: ignore[no-any-return]
+    condition: Any = sa.func.length(column) > _LENGTH
+    return condition  # type: ignore[no-any-return]
 
 
 _NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
@@ -81,9 +81,9 @@ _PROPOSED = sa.select(series.c.id, series.c.digest, series.c.normalization, seri
 _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c.proposed_at, series.c.id)
 
 
-def same_measure(one: Measure, other: Measure) -> bool:
+def same_measure(measure: Measure, other: Measure) -> bool:
     """Return whether two pairs of normalization and unit differ at most in case and blanks."""
-    return one == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(one, other, strict=True))
+    return measure == other or all(spelling_free(a) == spelling_free(b) for a, b in zip(measure, other, strict=True))
 
 
 def described(measure: Measure, other: Measure) -> str:
@@ -142,26 +142,30 @@ def generation(row: Any, *, labelled: bool) -> Generation:
 def in_force(same: Iterable[Generation], as_of: datetime | None = None) -> list[Generation]:
     """Choose the generations of one query that are in force, or were at *as_of*; newest first, at least one.
 
-    A generation that is in force now and came back to force after *as_of* counts for then if it was the first one.
+    A generation that is in force now, and that came back into force after *as_of*, counts at *as_of* if it was the
+    first one.
     """
     known = sorted(same, key=attrgetter("id"))
-    found = [one for one in known if one.since is not None] or known[-1:]
+    ever_in_force = [generation_ for generation_ in known if generation_.since is not None] or known[-1:]
     if as_of is None:
-        return sorted(found, key=_newest, reverse=True)
-    then = sorted((one for one in found if (one.since or _NEVER) <= as_of), key=lambda one: _newest(one)[1:])[::-1]
-    first = [one for one in known[:1] if one in found and one not in then]
-    return then + first or found[:1]
+        return sorted(ever_in_force, key=_newest, reverse=True)
+    then = sorted(
+        (generation_ for generation_ in ever_in_force if (generation_.since or _NEVER) <= as_of),
+        key=lambda generation_: _newest(generation_)[1:],
+    )[::-1]
+    first = [generation_ for generation_ in known[:1] if generation_ in ever_in_force and generation_ not in then]
+    return then + first or ever_in_force[:1]
 
 
-def _newest(one: Generation) -> tuple[bool, datetime, int]:
-    return one.labelled, one.since or _NEVER, one.id
+def _newest(generation_: Generation) -> tuple[bool, datetime, int]:
+    return generation_.labelled, generation_.since or _NEVER, generation_.id
 
 
 def _grouped(rows: Iterable[Any]) -> dict[str, list[Generation]]:
-    found: dict[str, list[Generation]] = defaultdict(list)
+    by_question: dict[str, list[Generation]] = defaultdict(list)
     for row in rows:
-        found[question(row.digest)].append(generation(row, labelled=bool(row.labelled)))
-    return found
+        by_question[question(row.digest)].append(generation(row, labelled=bool(row.labelled)))
+    return by_question
 
 
 def of_queries(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[Generation]]:
@@ -174,25 +178,25 @@ def of_queries(connection: sa.Connection, queries: Iterable[Question]) -> dict[Q
 def ids_of(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[int]]:
     """Find the series in which values of each query are stored, newest first; absent where there is none yet.
 
-    It is one id until the unit changes. The values of an earlier series that were relative to one answer are no
-    history that a later unit could continue, so that they are left out.
+    It is one id until the unit changes. An earlier series whose values were relative to one answer is left out,
+    because a later unit cannot continue it.
     """
-    found = of_queries(connection, queries)
-    earlier = {one.normalization for same in found.values() for one in same[1:]}
+    by_query = of_queries(connection, queries)
+    earlier = {generation_.normalization for same in by_query.values() for generation_ in same[1:]}
     lasting = {"", *absolute_words(connection, earlier)}
     return {
-        query: [one.id for n, one in enumerate(same) if not n or one.normalization in lasting]
-        for query, same in found.items()
+        query: [generation_.id for n, generation_ in enumerate(same) if not n or generation_.normalization in lasting]
+        for query, same in by_query.items()
     }
 
 
 def on_former_grids(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[int]]:
     """Find the series in which buckets of each query are kept that start elsewhere; absent for none."""
-    by_digest, found = {query.digest: query for query in queries}, defaultdict(list)
+    by_digest, ids = {query.digest: query for query in queries}, defaultdict(list)
     for series_id, digest in connection.execute(_FORMER):
         if digest in by_digest:
-            found[by_digest[digest]].append(series_id)
-    return dict(found)
+            ids[by_digest[digest]].append(series_id)
+    return dict(ids)
 
 
 def several(connection: sa.Connection, as_of: datetime | None = None) -> dict[int, list[Generation]]:
@@ -200,8 +204,13 @@ def several(connection: sa.Connection, as_of: datetime | None = None) -> dict[in
 
     With *as_of* those that were in force then; the key is still the id that labels point to now.
     """
-    found = _grouped(connection.execute(_SEVERAL))
-    return {one.id: in_force(same, as_of) for same in found.values() for one in same if one.labelled}
+    by_question = _grouped(connection.execute(_SEVERAL))
+    return {
+        generation_.id: in_force(same, as_of)
+        for same in by_question.values()
+        for generation_ in same
+        if generation_.labelled
+    }
 
 
 def unit_changes(connection: sa.Connection, queries: Iterable[Question]) -> list[UnitChange]:
@@ -210,13 +219,13 @@ def unit_changes(connection: sa.Connection, queries: Iterable[Question]) -> list
     A change is left out if no bucket has a value in the earlier unit.
     """
     by_digest = {query.digest: query for query in queries}
-    found = of_queries(connection, by_digest.values())
+    by_query = of_queries(connection, by_digest.values())
     proposed: dict[Question, list[Any]] = defaultdict(list)
     for row in connection.execute(_PROPOSED):
         if row.digest in by_digest:
             proposed[by_digest[row.digest]].append(row)
     changes = []
-    for query, same in found.items():
+    for query, same in by_query.items():
         for old, new in pairwise(reversed(same)):
             if same_measure(old.measure, new.measure) or not new.since:
                 continue
@@ -245,7 +254,7 @@ _PREFIX = f"normalization:{model.DATASET}:"
 
 
 def verdict_key(verdict: Verdict) -> str:
-    """Return the key of a verdict in the table of small facts."""
+    """Return the key of a verdict in the table `state`."""
     return _PREFIX + model.spelling_free(verdict.name)
 
 
@@ -262,12 +271,12 @@ def list_verdicts(connection: sa.Connection) -> list[Verdict]:
 def absolute_words(connection: sa.Connection, words: Iterable[str]) -> set[str]:
     """Find those of *words* whose values compare across answers: the known ones, and those that were judged so."""
     wanted = {word for word in words if word}
-    found = {word for word in wanted if model.is_absolute(word)}
-    unknown = {word for word in wanted - found if not model.is_known(word)}
+    absolute = {word for word in wanted if model.is_absolute(word)}
+    unknown = {word for word in wanted - absolute if not model.is_known(word)}
     if unknown:
-        judged = {model.spelling_free(one.name) for one in list_verdicts(connection) if one.is_absolute}
-        found |= {word for word in unknown if model.spelling_free(word) in judged}
-    return found
+        judged = {model.spelling_free(verdict.name) for verdict in list_verdicts(connection) if verdict.is_absolute}
+        absolute |= {word for word in unknown if model.spelling_free(word) in judged}
+    return absolute
 
 
 _USUAL = ("*",)
@@ -281,6 +290,6 @@ def read_unit_names(connection: sa.Connection, unit: str) -> tuple[str, ...]:
 
 
 def write_unit_names(connection: sa.Connection, unit: str, names: Sequence[str]) -> None:
-    """Put the names of *unit* on record, unless they are those on record."""
+    """Store the names of *unit*, if they have changed."""
     if read_unit_names(connection, unit) != tuple(names):
         sql.put_state(connection, _UNIT_KEY.format(spelling_free(unit)), json.dumps(list(names), ensure_ascii=False))

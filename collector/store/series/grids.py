@@ -64,7 +64,9 @@ def load(interval: AggInterval, text: str | None) -> LearnedGrid:
         return LearnedGrid(Grid(interval))
     record = json.loads(text)
     offsets = (record.get(key) for key in ("offset", "before", "proposed"))
-    current, before, proposed = (None if one is None else Grid(interval, timedelta(seconds=one)) for one in offsets)
+    current, before, proposed = (
+        None if offset is None else Grid(interval, timedelta(seconds=offset)) for offset in offsets
+    )
     since, proposed_at = (utc(record[key]) if record.get(key) else None for key in ("since", "proposed_at"))
     return LearnedGrid(current or Grid(interval), since, before, proposed, proposed_at)
 
@@ -72,8 +74,8 @@ def load(interval: AggInterval, text: str | None) -> LearnedGrid:
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
     """Read what is known of every interval."""
     names = {_PREFIX + interval: interval for interval in AggInterval}
-    found = connection.execute(sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names)))
-    texts = {names[key]: value for key, value in found}
+    rows = connection.execute(sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names)))
+    texts = {names[key]: value for key, value in rows}
     return {interval: load(interval, texts.get(interval)) for interval in AggInterval}
 
 
@@ -85,8 +87,8 @@ def in_force(connection: sa.Connection) -> dict[AggInterval, Grid]:
 def has_history(connection: sa.Connection, interval: AggInterval) -> bool:
     """Return whether any bucket of *interval* is stored on the grid in force."""
     stored = sa.select(series.c.id).where(series.c.agg_interval == interval.value, series.c.points > 0)
-    found = connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
-    return found.first() is not None
+    rows = connection.execute(stored.where(~generations.is_former(series.c.digest)).limit(1))
+    return rows.first() is not None
 
 
 def former(connection: sa.Connection) -> list[AggInterval]:
@@ -166,17 +168,19 @@ def _relabel(connection: sa.Connection, former: Sequence[Any], now: datetime) ->
         digest = generations.question(row.digest)
         current = sa.select(series.c.id).where(series.c.digest == digest)
         newest_first = series.c.in_force_at.desc().nulls_last(), series.c.id.desc()
-        found = connection.execute(current.order_by(*newest_first).limit(1)).scalar()
-        if found is None:
-            found = _add_series(connection, row, digest, now)
+        series_id = connection.execute(current.order_by(*newest_first).limit(1)).scalar()
+        if series_id is None:
+            series_id = _add_series(connection, row, digest, now)
         connection.execute(
-            sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=found)
+            sa.update(profile_series).where(profile_series.c.series_id == row.id).values(series_id=series_id)
         )
 
 
 def _add_series(connection: sa.Connection, row: Any, digest: str, now: datetime) -> int:
     """Put a series on record that Radar has not answered for, with the question of *row*."""
-    asked = {name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")}
+    copied = {
+        name: getattr(row, name) for name in ("label", "dataset", "dimension", "group", "agg_interval", "filters")
+    }
     fresh = {"normalization": UNANSWERED[0], "unit": UNANSWERED[1], "points": 0, "created_at": now}
-    insert = upsert(connection, series).values({**asked, **fresh, "digest": digest, "settle": row.settle})
+    insert = upsert(connection, series).values({**copied, **fresh, "digest": digest, "settle": row.settle})
     return int(connection.execute(insert.returning(series.c.id)).scalar_one())

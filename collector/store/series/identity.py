@@ -36,7 +36,7 @@ def activate_labels(
     """Activate the labels of these profiles, beside those of the profiles of *others*."""
     advisory_lock(connection, LABELS)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
-    ids = _known(connection, [s for *_, s in wanted], now)
+    ids = _find_or_add(connection, [s for *_, s in wanted], now)
     kept = {*others} - {profile.name for profile in profiles}
     ours = profile_series.c.profile.not_in(kept)
     connection.execute(sa.update(profile_series).where(ours).values(active=False))
@@ -63,12 +63,12 @@ def _note_settles(
 ) -> None:
     """Record the longest `settle` of the profiles that want each series.
 
-    What other replicas see to only lengthens it.
+    The profiles of other replicas can only lengthen it.
     """
     longest: dict[int, timedelta] = {}
     for profile in profiles:
-        for one in profile.series:
-            longest[ids[one.query]] = max(longest.get(ids[one.query], timedelta(0)), profile.settle)
+        for labelled in profile.series:
+            longest[ids[labelled.query]] = max(longest.get(ids[labelled.query], timedelta(0)), profile.settle)
     theirs = sa.select(series.c.id, series.c.settle).join(profile_series, profile_series.c.series_id == series.c.id)
     theirs = theirs.where(profile_series.c.active, profile_series.c.profile.in_(kept), series.c.settle.is_not(None))
     for series_id, settle in connection.execute(theirs) if kept else ():
@@ -77,8 +77,8 @@ def _note_settles(
     evidence.set_settles(connection, longest)
 
 
-def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[Question, int]:
-    """Find the current series of all that is wanted; what there is none for gets one, still without an answer."""
+def _find_or_add(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: datetime) -> dict[Question, int]:
+    """Find the current series of each question of *wanted*; add one without an answer if there is none."""
     queries = [labelled.query for labelled in wanted]
     ids = current(connection, queries)
     new = {s.query: row_of(s.query, s.label, UNANSWERED, now) for s in wanted if s.query not in ids}
@@ -90,15 +90,15 @@ def _known(connection: sa.Connection, wanted: Sequence[LabelledSeries], now: dat
 
 def current(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, int]:
     """Find the id of each query's current series, which its labels point to; absent where there is none yet."""
-    found = generations.of_queries(connection, queries)
-    return {query: same[0].id for query, same in found.items()}
+    by_query = generations.of_queries(connection, queries)
+    return {query: same[0].id for query, same in by_query.items()}
 
 
 def relative(connection: sa.Connection, queries: Iterable[Question]) -> set[Question]:
     """Find the queries whose current series holds values that are relative to one answer."""
     ids = {series_id: query for query, series_id in current(connection, queries).items()}
-    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    words = {series_id: normalization for series_id, normalization in found if normalization}
+    rows = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    words = {series_id: normalization for series_id, normalization in rows if normalization}
     absolute = generations.absolute_words(connection, words.values())
     return {ids[series_id] for series_id, word in words.items() if word not in absolute}
 
@@ -122,8 +122,8 @@ def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int
         sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
     ]
-    found = connection.execute(sa.select(series.c.id, *extremes).where(series.c.id.in_(ids)))
-    return {series_id: (oldest, newest) for series_id, oldest, newest in found if oldest is not None}
+    rows = connection.execute(sa.select(series.c.id, *extremes).where(series.c.id.in_(ids)))
+    return {series_id: (oldest, newest) for series_id, oldest, newest in rows if oldest is not None}
 
 
 def count_points(connection: sa.Connection, added: dict[int, int]) -> None:
@@ -154,24 +154,24 @@ def renamed(connection: sa.Connection, profiles: Collection[str] = (), labels: C
     same, used = profile_series.alias("same"), profile_series.alias("used")
     of_profile = sa.select(same.c.profile).where(same.c.profile == old.c.profile, same.c.active).exists()
     of_label = sa.select(used.c.profile).where(used.c.label == old.c.label, used.c.active).exists()
-    asked = sa.or_(
+    condition = sa.or_(
         sa.and_(old.c.profile.in_(list(profiles)), ~of_profile),
         sa.and_(old.c.label.in_(list(labels)), ~of_label),
     )
     columns = old.c.profile, old.c.position, old.c.label, new.c.profile, new.c.position, new.c.label
     select = sa.select(*columns).join_from(old, new, sa.and_(new.c.series_id == old.c.series_id, new.c.active))
-    found: dict[tuple[str, int, str], tuple[str, int, str]] = {}
-    for profile, position, label, *place in connection.execute(select.where(sa.not_(old.c.active), asked)):
+    targets: dict[tuple[str, int, str], tuple[str, int, str]] = {}
+    for profile, position, label, *place in connection.execute(select.where(sa.not_(old.c.active), condition)):
         key, target = (profile, position, label), (place[0], place[1], place[2])
-        found[key] = min(found.get(key, target), target)
-    return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(found.items())]
+        targets[key] = min(targets.get(key, target), target)
+    return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(targets.items())]
 
 
 def chosen(
     profile: sa.ColumnElement[str], label: sa.ColumnElement[str], followed: Collection[Renamed]
 ) -> sa.ColumnElement[bool]:
     """Choose the rows of the labels that *followed* leads to."""
-    pairs = {(one.new_profile, one.new_label) for one in followed}
+    pairs = {(rename.new_profile, rename.new_label) for rename in followed}
     return sa.or_(sa.false(), *(sa.and_(profile == new_profile, label == new) for new_profile, new in sorted(pairs)))
 
 
@@ -210,7 +210,7 @@ def series_states(connection: sa.Connection, queries: Collection[Question]) -> d
     rows = evidence.read(connection, [ids[query] for query in known])
     absent = {query: edge.absent for query, edge in evidence.read_edges(connection, ids).items() if edge.is_accepted}
     columns = (series.c.id, series.c.settle, series.c.sums_differ)
-    found = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(ids.values())))}
+    series_rows = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(ids.values())))}
     states = {}
     for query, (oldest, newest) in known.items():
         series_id, step = ids[query], query.agg_interval.seconds
@@ -220,8 +220,8 @@ def series_states(connection: sa.Connection, queries: Collection[Question]) -> d
             (oldest, newest + step),
             (first, last + step),
             rows.get(series_id, []),
-            found[series_id].settle,
-            bool(found[series_id].sums_differ),
+            series_rows[series_id].settle,
+            bool(series_rows[series_id].sums_differ),
             absent.get(query),
         )
     return states
@@ -230,8 +230,8 @@ def series_states(connection: sa.Connection, queries: Collection[Question]) -> d
 def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
     """Find the normalization of each query's current series; absent before the first answer."""
     ids = {series_id: query for query, series_id in current(connection, queries).items()}
-    found = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    return {ids[series_id]: normalization for series_id, normalization in found if normalization}
+    rows = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
+    return {ids[series_id]: normalization for series_id, normalization in rows if normalization}
 
 
 def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:

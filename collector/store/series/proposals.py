@@ -77,12 +77,12 @@ def counting(answers: Iterable[Answered], rivals: Collection[Answered]) -> list[
     )
 
 
-def proposal(proposed_at: datetime | None, asked: Iterable[datetime]) -> tuple[datetime | None, bool]:
+def proposal(proposed_at: datetime | None, request_times: Iterable[datetime]) -> tuple[datetime | None, bool]:
     """Return since when a unit is proposed, and whether it comes into force.
 
-    *asked* are the request times, ascending, of further answers in this unit that count.
+    *request_times* are those, ascending, of further answers in this unit that count.
     """
-    for moment in asked:
+    for moment in request_times:
         if proposed_at is None:
             proposed_at = moment
         elif moment >= proposed_at + CONFIRMED_AFTER:
@@ -119,30 +119,30 @@ def resolve(
     """Find the series of *queries* that *arrivals* belong to, and lock them until the transaction ends.
 
     All arrivals have the same normalization, unit and lastUpdated. A unit that differs from a known one in case and
-    blanks at most is that one; its first spelling stays. A word that the answers do not name is as it was before, and a
-    series that has none takes the first one that is named. Labels move when another unit comes into force.
+    blanks at most is that one; its first spelling stays. A unit or normalization that the answers do not name stays as
+    it was. A series without one takes the first that is named. Labels move when another unit comes into force.
     """
     meta, now = arrivals[0].answer.meta, arrivals[0].now
-    told = (known_spelling(meta.normalization), meta.unit)
+    answer_measure = (known_spelling(meta.normalization), meta.unit)
     known: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(_LOCKED, {"digests": [query.digest for query in queries]}):
         known[row.digest].append(row)
-    found: dict[Question, int] = {}
+    series_ids: dict[Question, int] = {}
     several: dict[Measure, list[Question]] = defaultdict(list)
     for query in queries:
         rows = known[query.digest]
-        measure = as_before(told, rows) if "" in told else told
+        measure = as_before(answer_measure, rows) if "" in answer_measure else answer_measure
         if len(rows) == 1 and rows[0].in_force_at is not None and _is_same(rows[0], measure):
-            found[query] = _adopt(connection, rows[0], measure)
+            series_ids[query] = _adopt(connection, rows[0], measure)
         elif all(_measure(row) == UNANSWERED and row.in_force_at is None for row in rows):
-            found[query] = _put_first_in_force(connection, query, rows, measure, now)
+            series_ids[query] = _put_first_in_force(connection, query, rows, measure, now)
         else:
             several[measure].append(query)
     for measure, alike in several.items():
         contests = _contests(connection, {query: known[query.digest] for query in alike}, measure, now)
         _decide(connection, contests, arrivals)
-        found |= {contest.query: int(contest.target.id) for contest in contests}
-    return found
+        series_ids |= {contest.query: int(contest.target.id) for contest in contests}
+    return series_ids
 
 
 def measure_of(connection: sa.Connection, query: Question) -> Measure:
@@ -179,8 +179,8 @@ def series_in_force(
 ) -> dict[Question, SeriesInForce]:
     """Find the series that is in force for each query; absent if the store knows none. *lock*: until the end."""
     known: dict[str, list[Any]] = defaultdict(list)
-    found = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [one.digest for one in queries]})
-    for row in found:
+    series_rows = connection.execute(_LOCKED if lock else _OF_QUERIES, {"digests": [query.digest for query in queries]})
+    for row in series_rows:
         known[row.digest].append(row)
     ids = [row.id for rows in known.values() for row in rows]
     labelled = set(connection.execute(_LABELS_TO, {"ids": ids}).scalars())
@@ -194,15 +194,18 @@ def _in_force(rows: Sequence[Any], labelled: Collection[int]) -> SeriesInForce:
     return SeriesInForce(first.id, first.label, _measure(first), tuple(by_id), is_new)
 
 
-def put_in_force(connection: sa.Connection, one: SeriesInForce, measure: Measure, now: datetime) -> None:
-    """Set the unit and normalization of a series to those of its first answer; other series get missing ones."""
-    values: dict[str, Any] = {"normalization": one.measure[0] or measure[0], "unit": one.measure[1] or measure[1]}
-    values |= {"in_force_at": now} if one.is_new else {}
-    connection.execute(sa.update(series).where(series.c.id == one.id).values(values))
+def put_in_force(connection: sa.Connection, series_: SeriesInForce, measure: Measure, now: datetime) -> None:
+    """Fill in the unit and normalization that a series lacks from *measure*; a new series comes into force *now*."""
+    values: dict[str, Any] = {
+        "normalization": series_.measure[0] or measure[0],
+        "unit": series_.measure[1] or measure[1],
+    }
+    values |= {"in_force_at": now} if series_.is_new else {}
+    connection.execute(sa.update(series).where(series.c.id == series_.id).values(values))
 
 
 def as_before(measure: Measure, rows: Iterable[Any]) -> Measure:
-    """Fill in what an answer does not name: as the series had it that came into force last."""
+    """Fill in what an answer does not name from the series that came into force last."""
     last = max((row for row in rows if row.in_force_at is not None), key=lambda row: row.in_force_at, default=None)
     if last is None:
         return measure
@@ -218,9 +221,9 @@ def _is_same(row: Any, measure: Measure) -> bool:
 def _adopt(connection: sa.Connection, row: Any, measure: Measure) -> int:
     """Set the missing unit or normalization of a series."""
     before = _measure(row)
-    named = (before[0] or measure[0], before[1] or measure[1])
-    if named != before:
-        values = {"normalization": named[0], "unit": named[1]}
+    complete = (before[0] or measure[0], before[1] or measure[1])
+    if complete != before:
+        values = {"normalization": complete[0], "unit": complete[1]}
         connection.execute(sa.update(series).where(series.c.id == row.id).values(values))
     return int(row.id)
 
@@ -258,9 +261,9 @@ def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
 
 def row_of(query: Question, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
     """Make a row of `series` without points."""
-    asked = dict(zip(("dataset", "dimension", "group", "agg_interval", "filters"), query.key, strict=True))
+    question = dict(zip(("dataset", "dimension", "group", "agg_interval", "filters"), query.key, strict=True))
     identity = {"digest": query.digest, "normalization": measure[0], "unit": measure[1]}
-    return {**asked, **identity, "label": label, "points": 0, "created_at": now}
+    return {**question, **identity, "label": label, "points": 0, "created_at": now}
 
 
 def _contests(
@@ -274,7 +277,7 @@ def _contests(
         same = in_force(generation(row, labelled=row.id in labelled) for row in rows)
         current = by_id[same[0].id]
         matching = [row for row in rows if same_measure(_measure(row), measure)]
-        ranked = [by_id[one.id] for one in same if by_id[one.id] in matching] + matching[::-1]
+        ranked = [by_id[generation_.id] for generation_ in same if by_id[generation_.id] in matching] + matching[::-1]
         target = ranked[0] if ranked else _add(connection, query, current.label, measure, now, current.settle)
         contest = _Contest(query, rows if ranked else [*rows, target], target, current)
         _repair(connection, contest, now)
@@ -296,8 +299,8 @@ def _repair(connection: sa.Connection, contest: _Contest, now: datetime) -> None
 
 
 @dataclass(slots=True)
-class _Told:
-    """The labels of what was proposed or moved, by (outcome, unit before, unit now): one line of the log each."""
+class _UnitLog:
+    """The labels of proposed or moved series, by (outcome, unit before, unit now): one line of the log each."""
 
     labels: dict[tuple[str, str, str], list[str]] = field(default_factory=lambda: defaultdict(list))
 
@@ -308,8 +311,8 @@ class _Told:
     def log(self) -> None:
         for (outcome, before, unit), labels in self.labels.items():
             more = len(labels) - _LABELS_SHOWN
-            named = ", ".join(labels[:_LABELS_SHOWN]) + (f" and {more} more" if more > 0 else "")
-            log.warning("unit", extra={"outcome": outcome, "series": named, "before": before, "unit": unit})
+            shown = ", ".join(labels[:_LABELS_SHOWN]) + (f" and {more} more" if more > 0 else "")
+            log.warning("unit", extra={"outcome": outcome, "series": shown, "before": before, "unit": unit})
 
 
 def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: Sequence[ReceivedAnswer]) -> None:
@@ -319,18 +322,18 @@ def _decide(connection: sa.Connection, contests: Iterable[_Contest], arrivals: S
         return
     answers = _answers(connection, arrivals)
     rivals = _rivals(connection, undecided, arrivals[0].answer.meta.last_updated)
-    told = _Told()
+    unit_log = _UnitLog()
     for contest in undecided:
         spoken = [answer for row in contest.rivals() for answer in rivals.get(row.id, ())]
-        asked = counting(answers[contest.query], spoken)
-        if asked:
-            _apply(connection, contest, asked, arrivals[0].now, told)
-    told.log()
+        request_times = counting(answers[contest.query], spoken)
+        if request_times:
+            _apply(connection, contest, request_times, arrivals[0].now, unit_log)
+    unit_log.log()
 
 
 def _answers(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> dict[Question, list[Answered]]:
-    found = connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
-    requested = {row.id: row.started_at for row in found}
+    rows = connection.execute(_REQUESTED, {"ids": [arrival.fetch_id for arrival in arrivals]})
+    requested = {row.id: row.started_at for row in rows}
     answers: dict[Question, list[Answered]] = defaultdict(list)
     for arrival in arrivals:
         time = AnswerTime(requested.get(arrival.fetch_id, arrival.now), arrival.now, arrival.answer.meta.last_updated)
@@ -350,20 +353,22 @@ def _rivals(
     return rivals
 
 
-def _apply(connection: sa.Connection, contest: _Contest, asked: Sequence[datetime], now: datetime, told: _Told) -> None:
+def _apply(
+    connection: sa.Connection, contest: _Contest, request_times: Sequence[datetime], now: datetime, unit_log: _UnitLog
+) -> None:
     target, ids = contest.target, [row.id for row in contest.rivals()]
-    proposed = sa.and_(series.c.id.in_(ids), series.c.proposed_at < asked[-1])
+    proposed = sa.and_(series.c.id.in_(ids), series.c.proposed_at < request_times[-1])
     if any(row.proposed_at is not None for row in contest.rivals()):
         connection.execute(sa.update(series).where(proposed).values(proposed_at=None))
     if target.id == contest.current.id:
         return
-    proposed_at, moves = proposal(target.proposed_at, asked)
+    proposed_at, moves = proposal(target.proposed_at, request_times)
     if not moves:
         if target.proposed_at is None:
-            told.add("proposed", contest)
+            unit_log.add("proposed", contest)
         values = {"proposed_at": proposed_at}
     else:
-        told.add("moved", contest)
+        unit_log.add("moved", contest)
         values = {"proposed_at": None, "in_force_at": contest.force_at(now)}
         others = [row.id for row in contest.rows if row.id != target.id]
         move = sa.update(profile_series).where(profile_series.c.series_id.in_(others))

@@ -94,14 +94,14 @@ def current_snapshots(
 
     *taken* are the newest ones by series_id, *several* the series in force of a question whose unit has changed.
     """
-    found = dict(taken)
+    current = dict(taken)
     for series_id, same in several.items():
-        known = [taken[one.id] for one in same if one.id in taken]
+        known = [taken[generation.id] for generation in same if generation.id in taken]
         if known:
-            found[series_id] = max(known, key=lambda one: one.asked_at)
+            current[series_id] = max(known, key=lambda snapshot: snapshot.asked_at)
         else:
-            found.pop(series_id, None)
-    return found
+            current.pop(series_id, None)
+    return current
 
 
 def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
@@ -112,8 +112,8 @@ def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int
         sa.select(epoch(extreme(table.c.timestamp))).where(inside).correlate(last).scalar_subquery()
         for extreme in (sa.func.min, sa.func.max)
     ]
-    found = connection.execute(sa.select(last.c.series_id, *extremes).where(last.c.series_id.in_(ids)))
-    return {series_id: (oldest, latest) for series_id, oldest, latest in found if oldest is not None}
+    rows = connection.execute(sa.select(last.c.series_id, *extremes).where(last.c.series_id.in_(ids)))
+    return {series_id: (oldest, latest) for series_id, oldest, latest in rows if oldest is not None}
 
 
 def end_of(extreme: Any) -> Any:
@@ -133,9 +133,9 @@ def delete(connection: sa.Connection, series_id: int, moments: Collection[dateti
 def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
     """Compare every snapshot with its checksum; returns how many there are, and a sentence for each fault.
 
-    Counts are compared, too: of each snapshot, and what a series says of its newest one.
+    Numbers of points are compared, too: that of each snapshot, and that of each series with its newest snapshot.
     """
-    found, number = _dangling_rows(connection), 0
+    faults, number = _dangling_rows(connection), 0
     select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
     for row in connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at)).all():
         number += 1
@@ -143,16 +143,16 @@ def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
         timestamps, values = _read(connection, taken)
         described = f"{row.label}: the snapshot of {rfc3339(taken.asked_at)}"
         if len(timestamps) != taken.points:
-            found.append(f"{described} had {taken.points} points, and has {len(timestamps)}")
+            faults.append(f"{described} had {taken.points} points, and has {len(timestamps)}")
         elif not _agrees(taken, timestamps, values, row.checksum):
-            found.append(f"{described} is not what it was (checksum)")
+            faults.append(f"{described} is not what it was (checksum)")
     last = _last()
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     counted = sa.select(series.c.label, series.c.points, snapshots.c.points.label("taken"))
     counted = counted.join_from(snapshots, last, same).join(series, series.c.id == snapshots.c.series_id)
     for row in connection.execute(counted.where(series.c.points != snapshots.c.points)):
-        found.append(f"{row.label}: points of the newest snapshot: {row.taken}; counted: {row.points}")
-    return number, found
+        faults.append(f"{row.label}: points of the newest snapshot: {row.taken}; counted: {row.points}")
+    return number, faults
 
 
 def _agrees(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float], kept: int) -> bool:
@@ -209,15 +209,15 @@ def reaches(connection: sa.Connection, ids: Collection[int]) -> dict[int, list[R
     """Find by series how far back the profiles that have it in use want it to reach."""
     labels = profile_series.c
     select = sa.select(labels.profile, labels.series_id).where(labels.series_id.in_(ids), labels.active)
-    found: dict[int, list[Reach]] = {}
+    by_series: dict[int, list[Reach]] = {}
     known: dict[str, Reach | None] = {}
     for profile, series_id in connection.execute(select).all():
         if profile not in known:
             text = sql.get_state(connection, _RANGE.format(profile))
             known[profile] = _reach(json.loads(text)) if text else None
         reach = known[profile]
-        found.setdefault(series_id, []).extend([reach] if reach else [])
-    return found
+        by_series.setdefault(series_id, []).extend([reach] if reach else [])
+    return by_series
 
 
 def _reach(document: dict[str, Any]) -> Reach:
@@ -234,7 +234,8 @@ def record_key(profile: str) -> str:
 class PassRecord:
     """What is remembered of the passes that take the snapshots of a profile.
 
-    *daily*: one takes several requests. *failures* in a row, the *reason* of the last one, and when to try again.
+    *daily*: a pass takes several requests. *failures* is the number of failures in a row, *reason* the reason of the
+    last one, *again_at* when to try again.
     """
 
     daily: bool = False
