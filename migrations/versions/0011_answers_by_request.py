@@ -30,15 +30,15 @@ SELECT m.series_id AS series_id, a."end" AS "end", a.fetch_id AS fetch_id, a.sta
 FROM series_set_members m JOIN answers a ON a.set_id = m.set_id
 UNION ALL
 SELECT series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled FROM series_ranges"""
-_INSERTER = """
-CREATE FUNCTION insert_date_range() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO series_ranges (series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled)
-  VALUES (NEW.series_id, NEW."end", NEW.fetch_id, NEW.start, NEW.start_time, NEW.end_time, NEW.checksum, NEW.overruled);
-  RETURN NEW;
-END $$"""
-_TRIGGER = """
-CREATE TRIGGER insert_date_range INSTEAD OF INSERT ON date_ranges FOR EACH ROW EXECUTE FUNCTION insert_date_range()"""
+_COLUMNS = ("series_id", "end", "fetch_id", "start", "start_time", "end_time", "checksum", "overruled")
+_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
+_NEW = ", ".join(f'NEW."{name}"' for name in _COLUMNS)
+_VERBS = {
+    "INSERT": f"INSERT INTO series_ranges ({_NAMES}) VALUES ({_NEW})",  # noqa: S608 - our names
+    "DELETE": """
+DELETE FROM series_ranges WHERE series_id = OLD.series_id AND "end" = OLD."end" AND fetch_id = OLD.fetch_id""",
+}
+"""What a statement of the previous version does. It sees no row of `answers`, so it leaves those alone."""
 _RIGHTS = """
 SELECT right_to.privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END
 FROM pg_class AS it CROSS JOIN aclexplode(it.relacl) AS right_to
@@ -89,9 +89,8 @@ def upgrade() -> None:
     for right, role in rights:
         op.execute(f"GRANT {right} ON date_ranges TO {role}")
         op.execute(f"GRANT {right} ON answers, series_sets, series_set_members TO {role}")
-    if op.get_context().dialect.name == "postgresql":
-        op.execute(_INSERTER)
-        op.execute(_TRIGGER)
+    for verb, statement in _VERBS.items():
+        _create_trigger(verb, statement)
 
 
 def downgrade() -> None:
@@ -99,11 +98,23 @@ def downgrade() -> None:
         _insert(rows)
     op.execute("DROP VIEW date_ranges")
     if op.get_context().dialect.name == "postgresql":
-        op.execute("DROP FUNCTION insert_date_range()")
+        for verb in _VERBS:
+            op.execute(f"DROP FUNCTION {verb.lower()}_date_range()")
     op.rename_table("series_ranges", "date_ranges")
     _rename_keys("series_ranges", "date_ranges")
     for name in ("answers", "series_set_members", "series_sets"):
         op.drop_table(name)
+
+
+def _create_trigger(verb: str, statement: str) -> None:
+    name, head = f"{verb.lower()}_date_range", f"INSTEAD OF {verb} ON date_ranges FOR EACH ROW"
+    if op.get_context().dialect.name == "sqlite":
+        op.execute(f"CREATE TRIGGER {name} {head} BEGIN {statement}; END")
+        return
+    row = "NEW" if verb == "INSERT" else "OLD"
+    body = f"$$ BEGIN {statement}; RETURN {row}; END $$"
+    op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {body}")
+    op.execute(f"CREATE TRIGGER {name} {head} EXECUTE FUNCTION {name}()")
 
 
 def _rights(table: str) -> list[tuple[str, str]]:

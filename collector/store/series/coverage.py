@@ -16,7 +16,15 @@ import sqlalchemy as sa
 
 from collector.store.checksums import CHECKSUMS, answered_range, checksum
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import answers, points, revisions, series_ranges, series_set_members, series_sets
+from collector.store.db.schema import (
+    answers,
+    fetches,
+    points,
+    revisions,
+    series_ranges,
+    series_set_members,
+    series_sets,
+)
 from collector.store.db.sql import upsert
 from collector.timestamps import from_epoch
 
@@ -32,6 +40,28 @@ _INSERT = sa.insert(answers)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _SETS = sa.select(series_sets.c.digest, series_sets.c.id).where(series_sets.c.digest.in_(_IDS))
 _MEMBERS = sa.select(series_set_members).where(series_set_members.c.set_id.in_(_IDS))
+
+
+def _from_fetches(table: sa.Table, series_id: sa.Column[int]) -> sa.Select[Any]:
+    columns = series_id, epoch(table.c.start), epoch(table.c.end)
+    times = fetches.c.started_at, fetches.c.finished_at, fetches.c.last_updated
+    return sa.select(*columns, *times).join_from(fetches, table, table.c.fetch_id == fetches.c.id)
+
+
+def _plus(column: sa.Column[int]) -> Any:
+    return sa.literal_column(f"+{column.table.name}.{column.name}", sa.BigInteger)  # type: ignore[attr-defined]
+
+
+_member = series_set_members.c
+OF_FETCHES = (
+    _from_fetches(answers, _member.series_id)
+    .join(series_set_members, _member.set_id == _plus(answers.c.set_id))
+    .where(_plus(_member.series_id).in_(_IDS)),
+    _from_fetches(series_ranges, series_ranges.c.series_id).where(_plus(series_ranges.c.series_id).in_(_IDS)),
+)
+"""Two selects of (series_id, start, end, started_at, finished_at, last_updated) of the series *ids*, to be narrowed by
+conditions on `fetches`: few of them. The plus keeps SQLite from reading all the answers about a series, a growing number.
+"""
 
 
 class AnsweredWindow(NamedTuple):

@@ -19,9 +19,11 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.model import Window, known_spelling, spelling_free
-from collector.store.db.schema import date_ranges, fetches, profile_series, series
+from collector.store.db.schema import fetches, profile_series, series
 from collector.store.ledger.fetches import AnswerTime, overrules
+from collector.store.series import coverage
 from collector.store.series.generations import described, generation, in_force, same_measure
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,14 +50,8 @@ _LOCKED = _OF_QUERIES.with_for_update()
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _LABELS_TO = sa.select(profile_series.c.series_id).where(profile_series.c.series_id.in_(_IDS))
 _REQUESTED = sa.select(fetches.c.id, fetches.c.started_at).where(fetches.c.id.in_(_IDS))
-_SPOKEN = (date_ranges.c.series_id, date_ranges.c.start, date_ranges.c.end)
-_RIVALS = (
-    sa.select(*_SPOKEN, fetches.c.started_at, fetches.c.finished_at, fetches.c.last_updated)
-    .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-    .where(fetches.c.last_updated >= sa.bindparam("last_updated"), fetches.c.finished_at.is_not(None))
-    .where(sa.literal_column("+date_ranges.series_id", sa.BigInteger).in_(_IDS))
-)
-"""The plus keeps SQLite from looking through all the ranges of a series for the few that are newer."""
+_NEWER = sa.and_(fetches.c.last_updated >= sa.bindparam("last_updated"), fetches.c.finished_at.is_not(None))
+_RIVALS = sa.union_all(*(select.where(_NEWER) for select in coverage.OF_FETCHES))
 
 
 class Answered(NamedTuple):
@@ -349,7 +345,7 @@ def _rivals(
     ids = [row.id for contest in contests for row in contest.rivals()]
     rivals: dict[int, list[Answered]] = defaultdict(list)
     for series_id, start, end, *time in connection.execute(_RIVALS, {"ids": ids, "last_updated": last_updated}):
-        rivals[series_id].append(Answered(Window(start, end), AnswerTime(*time)))
+        rivals[series_id].append(Answered(Window(from_epoch(start), from_epoch(end)), AnswerTime(*time)))
     return rivals
 
 

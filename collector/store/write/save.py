@@ -21,10 +21,9 @@ import sqlalchemy as sa
 
 from collector.rules.finality import DEFAULT_SETTLE, Absence
 from collector.store.checksums import answered_range, checksum
-from collector.store.db.column_types import epoch
-from collector.store.db.schema import date_ranges, revisions
 from collector.store.db.schema import fetches as fetches_table
 from collector.store.db.schema import points as points_table
+from collector.store.db.schema import revisions
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.upstream import effective_last_updated
@@ -55,18 +54,11 @@ _BUCKETS_AT_ONCE = 30_000
 """So many buckets in the answers that are saved at once: beyond it, memory grows and nothing gets faster."""
 
 # Statements of every answer are built once: building one costs several times its execution.
-_times = (fetches_table.c.started_at, fetches_table.c.finished_at, fetches_table.c.last_updated)
-_ranges_of = (
-    sa.select(date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end), *_times)
-    .join(fetches_table, fetches_table.c.id == date_ranges.c.fetch_id)
-    .where(sa.literal_column("+date_ranges.series_id", sa.BigInteger).in_(sa.bindparam("ids", expanding=True)))
-)
 _last_updated: sa.BindParameter[Any] = sa.bindparam("last_updated")
 _later = sa.and_(fetches_table.c.last_updated > _last_updated, fetches_table.c.finished_at >= sa.bindparam("since"))
 _alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.id > sa.bindparam("fetch_id"))
-_NEWER = sa.union_all(_ranges_of.where(_later), _ranges_of.where(_alike))
-"""The plus keeps SQLite from reading all the ranges of a series, a growing number, for the few that are newer.
-Ranges after the first request of equal lastUpdated are found by its id."""
+_NEWER = sa.union_all(*(select.where(which) for which in (_later, _alike) for select in coverage.OF_FETCHES))
+"""Ranges after the first request of equal lastUpdated are found by its id."""
 
 
 @dataclass(frozen=True, slots=True)
