@@ -298,8 +298,8 @@ class Daemon:
         return await self.store.delete_series(series_id, self.profiles, dry_run=dry_run)
 
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:
-        """Read the kept body of a fetch again; None if no body of this fetch waits for that."""
-        waiting = {one.fetch_id: one for one in await self.store.bodies(waiting=True)}
+        """Parse the kept body of a fetch again. Returns None if no body of this fetch waits for a replay."""
+        waiting = {body.fetch_id: body for body in await self.store.bodies(waiting=True)}
         if fetch_id not in waiting:
             return None
         return asdict(await replay(self.store, waiting[fetch_id], self.now()))

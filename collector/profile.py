@@ -128,26 +128,26 @@ def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> 
     ]
 
 
-def awake(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
-    """Return the *profiles* that are not paused. Raises ValueError if one of *named* is paused, or all are."""
+def awake(profiles: Iterable[Profile], names: Collection[str] = ()) -> list[Profile]:
+    """Return the *profiles* that are not paused. Raises ValueError if one of *names* is paused, or if all are."""
     listed = list(profiles)
     paused = [profile.name for profile in listed if not profile.enabled]
     chosen = [profile for profile in listed if profile.enabled]
-    rejected = [name for name in paused if name in named] or (paused if not chosen else [])
+    rejected = [name for name in paused if name in names] or (paused if not chosen else [])
     if rejected:
         raise ValueError(f"profiles: paused by enabled = false, so nothing is fetched for them: {', '.join(rejected)}")
     return chosen
 
 
-def with_history(profiles: Iterable[Profile], named: Collection[str] = ()) -> list[Profile]:
+def with_history(profiles: Iterable[Profile], names: Collection[str] = ()) -> list[Profile]:
     """Return the *profiles* that can be backfilled: they are not paused and have no snapshots.
 
-    Raises ValueError if another one is *named*, or if none can be backfilled.
+    Raises ValueError if one of *names* cannot be backfilled, or if no profile can be.
     """
-    listed = awake(profiles, named)
+    listed = awake(profiles, names)
     moving = {profile.name: profile.snapshot_filters for profile in listed if profile.takes_snapshots}
     chosen = [profile for profile in listed if not profile.takes_snapshots]
-    rejected = [name for name in moving if name in named] or ([*moving] if not chosen else [])
+    rejected = [name for name in moving if name in names] or ([*moving] if not chosen else [])
     if rejected:
         filters = ", ".join(dict.fromkeys(itertools.chain.from_iterable(moving[name] for name in rejected)))
         raise ValueError(

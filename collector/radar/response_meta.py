@@ -165,12 +165,14 @@ def parse_date_ranges(
     Raises Untrusted for a range that overlaps no window.
     """
     contents = _list_ranges(content, names)
-    ranges = [parse_span(one) for one in contents]
+    ranges = [parse_span(entry) for entry in contents]
     windows = batch.windows
     if not any(contents):
         deviations.note("meta.dateRange is absent")
         return (None,) * len(windows)
-    if any(ranges) and not all(one is None or (isinstance(one, dict) and {*one} >= _START_AND_END) for one in contents):
+    if any(ranges) and not all(
+        entry is None or (isinstance(entry, dict) and {*entry} >= _START_AND_END) for entry in contents
+    ):
         deviations.note("meta.dateRange is written in another form")
     if None in ranges:
         deviations.note("meta.dateRange is unreadable")
@@ -215,7 +217,7 @@ _YES = frozenset({"true", "yes", "1"})
 
 def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation, ...]:
     """Parse `confidenceInfo.annotations`: sorted, without duplicates. Those without a readable start are left out."""
-    if isinstance(content, dict) and content and all(isinstance(one, dict) for one in content.values()):
+    if isinstance(content, dict) and content and all(isinstance(entry, dict) for entry in content.values()):
         content = [*content.values()]
     if content is not None and not isinstance(content, list):
         deviations.note("meta.confidenceInfo.annotations is no array")
@@ -223,12 +225,12 @@ def parse_annotations(content: Any, deviations: Deviations) -> tuple[Annotation,
     if len(listed) > _MAX_ANNOTATIONS:
         deviations.note(f"annotations beyond {_MAX_ANNOTATIONS} are left out")
     annotations = set()
-    for one in listed[:_MAX_ANNOTATIONS]:
-        start = parse_answer_time(member(one, "startDate", "start")) if isinstance(one, dict) else None
+    for entry in listed[:_MAX_ANNOTATIONS]:
+        start = parse_answer_time(member(entry, "startDate", "start")) if isinstance(entry, dict) else None
         if start is None:
             deviations.note("annotations without a readable start are left out")
         else:
-            annotations.add(_annotation(one, start.at, deviations))
+            annotations.add(_annotation(entry, start.at, deviations))
     return tuple(sorted(annotations, key=repr))
 
 

@@ -272,7 +272,7 @@ def member(content: Mapping[str, Any], *names: str) -> Any:
 
 def sole(content: Any) -> Any:
     """Return the content of a list whose entries are all equal; otherwise *content* itself."""
-    if isinstance(content, list) and content and all(one == content[0] for one in content):
+    if isinstance(content, list) and content and all(entry == content[0] for entry in content):
         return content[0]
     return content
 

@@ -50,7 +50,7 @@ class SpellingCheck:
             covered, with_values = _read_values(store, unknown)
             self._with_values |= with_values
             long = {query: length for query, length in covered.items() if length >= _MIN_COVERED}
-            self._empty = {query: found for query, found in self._empty.items() if query not in unknown}
+            self._empty = {query: cached for query, cached in self._empty.items() if query not in unknown}
             self._empty |= {query: (now, length) for query, length in long.items()}
         return {
             series.label: _spelling_sentence(series.label, series.query, self._empty[series.query][1])
@@ -86,14 +86,14 @@ def _spelling_sentence(label: str, query: Question, covered: timedelta) -> str:
     return f"{label}: Radar counted nothing in {covered.days} days for {words}; is it spelt as Radar spells it?"
 
 
-def clock_seconds(named: timedelta | None) -> int | None:
+def clock_seconds(difference: timedelta | None) -> int | None:
     """Return how many seconds our clock is ahead of Radar's, negative if behind; None if less than a minute."""
-    return None if named is None else round(named.total_seconds())
+    return None if difference is None else round(difference.total_seconds())
 
 
-def clock_warnings(named: timedelta | None) -> list[str]:
-    """Return a sentence on a clock that differs, if it does."""
-    return [] if named is None else [f"clock: {sentence(named)}"]
+def clock_warnings(difference: timedelta | None) -> list[str]:
+    """Return one sentence if the clock differs, otherwise an empty list."""
+    return [] if difference is None else [f"clock: {sentence(difference)}"]
 
 
 def grid_documents(learned: Mapping[AggInterval, LearnedGrid]) -> list[dict[str, Any]]:

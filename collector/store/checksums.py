@@ -41,15 +41,16 @@ class CheckedRange(NamedTuple):
 
 
 def answered_range(
-    series_id: int, fetch_id: int, start: int, end: int, named: Sequence[datetime | None]
+    series_id: int, fetch_id: int, start: int, end: int, date_range: Sequence[datetime | None]
 ) -> CheckedRange:
-    """Return the CheckedRange of epoch seconds and of the range that the API *named*; None counts as [start, end).
+    """Return the CheckedRange of a window in epoch seconds and of the API's *date_range* for it.
 
-    So the checksums of an older version, which wrote the window instead of None, stay valid.
+    A None in *date_range* is replaced by *start* or *end*. So the checksums of an older version, which wrote the window
+    instead of None, stay valid.
     """
     times = [
         microseconds(moment) if moment is not None else edge * 1_000_000
-        for moment, edge in zip(named, (start, end), strict=True)
+        for moment, edge in zip(date_range, (start, end), strict=True)
     ]
     return CheckedRange(series_id, fetch_id, start, end, *times)
 

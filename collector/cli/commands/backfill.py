@@ -97,12 +97,12 @@ def backfill_command(
     ctx.exit(_run(settings, request, output))
 
 
-def _with_history(profiles: Sequence[Profile], named: Sequence[str]) -> list[Profile]:
+def _with_history(profiles: Sequence[Profile], names: Sequence[str]) -> list[Profile]:
     from collector.errors import UsageError
     from collector.profile import with_history
 
     try:
-        return with_history(profiles, named)
+        return with_history(profiles, names)
     except ValueError as error:
         raise UsageError(str(error)) from None
 

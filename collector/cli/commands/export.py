@@ -185,8 +185,10 @@ class ExportGaps:
         snapshot_ids = {series.series_id for series in selected if series.asked_at}
 
         def read(history: AsOfReader) -> tuple[dict[int, tuple[int, int]], dict[int, float]]:
-            taken = history.snapshots(snapshot_ids) if snapshot_ids else {}
-            windows = {i: (int(one.start.timestamp()), int(one.end.timestamp())) for i, one in taken.items()}
+            snapshots = history.snapshots(snapshot_ids) if snapshot_ids else {}
+            windows = {
+                i: (int(snapshot.start.timestamp()), int(snapshot.end.timestamp())) for i, snapshot in snapshots.items()
+            }
             return history.extents(ids) | windows, history.published(ids, now)
 
         extents, published = await store.read_as_of(read, as_of)

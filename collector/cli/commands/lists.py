@@ -108,8 +108,8 @@ def revisions_command(
     from collector.cli.output import list_rows
 
     async def read(store: Store) -> Sequence[object]:
-        named = await store.of_profile(profile)
-        chosen: Filters = {"profile": named.profile, "labels": named.labels, "start": start, "end": end}
+        selection = await store.of_profile(profile)
+        chosen: Filters = {"profile": selection.profile, "labels": selection.labels, "start": start, "end": end}
         chosen |= {"limit": limit + 1, "newest_first": True}
         return await store.list_revisions(**chosen)
 
@@ -241,8 +241,8 @@ def series_command(ctx: click.Context, profile: str | None, config: str | None, 
     from collector.cli.output import list_rows
 
     async def read(store: Store) -> Sequence[SeriesRow]:
-        named = await store.of_profile(profile)
-        return await store.list_series(profile=named.profile, labels=named.labels)
+        selection = await store.of_profile(profile)
+        return await store.list_series(profile=selection.profile, labels=selection.labels)
 
     list_rows(config, output, read, _series_columns, profile)
 

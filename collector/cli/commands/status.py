@@ -90,12 +90,13 @@ def _learned(document: dict[str, Any]) -> Iterator[str]:
     """Yield a line for each learned grid and each accepted deviation of answers."""
     from collector.cli.output import cell
 
-    for one in document["grids"]:
-        start, since = cell(one["buckets_start"]), cell(one["since"])
-        yield f"grid    buckets of {one['agg_interval']} start at {start} UTC, found {since}"
-    for one in document["deviations"]:
-        example = f"; `collector fetches {one['example']} --body` shows one" if one["example"] else ""
-        yield f"reader  {cell(one['kind'])} (first in fetch {one['fetch']}, {cell(one['first_seen'])}{example})"
+    for grid in document["grids"]:
+        start, since = cell(grid["buckets_start"]), cell(grid["since"])
+        yield f"grid    buckets of {grid['agg_interval']} start at {start} UTC, found {since}"
+    for deviation in document["deviations"]:
+        example = f"; `collector fetches {deviation['example']} --body` shows one" if deviation["example"] else ""
+        kind, first_seen = cell(deviation["kind"]), cell(deviation["first_seen"])
+        yield f"reader  {kind} (first in fetch {deviation['fetch']}, {first_seen}{example})"
 
 
 def _service(document: dict[str, Any], now: datetime) -> str:

@@ -103,8 +103,8 @@ async def read_chart(
     *settle* is for how long after a bucket's end its value may be revised, measured from lastUpdated. Raises
     CollectorError if there are no points, or if the range lies outside of a snapshot.
     """
-    named = await store.of_profile(profile)
-    rows = await store.list_series(profile=named.profile, labels=named.labels)
+    selection = await store.of_profile(profile)
+    rows = await store.list_series(profile=selection.profile, labels=selection.labels)
     queries = [_query(row) for row in rows]
     stored = [*(await store.extents(queries)).values()]
     if not stored:

@@ -69,8 +69,8 @@ async def _profile(store: Store, profile: Profile) -> Document:
 async def list_series(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Return the stored series, with their identity."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
-    named = await service.store.of_profile(await _profile_of(service, parameters))
-    filters = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    selection = await service.store.of_profile(await _profile_of(service, parameters))
+    filters = _within(parameters, limit) | {"offset": offset, "profile": selection.profile, "labels": selection.labels}
     rows = await service.store.list_series(**filters)
     return _offset_page("series", [asdict(row) for row in rows], limit, offset)
 
@@ -95,8 +95,8 @@ async def list_annotations(service: ServiceApi, parameters: QueryParameters) -> 
 async def list_revisions(service: ServiceApi, parameters: QueryParameters) -> Document:
     """Return the replaced values, by series, bucket and time."""
     limit, offset = parameters.number("limit", MAX_ROWS, 100), read_offset(parameters)
-    named = await service.store.of_profile(await _profile_of(service, parameters))
-    filters = _within(parameters, limit) | {"offset": offset, "profile": named.profile, "labels": named.labels}
+    selection = await service.store.of_profile(await _profile_of(service, parameters))
+    filters = _within(parameters, limit) | {"offset": offset, "profile": selection.profile, "labels": selection.labels}
     rows = await service.store.list_revisions(**filters)
     documents = [asdict(row) | {"value": number(row.value), "new_value": number(row.new_value)} for row in rows]
     return _offset_page("revisions", documents, limit, offset)

@@ -155,7 +155,8 @@ def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult
     request, matches = _choose(history, index, request)
     extents = _read_extents(history, request, matches)
     ranked = [
-        _rank(request, position, found, extents, now) for position, found in zip(request.series, matches, strict=True)
+        _rank(request, position, candidates, extents, now)
+        for position, candidates in zip(request.series, matches, strict=True)
     ]
     data, used = _read_series(history, request, ranked, extents)
     absent, rejection = _find_absent(history, request, (data, used), extents, now)
@@ -186,7 +187,7 @@ def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiReq
 def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
     """Find the series that can answer each position.
 
-    A request without an interval is answered at the finest one at which all positions can be.
+    A request without an interval is answered at the finest interval at which every position can be answered.
     """
     rejection: ApiError | None = None
     for interval in AggInterval:
@@ -196,11 +197,11 @@ def _choose(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tup
         for position in tried.series:
             changed = [history.within(series, position.start, position.end) for series in index.changed(position.query)]
             current = index.with_series(changed) if changed else index
-            found = [match for match in current.matches(position.query) if _fits_grid(tried, match)]
-            if not found:
+            candidates = [match for match in current.matches(position.query) if _fits_grid(tried, match)]
+            if not candidates:
                 rejection = rejection or _with_name(_why_not(current, tried, position), position, request)
                 break
-            matches.append(found)
+            matches.append(candidates)
         else:
             return tried, matches
         if not request.auto:
@@ -235,12 +236,12 @@ def _with_name(error: ApiError, position: SeriesRequest, request: ApiRequest) ->
 
 
 def _read_extents(history: AsOfReader, request: ApiRequest, matches: Sequence[Sequence[SeriesMatch]]) -> Extents:
-    """Read snapshots and lastUpdated of the series; and how far they reach, only if a choice depends on it."""
-    parts = {part.id: part for found in matches for match in found for part in match.parts}
+    """Read snapshots and lastUpdated of the series. Read their extents only if a choice depends on them."""
+    parts = {part.id: part for candidates in matches for match in candidates for part in match.parts}
     of_snapshots = [part.id for part in parts.values() if request.dataset.snapshot_filters(part.query.filters)]
     snapshots = history.snapshots(of_snapshots) if of_snapshots else {}
     updated = history.last_updated(parts) | {i: snapshot.last_updated for i, snapshot in snapshots.items()}
-    is_plain = all(len(found) == 1 and not found[0].is_summed for found in matches)
+    is_plain = all(len(candidates) == 1 and not candidates[0].is_summed for candidates in matches)
     if is_plain and request.buckets <= MAX_POINTS and updated.keys() == parts.keys():
         return Extents(dict.fromkeys(parts, ALWAYS), updated, snapshots)
     spans = history.extents(parts) | dict.fromkeys(snapshots, ALWAYS)

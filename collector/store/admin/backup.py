@@ -54,17 +54,17 @@ def backup(url: str, target: Path, *, force: bool = False) -> int:
             return _put(unfinished, target, force=force)
 
 
-def _checked_target(source: Path, named: Path, *, force: bool) -> Path:
-    """Return the file that is to be written, symbolic links followed."""
-    target = Path(os.path.realpath(named))
+def _checked_target(source: Path, path: Path, *, force: bool) -> Path:
+    """Return *path* with symbolic links followed. Raises UsageError if the backup may not be written there."""
+    target = Path(os.path.realpath(path))
     if target.is_dir() or target.is_symlink() or not target.parent.is_dir():
-        raise UsageError(f"{named} cannot be written: name a file in a folder that exists")
+        raise UsageError(f"{path} cannot be written: name a file in a folder that exists")
     if not target.exists():
         return target
     if target.samefile(source):
-        raise UsageError(f"{named} is the store itself")
+        raise UsageError(f"{path} is the store itself")
     if not force:
-        raise UsageError(f"{named} exists; --force overwrites it")
+        raise UsageError(f"{path} exists; --force overwrites it")
     _refuse_owned(target)
     return target
 

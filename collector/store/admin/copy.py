@@ -121,8 +121,8 @@ def _state(connection: sa.Connection) -> str:
     selects: list[Any] = [sa.select(sa.func.count()).select_from(table) for table in metadata.sorted_tables]
     selects += [sa.select(sa.func.max(newest)) for newest in (fetches.c.id, fetches.c.finished_at)]
     selects.append(sa.select(sa.func.max(revisions.c.replaced_at)))
-    found = [str(connection.execute(select).scalar()) for select in selects]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()
+    counts_and_maxima = [str(connection.execute(select).scalar()) for select in selects]
+    return hashlib.sha256(json.dumps(counts_and_maxima).encode()).hexdigest()
 
 
 def _prepare(database: Database, mark: dict[str, str]) -> None:
@@ -143,8 +143,8 @@ def _prepare(database: Database, mark: dict[str, str]) -> None:
 
 def _is_empty(connection: sa.Connection) -> bool:
     tables = [table for name, table in metadata.tables.items() if name != "state"]
-    found = [connection.execute(sa.select(sa.exists().select_from(table))).scalar() for table in tables]
-    return not any(found)
+    has_rows = [connection.execute(sa.select(sa.exists().select_from(table))).scalar() for table in tables]
+    return not any(has_rows)
 
 
 def _start_copy(connection: sa.Connection, mark: dict[str, str]) -> None:
@@ -190,12 +190,12 @@ def _add(connection: sa.Connection, table: sa.Table, rows: Sequence[Any]) -> Non
 
 
 def _fill_rest(source: sa.Connection, target: Database) -> int:
-    """Copy the small tables completely, and let ids continue behind the highest ones."""
+    """Copy the small tables completely, and let new ids follow the highest one. Returns the number of rows."""
     names = [name for name in metadata.tables if name not in (*_GROWING, *_ITS_OWN)]
-    found = {name: source.execute(sa.select(metadata.tables[name])).all() for name in names}
+    rows_by_table = {name: source.execute(sa.select(metadata.tables[name])).all() for name in names}
 
     def write(connection: sa.Connection) -> None:
-        for name, rows in found.items():
+        for name, rows in rows_by_table.items():
             table = metadata.tables[name]
             connection.execute(sa.delete(table))
             _add(connection, table, rows)
@@ -205,7 +205,7 @@ def _fill_rest(source: sa.Connection, target: Database) -> int:
                     connection.execute(_renumber(table))
 
     target.write_now(write)
-    return sum(len(rows) for rows in found.values())
+    return sum(len(rows) for rows in rows_by_table.values())
 
 
 def _renumber(table: sa.Table) -> Any:

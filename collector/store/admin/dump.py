@@ -56,11 +56,11 @@ _ANNOTATION = (
 
 def digest(connection: sa.Connection) -> str:
     """Return SHA-256 of the dump, in hexadecimal."""
-    found = hashlib.sha256()
+    sha256 = hashlib.sha256()
     with closing(dump(connection)) as texts:
         for text in texts:
-            found.update(text.encode())
-    return found.hexdigest()
+            sha256.update(text.encode())
+    return sha256.hexdigest()
 
 
 def dump(connection: sa.Connection) -> Generator[str, None, None]:
@@ -91,12 +91,12 @@ def _rows(connection: sa.Connection, select: Any) -> Generator[Sequence[Any], No
 
 
 def _series(connection: sa.Connection) -> list[tuple[Any, ...]]:
-    """Sort here, as all text is, because a database sorts text by its own rules.
+    """Return identity and id of each series, sorted here because each database sorts text by its own rules.
 
     Snapshot series are left out, because two stores that requested at different moments know different values.
     """
-    found = connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
-    return sorted(tuple(row) for row in found if not snapshots.of_moving(row.dataset, row.filters))
+    rows = connection.execute(sa.select(*(series.c[name] for name in _IDENTITY), series.c.id))
+    return sorted(tuple(row) for row in rows if not snapshots.of_moving(row.dataset, row.filters))
 
 
 def _points(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
@@ -125,19 +125,19 @@ def _replaced(group: Sequence[Any]) -> str:
 
 
 def in_order(replaced: Sequence[tuple[int, int, float]]) -> list[float]:
-    """Follow (fetch_id, replaced_by, value) of one bucket from each value to the one that replaced it.
+    """Return the values of one bucket in the order of replacement; *replaced* has (fetch_id, replaced_by, value).
 
-    Neither ids nor clocks give the order, because of two concurrent requests the later one may be answered first.
+    Neither ids nor clocks show this order, because the later one of two concurrent requests may be answered first.
     """
     by_fetch = {fetch_id: (replaced_by, value) for fetch_id, replaced_by, value in replaced}
     replacing = {replaced_by for _, replaced_by, _ in replaced}
-    found = []
+    values = []
     for start in [fetch_id for fetch_id, *_ in replaced if fetch_id not in replacing] + list(by_fetch):
         at = start
         while at in by_fetch:
             at, value = by_fetch.pop(at)
-            found.append(value)
-    return found
+            values.append(value)
+    return values
 
 
 def _vanished(connection: sa.Connection, series_id: int) -> Generator[str, None, None]:
@@ -171,8 +171,8 @@ def _annotations(connection: sa.Connection) -> Iterable[str]:
     select = sa.select(*columns, withdrawals.c.annotation_id).join_from(
         annotations_table, withdrawals, is_open, isouter=True
     )
-    found = connection.execute(select)
-    return sorted(_annotation(*row) for row in found)
+    rows = connection.execute(select)
+    return sorted(_annotation(*row) for row in rows)
 
 
 def _annotation(dataset: str, start: Any, end: Any, *rest: Any) -> str:

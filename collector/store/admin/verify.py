@@ -154,8 +154,8 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
 
 
 def _counts(connection: sa.Connection, table: sa.Table) -> dict[int, int]:
-    found = connection.execute(sa.select(table.c.series_id, sa.func.count()).group_by(table.c.series_id))
-    return {row[0]: row[1] for row in found}
+    rows = connection.execute(sa.select(table.c.series_id, sa.func.count()).group_by(table.c.series_id))
+    return {row[0]: row[1] for row in rows}
 
 
 def _verify_one(
@@ -292,27 +292,29 @@ def _side_by_side(
 def compare(  # noqa: PLR0913, PLR0917 - what the rows are of
     series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any], step: int, edge: int = _A_MONDAY
 ) -> list[str]:
-    """Return what is wrong with what one fetch *wrote* to a series, given the date ranges it *answered*.
+    """Return the contradictions between the points that one fetch *wrote* to a series and its date ranges.
 
     Buckets are *step* seconds wide, and one starts at *edge*. Both are rows of the fetch: (_, timestamp, value),
     ascending, and (_, start, end, start_time, end_time, checksum); a checksum of None is not compared.
     """
     timestamps, values = [row[1] for row in wrote], [row[2] for row in wrote]
-    found = []
+    problems = []
     for _, start, end, start_time, end_time, kept in answered:
         first, last = bisect_left(timestamps, start), bisect_left(timestamps, end)
         head = answered_range(series_id, fetch_id, start, end, (start_time, end_time))
         if kept is not None and _checksum(head, timestamps[first:last], values[first:last]) != kept:
-            found.append(f"what fetch {fetch_id} brought for {_period(start, end)} is not what it was (checksum)")
+            problems.append(f"what fetch {fetch_id} brought for {_period(start, end)} is not what it was (checksum)")
     if any((timestamp - edge) % step for timestamp in timestamps):
-        found.append(f"fetch {fetch_id} has values beside the grid of buckets")
+        problems.append(f"fetch {fetch_id} has values beside the grid of buckets")
     within = sum(
         bisect_left(timestamps, end) - bisect_left(timestamps, start)
         for start, end in merge((start, end) for _, start, end, *_ in answered)
     )
     if within != len(timestamps):
-        found.append(f"values said to be from fetch {fetch_id}, which brought none there: {len(timestamps) - within}")
-    return found
+        problems.append(
+            f"values said to be from fetch {fetch_id}, which brought none there: {len(timestamps) - within}"
+        )
+    return problems
 
 
 def _checksum(answered: CheckedRange, timestamps: Sequence[int], values: Sequence[float]) -> int | None:
@@ -336,19 +338,19 @@ _ABSOLUTE = [normalization.value for normalization in Normalization]
 
 def findings(connection: sa.Connection) -> list[str]:
     """Return a sentence for each row that contradicts another one."""
-    found = [finding for row in connection.execute(sa.select(series)) for finding in _series(row)]
-    found += [finding for row in connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
-    found += [finding for row in connection.execute(_labels()) for finding in _label(row)]
+    problems = [finding for row in connection.execute(sa.select(series)) for finding in _series(row)]
+    problems += [finding for row in connection.execute(sa.select(schema.annotations)) for finding in _remark(row)]
+    problems += [finding for row in connection.execute(_labels()) for finding in _label(row)]
     for finding in _fires(connection):
-        found.append(finding)
-    found += checksums.findings(connection)
-    found += bodies.findings(connection)
-    found += _other_units(connection)
-    found += coverage.damaged_sets(connection)
+        problems.append(finding)
+    problems += checksums.findings(connection)
+    problems += bodies.findings(connection)
+    problems += _other_units(connection)
+    problems += coverage.damaged_sets(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
-        found += [f"{described}: {number}"] if number else []
-    return found
+        problems += [f"{described}: {number}"] if number else []
+    return problems
 
 
 def _series(row: Any) -> list[str]:
@@ -376,10 +378,10 @@ def _labels() -> Any:
 
 
 def _label(row: Any) -> list[str]:
-    found = [] if row.id is not None else [f"the label {row.label!r} names a series that does not exist"]
+    problems = [] if row.id is not None else [f"the label {row.label!r} names a series that does not exist"]
     if row.label != row.profile and not row.label.startswith(f"{row.profile}/"):
-        found.append(f"the label {row.label!r} is not one that the profile {row.profile!r} gives")
-    return found
+        problems.append(f"the label {row.label!r} is not one that the profile {row.profile!r} gives")
+    return problems
 
 
 def _fires(connection: sa.Connection) -> Iterator[str]:

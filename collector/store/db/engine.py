@@ -167,10 +167,12 @@ def locate(url: str) -> Location:
 
 def at(path: Path) -> Location:
     """Locate the SQLite store in the file *path*."""
-    named = path.absolute()
-    if not named.name:
-        raise UsageError(f"the store must be a file, and {named} is a folder")
-    return Location(sa.URL.create("sqlite", database=str(named)), Path(os.path.realpath(named)), named)
+    address_path = path.absolute()
+    if not address_path.name:
+        raise UsageError(f"the store must be a file, and {address_path} is a folder")
+    return Location(
+        sa.URL.create("sqlite", database=str(address_path)), Path(os.path.realpath(address_path)), address_path
+    )
 
 
 _SQLITE: dict[int, tuple[type[StoreError], str]] = {
@@ -272,11 +274,14 @@ def _meaning(error: BaseException) -> tuple[type[StoreError], str]:
 
 
 def _by_words(text: str) -> tuple[type[StoreError], str]:
-    """Return the reason of a rejected connection; of several servers, one that does not answer may answer later."""
+    """Return the class and the sentence of the error for a rejected connection.
+
+    If *text* names several servers, one that may answer later decides.
+    """
     attempts = re.split(r"^- host: ", text, flags=re.MULTILINE)[1:] or [text]
-    found = [next((meaning for pattern, meaning in _WORDS if pattern.search(one)), None) for one in attempts]
-    waits = [one for one in found if one is None or issubclass(one[0], StoreUnavailable)]
-    return (waits or found)[0] or (StoreUnavailable, "does not answer")
+    meanings = [next((meaning for pattern, meaning in _WORDS if pattern.search(attempt)), None) for attempt in attempts]
+    waits = [meaning for meaning in meanings if meaning is None or issubclass(meaning[0], StoreUnavailable)]
+    return (waits or meanings)[0] or (StoreUnavailable, "does not answer")
 
 
 def sqlstate(error: BaseException | None) -> str:

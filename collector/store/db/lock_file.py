@@ -162,10 +162,10 @@ def is_owned_file(descriptor: int) -> bool:
     """Return whether a process owns the database file behind *descriptor*, whatever the file's name."""
     wanted = struct.pack(_FLOCK, fcntl.F_RDLCK, os.SEEK_SET, _OWNED_BYTE, 1, 0)
     try:
-        found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
+        lock = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
     except OSError:  # a file system or a kernel without such locks
         return False
-    return bool(struct.unpack(_FLOCK, found)[0] != fcntl.F_UNLCK)
+    return bool(struct.unpack(_FLOCK, lock)[0] != fcntl.F_UNLCK)
 
 
 def _look(path: Path) -> tuple[bool, Owner | None]:

@@ -139,7 +139,7 @@ def config(connection: sa.Connection) -> Config:
 
 
 def drift(connection: sa.Connection) -> list[str]:
-    """Return in what the tables and views differ from the declared ones, one line per difference."""
+    """Return the differences of the tables and views from the declared ones, one line per difference."""
     _hush()
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -148,10 +148,10 @@ def drift(connection: sa.Connection) -> list[str]:
         return not (kind == "table" and reflected and name not in metadata.tables)
 
     options = {"compare_type": True, "version_table": VERSION_TABLE, "include_object": ours}
-    found = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
+    differences = compare_metadata(MigrationContext.configure(connection, opts=options), metadata)
     views = set(sa.inspect(connection).get_view_names())
     return [
-        *(_words(difference) for difference in found),
+        *(_words(difference) for difference in differences),
         *(f"the view {name} is missing" for name in sorted({*VIEWS} - views)),
         *_missing_partitions(connection),
     ]
@@ -250,5 +250,5 @@ def _missing_partitions(connection: sa.Connection) -> list[str]:
     """Return the partitions that are missing on Postgres; a hypertable creates its own chunks."""
     if connection.dialect.name == "sqlite" or not connection.execute(sa.text(_KIND)).scalar():
         return []
-    found = set(connection.execute(sa.text(_CHILDREN)).scalars())
-    return [f"the partition {name} is missing" for name in schema.partitions() if name not in found]
+    partitions = set(connection.execute(sa.text(_CHILDREN)).scalars())
+    return [f"the partition {name} is missing" for name in schema.partitions() if name not in partitions]

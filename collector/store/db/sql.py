@@ -102,9 +102,9 @@ def _elapsed() -> float:
 
 
 def get_state(connection: sa.Connection, key: str) -> str | None:
-    """Read a fact; None if it is not known."""
-    found: str | None = connection.execute(sa.select(state.c.value).where(state.c.key == key)).scalar()
-    return found
+    """Return the value of *key* in the table `state`; None if it is absent."""
+    value: str | None = connection.execute(sa.select(state.c.value).where(state.c.key == key)).scalar()
+    return value
 
 
 def list_state(connection: sa.Connection) -> dict[str, str]:

@@ -88,7 +88,7 @@ def _others(path: Path) -> str:
     """Name the other hard links of *path* in its folder."""
     try:
         inode = path.stat().st_ino
-        names = [one.name for one in os.scandir(path.parent) if one.inode() == inode and one.name != path.name]
+        names = [entry.name for entry in os.scandir(path.parent) if entry.inode() == inode and entry.name != path.name]
     except OSError:
         return ""
     return f" (also {', '.join(sorted(names))})" if names else ""
@@ -98,10 +98,10 @@ def _check_content(path: Path, location: Location, *, immutable: bool) -> None:
     """Open the file with SQLite, which reports why a file cannot be opened."""
     try:
         with closing(connect(path, immutable=immutable)) as connection:
-            found: int = connection.execute("PRAGMA application_id").fetchone()[0]
+            application_id: int = connection.execute("PRAGMA application_id").fetchone()[0]
     except sqlite3.Error as error:
         raise translate(error, location) from error
-    if found != APPLICATION_ID:
+    if application_id != APPLICATION_ID:
         raise NotAStore(f"{location.path} is a SQLite database of another program, not a store; it was not touched")
 
 
@@ -117,8 +117,8 @@ def make_folder(location: Location) -> None:
     """
     assert location.path is not None
     path, folder = location.path, location.path.parent
-    named = location.named or path
-    first = next(one for one in (named, *named.parents) if os.path.lexists(one))
+    address_path = location.named or path
+    first = next(candidate for candidate in (address_path, *address_path.parents) if os.path.lexists(candidate))
     if first.is_symlink() and not first.exists() and (path.is_symlink() or not folder.is_dir()):
         raise StoreUnavailable(f"{first} is a symbolic link to {os.path.realpath(first)}, which cannot be reached")
     try:
@@ -215,16 +215,16 @@ def judge(head: bytes, size: int, *, has_wal: bool) -> str | None:
     if magic == _MAGIC and mark != ours and _distance(mark, ours) <= _A_FEW:
         return "the mark of a store in its header is not what it was"
     page = int.from_bytes(head[16:18], "big")
-    told = int.from_bytes(head[28:32], "big") * (page if page != 1 else 65_536)
+    declared_size = int.from_bytes(head[28:32], "big") * (page if page != 1 else 65_536)
     counted = head[24:28] == head[92:96]
-    if magic == _MAGIC and mark == ours and counted and size < told and not has_wal:
-        return f"it was cut, {size} of {told} bytes are there"
+    if magic == _MAGIC and mark == ours and counted and size < declared_size and not has_wal:
+        return f"it was cut, {size} of {declared_size} bytes are there"
     return None
 
 
-def _distance(one: bytes, other: bytes) -> int:
-    """How many bits differ."""
-    return (int.from_bytes(one, "big") ^ int.from_bytes(other, "big")).bit_count()
+def _distance(left: bytes, right: bytes) -> int:
+    """Return the number of bits that differ."""
+    return (int.from_bytes(left, "big") ^ int.from_bytes(right, "big")).bit_count()
 
 
 log = logging.getLogger(__name__)
@@ -289,7 +289,7 @@ def set_all_aside(path: Path) -> None:
     """Rename the log files of a deleted database, so that SQLite does not read them into a new one."""
     kept = aside(path)
     if moved := move(path, kept, (LOG, JOURNAL)):
-        names = ", ".join(str(one) for one in moved)
+        names = ", ".join(str(file) for file in moved)
         log.warning("write_ahead_log", extra={"outcome": "set aside", "kept": names, "reason": f"{path} was missing"})
 
 
@@ -297,7 +297,11 @@ def aside(path: Path) -> Path:
     """Return an unused name for a replaced file."""
     stem = f"{path.name}.replaced-{utc_now():%Y%m%dT%H%M%SZ}"
     names = (path.with_name(stem + (f"-{number}" if number else "")) for number in range(1000))
-    return next(one for one in names if not any(os.path.lexists(f"{one}{suffix}") for suffix in ("", *SUFFIXES)))
+    return next(
+        candidate
+        for candidate in names
+        if not any(os.path.lexists(f"{candidate}{suffix}") for suffix in ("", *SUFFIXES))
+    )
 
 
 def move(path: Path, kept: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -344,7 +348,7 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
         return True
     if denied := _denied(path):
         if has_content(beside(path, LOG)):
-            names = " and ".join(one.name for one in denied)
+            names = " and ".join(file.name for file in denied)
             raise StoreUnavailable(_DENIED.format(path=path, log=beside(path, LOG).name, denied=names))
         return False
     if beside(path, INDEX).exists() and beside(path, LOG).exists():
@@ -356,8 +360,8 @@ def _is_readable_with_log(path: Path, descriptor: int) -> bool:
 
 def _denied(path: Path) -> list[Path]:
     """Return the files of a database that this user may not read."""
-    there = [one for one in (beside(path, LOG), beside(path, INDEX)) if one.exists()]
-    return [one for one in there if not os.access(one, os.R_OK, effective_ids=True)]
+    there = [file for file in (beside(path, LOG), beside(path, INDEX)) if file.exists()]
+    return [file for file in there if not os.access(file, os.R_OK, effective_ids=True)]
 
 
 def _check_name(path: Path, descriptor: int) -> None:

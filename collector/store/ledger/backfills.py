@@ -151,14 +151,14 @@ def find(connection: sa.Connection, backfill_id: int) -> BackfillJob | None:
 
 def listed(connection: sa.Connection, limit: int | None = None) -> list[BackfillJob]:
     """List jobs, the newest first."""
-    found = connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
-    return [_backfill(row) for row in found]
+    rows = connection.execute(_JOBS.order_by(backfills.c.id.desc()).limit(limit))
+    return [_backfill(row) for row in rows]
 
 
 def still_open(connection: sa.Connection) -> list[BackfillJob]:
     """List the jobs that have not ended, the oldest first; a running one continues after a restart."""
-    found = connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
-    return [_backfill(row) for row in found]
+    rows = connection.execute(_JOBS.where(backfills.c.state.in_(_OPEN)).order_by(backfills.c.id))
+    return [_backfill(row) for row in rows]
 
 
 def start(connection: sa.Connection, job: BackfillJob, buckets: int) -> BackfillJob:
@@ -173,8 +173,8 @@ def requeue(connection: sa.Connection, job: BackfillJob) -> BackfillJob:
 
 
 def count(connection: sa.Connection, job_id: int, counts: Sequence[JobProgress]) -> BackfillJob:
-    """Add to the counts of a job."""
-    more = {name: sum(getattr(one, name) for one in counts) for name in _COUNTED}
+    """Add *counts* to the counts of a job. Returns the job."""
+    more = {name: sum(getattr(progress, name) for progress in counts) for name in _COUNTED}
     added = {name: sa.func.coalesce(backfills.c[name], 0) + number for name, number in more.items() if number}
     if added:
         connection.execute(sa.update(backfills).where(backfills.c.id == job_id).values(added))

@@ -82,30 +82,30 @@ class Stored(NamedTuple):
 
 
 def surplus(kept: Iterable[Stored], most: int = MOST_STORED_BYTES, of_a_kind: int = MOST_OF_A_KIND) -> list[int]:
-    """Choose the bodies to delete, by fetch_id: all but the newest of a kind, then the oldest until the rest fits.
+    """Return the fetch_ids of the bodies to delete, so that at most *of_a_kind* of each kind and *most* bytes stay.
 
-    The newest of each kind is deleted last.
+    The oldest are deleted first, and the newest of each kind last.
     """
     newest: dict[str, int] = {}
     gone, stay = [], list[Stored]()
-    for one in sorted(kept, reverse=True):
-        newest[one.kind] = newest.get(one.kind, 0) + 1
-        if newest[one.kind] > of_a_kind:
-            gone.append(one.fetch_id)
+    for body in sorted(kept, reverse=True):
+        newest[body.kind] = newest.get(body.kind, 0) + 1
+        if newest[body.kind] > of_a_kind:
+            gone.append(body.fetch_id)
         else:
-            stay.append(one)
-    firsts = {one.kind: one.fetch_id for one in reversed(stay)}
-    room = most - sum(one.stored for one in stay)
-    for one in sorted(stay, key=lambda one: (firsts[one.kind] == one.fetch_id, one.fetch_id)):
+            stay.append(body)
+    firsts = {body.kind: body.fetch_id for body in reversed(stay)}
+    room = most - sum(body.stored for body in stay)
+    for body in sorted(stay, key=lambda body: (firsts[body.kind] == body.fetch_id, body.fetch_id)):
         if room >= 0:
             break
-        gone.append(one.fetch_id)
-        room += one.stored
+        gone.append(body.fetch_id)
+        room += body.stored
     return gone
 
 
 def keep(connection: sa.Connection, body: NewBody) -> bool:
-    """Keep a body once, and delete those that do not fit. Returns False if its fetch is not on record."""
+    """Store a body once, and delete the surplus. Returns False if it is surplus or its fetch is not on record."""
     advisory_lock(connection, BODIES)
     known = sa.select(fetches.c.id).where(fetches.c.id == body.fetch_id)
     if connection.execute(known).first() is None:
@@ -118,34 +118,34 @@ def keep(connection: sa.Connection, body: NewBody) -> bool:
         "body": body.packed.data,
     }
     connection.execute(upsert(connection, bodies).values(row).on_conflict_do_nothing())
-    found = connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
-    gone = surplus(Stored(*found_row) for found_row in found)
+    rows = connection.execute(sa.select(bodies.c.fetch_id, bodies.c.kind, bodies.c.stored))
+    gone = surplus(Stored(*columns) for columns in rows)
     connection.execute(sa.delete(bodies).where(bodies.c.fetch_id.in_(gone)))
     return body.fetch_id not in gone
 
 
 def list_bodies(connection: sa.Connection, *, waiting: bool = False) -> list[KeptBody]:
-    """List what is kept, the oldest first; *waiting*: only what may be replayed."""
+    """List the kept bodies, the oldest first; if *waiting*, only those that may be replayed."""
     refused = sa.case((_is_refused, 1), else_=0).label("refused")
     select = sa.select(*(bodies.c[name] for name in _SHOWN), refused)
     select = select.join_from(bodies, fetches, fetches.c.id == bodies.c.fetch_id).order_by(bodies.c.fetch_id)
-    found = connection.execute(select.where(_is_waiting) if waiting else select).mappings()
-    return [KeptBody(**{**row, "whole": bool(row["whole"]), "refused": bool(row["refused"])}) for row in found]
+    rows = connection.execute(select.where(_is_waiting) if waiting else select).mappings()
+    return [KeptBody(**{**row, "whole": bool(row["whole"]), "refused": bool(row["refused"])}) for row in rows]
 
 
 def content(connection: sa.Connection, fetch_id: int) -> bytes | None:
-    """Return the kept body of a fetch, or what is kept of it; None for none. StoreCorrupt if it is not what came."""
+    """Return the kept body of a fetch, or its kept part; None if it is not kept. Raises StoreCorrupt for damage."""
     select = sa.select(bodies.c.body, bodies.c.size, bodies.c.whole).where(bodies.c.fetch_id == fetch_id)
     row = connection.execute(select).one_or_none()
     if row is None:
         return None
     try:
-        found = unpack(row.body, row.size + EXCERPT_BYTES)
+        body = unpack(row.body, row.size + EXCERPT_BYTES)
     except ValueError as error:
         raise StoreCorrupt(f"the kept body of fetch {fetch_id} is damaged ({error})") from None
-    if row.whole and len(found) != row.size:
-        raise StoreCorrupt(f"the kept body of fetch {fetch_id} is damaged ({len(found)} of {row.size} bytes are there)")
-    return found
+    if row.whole and len(body) != row.size:
+        raise StoreCorrupt(f"the kept body of fetch {fetch_id} is damaged ({len(body)} of {row.size} bytes are there)")
+    return body
 
 
 def question(connection: sa.Connection, fetch_id: int) -> Batch | None:
@@ -180,25 +180,25 @@ def _is_about_one(text: str) -> bool:
 
 
 def kept_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
-    """Those of the fetches whose body is kept."""
-    found = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(fetch_ids))
-    return set(connection.execute(found).scalars())
+    """Return those of *fetch_ids* whose body is kept."""
+    select = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(fetch_ids))
+    return set(connection.execute(select).scalars())
 
 
 def findings(connection: sa.Connection) -> list[str]:
     """Return a sentence for each kept body that is damaged, or whose fetch is not on record."""
-    found = []
+    problems = []
     ids = connection.execute(sa.select(bodies.c.fetch_id).order_by(bodies.c.fetch_id)).scalars().all()
     known = sa.select(bodies.c.fetch_id).join(fetches, fetches.c.id == bodies.c.fetch_id)
     strays = set(ids) - set(connection.execute(known).scalars())
-    found += [f"a body is kept of fetch {fetch_id}, which is not on record" for fetch_id in sorted(strays)]
+    problems += [f"a body is kept of fetch {fetch_id}, which is not on record" for fetch_id in sorted(strays)]
     for fetch_id in ids:  # one at a time: each may be large
         try:
             content(connection, fetch_id)
             question(connection, fetch_id)
         except StoreCorrupt as error:
-            found.append(str(error))
-    return found
+            problems.append(str(error))
+    return problems
 
 
 MOST_BYTES = 1_048_576
@@ -248,7 +248,9 @@ def unpack(data: bytes, size: int) -> bytes:
 def write_question(batch: Batch) -> str:
     """Write *batch* as JSON: each series once, by its digest, and the slices in the order of their positions."""
     series = {slice_.series.digest: _series(slice_.series) for slice_ in batch.slices}
-    slices = [[one.series.digest, rfc3339(one.window.start), rfc3339(one.window.end)] for one in batch.slices]
+    slices = [
+        [slice_.series.digest, rfc3339(slice_.window.start), rfc3339(slice_.window.end)] for slice_ in batch.slices
+    ]
     return json.dumps({"series": series, "slices": slices}, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -263,10 +265,10 @@ def _series(query: Question) -> dict[str, Any]:
 
 
 def read_question(text: str) -> Batch:
-    """Parse the text of `write_question`. Raises ValueError for anything else."""
+    """Parse the text of `write_question`. Raises ValueError for any other text."""
     try:
         document = json.loads(text)
-        queries = {digest: _query(**found) for digest, found in document["series"].items()}
+        queries = {digest: _query(**fields) for digest, fields in document["series"].items()}
         windows = [(queries[digest], Window(utc(start), utc(end))) for digest, start, end in document["slices"]]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
@@ -311,15 +313,15 @@ def note(connection: sa.Connection, kinds: Sequence[str], fetch_id: int, now: da
 def set_example(connection: sa.Connection, kinds: Sequence[str], fetch_id: int) -> None:
     """Record the kept body of a fetch as the example of these kinds, if they are on record."""
     keys = [_PREFIX + kind for kind in kinds]
-    found = connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
-    for row in found.all():
+    rows = connection.execute(sa.select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
+    for row in rows.all():
         value = json.dumps(json.loads(row.value) | {"example": fetch_id})
         connection.execute(sa.update(state).where(state.c.key == row.key).values(value=value))
 
 
 def without_example(connection: sa.Connection, kinds: Sequence[str]) -> list[str]:
-    """Those of *kinds* of which no body is kept."""
-    shown = {one.kind for one in list_deviations(connection) if one.example is not None}
+    """Return those of *kinds* that have no kept body as an example."""
+    shown = {deviation.kind for deviation in list_deviations(connection) if deviation.example is not None}
     return [kind for kind in kinds if kind not in shown]
 
 
@@ -330,7 +332,7 @@ def list_deviations(connection: sa.Connection) -> list[Deviation]:
     examples = [document["example"] for document in documents.values() if "example" in document]
     is_kept = sa.select(bodies.c.fetch_id).where(bodies.c.fetch_id.in_(examples))
     kept = set(connection.execute(is_kept).scalars())
-    found = [
+    deviations = [
         Deviation(
             key.removeprefix(_PREFIX),
             utc(document["first_seen"]),
@@ -339,4 +341,4 @@ def list_deviations(connection: sa.Connection) -> list[Deviation]:
         )
         for key, document in documents.items()
     ]
-    return sorted(found, key=lambda one: (one.first_seen, one.kind))
+    return sorted(deviations, key=lambda deviation: (deviation.first_seen, deviation.kind))

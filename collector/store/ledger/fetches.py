@@ -215,16 +215,16 @@ def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[
 
     Raises ValueRejected if one ended without an answer.
     """
-    found = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
+    rows_by_id = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
     for fetch_id in fetch_ids:
-        outcome = found[fetch_id].outcome if fetch_id in found else "unknown"
+        outcome = rows_by_id[fetch_id].outcome if fetch_id in rows_by_id else "unknown"
         if outcome not in ("started", "ok"):
             raise ValueRejected(f"fetch {fetch_id} is {outcome}, so its answer comes too late to be saved")
-    ended = (row for row in found.values() if row.outcome == "ok")
+    ended = (row for row in rows_by_id.values() if row.outcome == "ok")
     saved = {
         row.id: SaveResult(row.inserted, row.revised, row.unchanged, row.vanished, row.ignored or 0) for row in ended
     }
-    return saved, {row.id: row.started_at for row in found.values()}
+    return saved, {row.id: row.started_at for row in rows_by_id.values()}
 
 
 def succeed(connection: sa.Connection, ended: Sequence[tuple[ReceivedAnswer, SaveResult]]) -> None:
@@ -319,9 +319,9 @@ class NewestAnswer:
 
 
 def newest_answer(connection: sa.Connection, profile: str) -> NewestAnswer | None:
-    """Find the newest answer for *profile*; None before the first."""
+    """Return the newest answer for *profile*; None before the first answer."""
     linked = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
-    told = sa.select(fetches.c.finished_at, fetches.c.last_updated, fetches.c.confidence_level)
-    told = told.join(fetch_profiles, linked).where(fetches.c.outcome == "ok")
-    row = connection.execute(told.order_by(fetch_profiles.c.fetch_id.desc()).limit(1)).one_or_none()
+    select = sa.select(fetches.c.finished_at, fetches.c.last_updated, fetches.c.confidence_level)
+    select = select.join(fetch_profiles, linked).where(fetches.c.outcome == "ok")
+    row = connection.execute(select.order_by(fetch_profiles.c.fetch_id.desc()).limit(1)).one_or_none()
     return NewestAnswer(*row) if row else None

@@ -71,14 +71,14 @@ def last(connection: sa.Connection, profile: str, now: datetime | None = None) -
 
 
 def last_of(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, Fire]:
-    """Find the newest due moment on record of each profile that has any."""
+    """Return the newest fire on record by profile; a profile without a fire is absent."""
     if not profiles:
         return {}
     names = values_table(profiles)
     newest = sa.select(sa.func.max(fires.c.due)).where(fires.c.profile == names.c.name)
     due = newest.correlate(names).scalar_subquery()
-    found = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))
-    return {row.profile: Fire(*row) for row in connection.execute(found)}
+    select = sa.select(fires).join_from(names, fires, sa.and_(fires.c.profile == names.c.name, fires.c.due == due))
+    return {row.profile: Fire(*row) for row in connection.execute(select)}
 
 
 def believed(now: datetime) -> list[sa.ColumnElement[bool]]:

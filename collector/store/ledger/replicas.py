@@ -136,8 +136,8 @@ def count(connection: sa.Connection) -> int:
 
 def profiles_of_others(connection: sa.Connection, replica_id: int) -> set[str]:
     """Return the profiles of the other replicas."""
-    found = connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
-    return {name for text in found.scalars() for name in json.loads(text)}
+    rows = connection.execute(sa.select(replicas.c.profiles).where(replicas.c.id != replica_id))
+    return {name for text in rows.scalars() for name in json.loads(text)}
 
 
 def listed(connection: sa.Connection) -> list[Replica]:
@@ -211,9 +211,13 @@ def is_service(name: str) -> bool:
 
 
 def write(connection: sa.Connection, beat: ServiceHeartbeat) -> None:
-    """Write a heartbeat over the previous one; later progress of another replica is kept."""
+    """Replace the previous heartbeat; a later progress_at of another replica stays."""
     known = _last(connection)
-    moments = [one.progress_at for one in (beat, known) if one and one.progress_at and one.progress_at <= beat.seen_at]
+    moments = [
+        heartbeat.progress_at
+        for heartbeat in (beat, known)
+        if heartbeat and heartbeat.progress_at and heartbeat.progress_at <= beat.seen_at
+    ]
     progress = max(moments, default=None)
     content = {
         "name": beat.name,
@@ -370,8 +374,8 @@ def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> d
     due = sa.select(fires.c.due).where(fires.c.profile == work_items.c.name, *fires_of.believed(request.now))
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [work_items.c[name] for name in ("success_at", "failures", "reason", "again_at")]
-    found = connection.execute(sa.select(work_items.c.name, newest, *columns).where(_of(request.kind, request.names)))
-    known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in found}
+    rows = connection.execute(sa.select(work_items.c.name, newest, *columns).where(_of(request.kind, request.names)))
+    known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in rows}
     return {name: known[name] for name in request.names}
 
 
@@ -414,9 +418,9 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[W
 
 
 def _is_finished(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:
-    """Return whether the work item was finished just so before, and the reply to that COMMIT was lost."""
-    found = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
-    return [tuple(row) for row in found] == [tuple(values.values())]
+    """Return whether the work item already has these *values*: then the reply to an earlier COMMIT was lost."""
+    rows = connection.execute(sa.select(*(work_items.c[name] for name in values)).where(this))
+    return [tuple(row) for row in rows] == [tuple(values.values())]
 
 
 def release(connection: sa.Connection, kind: str, names: Sequence[str], replica_id: int) -> None:

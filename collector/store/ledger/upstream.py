@@ -65,15 +65,15 @@ _THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_i
 
 
 def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
-    """Return what limits requests with these credentials now; *credentials* is their fingerprint."""
+    """Return the throttles of requests with these credentials now; *credentials* is their fingerprint."""
     unavailable, record = connection.execute(_HEALTH, {"key": _CREDENTIALS_KEY.format(credentials)}).one()
     newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
-    found = [circuit_throttle(newest, now)] if newest else []
+    limits = [circuit_throttle(newest, now)] if newest else []
     if credentials and record != _ACCEPTED:
         at_once = bool(record and json.loads(record).get("at_once"))
         throttle = credentials_throttle(*_probation(connection, record), now, at_once=at_once)
-        found += [throttle] if throttle else []
-    return found
+        limits += [throttle] if throttle else []
+    return limits
 
 
 def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
@@ -231,7 +231,7 @@ def usual_lag(connection: sa.Connection, ahead: timedelta = timedelta(0)) -> tim
     The clock is *ahead* of that present by this much.
     """
     lags = [radar_lag(row.finished_at - row.last_updated, ahead) for row in connection.execute(_NEWEST_ANSWERS)]
-    return max(timedelta(seconds=median(one.total_seconds() for one in lags)), timedelta(0)) if lags else UNKNOWN_LAG
+    return max(timedelta(seconds=median(lag.total_seconds() for lag in lags)), timedelta(0)) if lags else UNKNOWN_LAG
 
 
 def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedAnswer:
@@ -248,27 +248,29 @@ def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[st
     """Return the usual distance from lastUpdated to the clock per profile; absent if there is no earlier answer.
 
     *updated* is the lastUpdated of each profile's newest answer. Only answers that came before that moment count,
-    because the later ones may be part of a stall. Their lag would become the usual one.
+    because later answers may be part of a stall, and then the lag of the stall would become the usual one.
     """
     if not updated:
         return {}
     columns = sa.column("name", sa.Text), sa.column("updated", fetches.c.last_updated.type)
-    given = sa.values(*columns, name="given").data([*updated.items()]).cte("updated")
-    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= given.c.updated)
-    of_profile = fetch_profiles.c.profile == given.c.name
+    newest = sa.values(*columns, name="newest").data([*updated.items()]).cte("updated")
+    earlier = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= newest.c.updated)
+    of_profile = fetch_profiles.c.profile == newest.c.name
     joined = fetch_profiles.join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
     nth = sa.select(fetch_profiles.c.fetch_id).select_from(joined).where(of_profile, earlier)
-    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(given)
-    bounded = sa.select(given.c.name, given.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
+    nth = nth.order_by(fetch_profiles.c.fetch_id.desc()).offset(_ANSWERS - 1).limit(1).correlate(newest)
+    bounded = sa.select(newest.c.name, newest.c.updated, sa.func.coalesce(nth.scalar_subquery(), 0).label("first"))
     bound = bounded.cte("bound")
     recent = sa.and_(fetch_profiles.c.profile == bound.c.name, fetch_profiles.c.fetch_id >= bound.c.first)
-    told = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
-    told = told.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
-    lags: dict[str, list[timedelta]] = defaultdict(list)
+    select = sa.select(bound.c.name, fetches.c.finished_at, fetches.c.last_updated)
+    select = select.join_from(bound, fetch_profiles, recent).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    lags_by_profile: dict[str, list[timedelta]] = defaultdict(list)
     ok = sa.and_(fetches.c.outcome == "ok", fetches.c.finished_at <= bound.c.updated)
-    for name, finished_at, last_updated in connection.execute(told.where(ok)):
-        lags[name].append(max(finished_at - last_updated, timedelta(0)))
-    return {name: timedelta(seconds=median(lag.total_seconds() for lag in found)) for name, found in lags.items()}
+    for name, finished_at, last_updated in connection.execute(select.where(ok)):
+        lags_by_profile[name].append(max(finished_at - last_updated, timedelta(0)))
+    return {
+        name: timedelta(seconds=median(lag.total_seconds() for lag in lags)) for name, lags in lags_by_profile.items()
+    }
 
 
 _CLOCK_KEY = "clock_difference"

@@ -49,7 +49,7 @@ def _from_fetches(table: sa.Table, series_id: sa.Column[int]) -> sa.Select[Any]:
 
 
 def _plus(column: sa.Column[int]) -> Any:
-    return sa.literal_column(f"+{column.table.name}.{column.name}", sa.BigInteger)  # type: ignore[attr-defined]
+    return sa.literal_column(f"+{column.table.name}.{column.name}", sa.BigInteger)
 
 
 _member = series_set_members.c
@@ -59,9 +59,10 @@ OF_FETCHES = (
     .where(_plus(_member.series_id).in_(_IDS)),
     _from_fetches(series_ranges, series_ranges.c.series_id).where(_plus(series_ranges.c.series_id).in_(_IDS)),
 )
-"""Two selects of (series_id, start, end, started_at, finished_at, last_updated) of the series *ids*, to be narrowed by
-conditions on `fetches`: few of them. The plus keeps SQLite from reading all the answers about a series, a growing number.
-"""
+"""Two selects of (series_id, start, end, started_at, finished_at, last_updated) of the series *ids*.
+
+A condition on `fetches` must narrow them to few. The plus keeps SQLite from reading all the answers about a series, a
+growing number, for those few."""
 
 
 class AnsweredWindow(NamedTuple):

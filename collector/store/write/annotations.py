@@ -82,17 +82,22 @@ def annotation_changes(
 ) -> AnnotationChanges:
     """Compare the *stored* annotations with the digests *answered* over *windows* by the answer of *time*.
 
-    An answer that should contain an annotation and does not withdraws it, unless an answer that had it overrules this
-    one. An answer that contains a withdrawn one returns it, unless the answer that lacked it overrules this one.
+    If this answer should contain an annotation and lacks it, the annotation is withdrawn, unless an answer that had it
+    overrules this one. If this answer contains a withdrawn annotation, the annotation is returned, unless the answer
+    that lacked it overrules this one.
     """
     digests, known = set(answered), {annotation.digest for annotation in stored}
-    seen = [one for one in stored if one.digest in digests]
-    lacking = [one for one in stored if one.digest not in digests and one.withdrawn is None]
+    seen = [annotation for annotation in stored if annotation.digest in digests]
+    lacking = [annotation for annotation in stored if annotation.digest not in digests and annotation.withdrawn is None]
     return AnnotationChanges(
         new=sorted(digests - known),
-        seen=[one.id for one in seen],
-        withdrawn=[one.id for one in lacking if one.counts(time) and any(should_contain(w, one) for w in windows)],
-        returned=[one.id for one in seen if one.withdrawn is not None and one.counts(time)],
+        seen=[annotation.id for annotation in seen],
+        withdrawn=[
+            annotation.id
+            for annotation in lacking
+            if annotation.counts(time) and any(should_contain(w, annotation) for w in windows)
+        ],
+        returned=[annotation.id for annotation in seen if annotation.withdrawn is not None and annotation.counts(time)],
     )
 
 
@@ -161,8 +166,8 @@ def _read(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> 
     end, start = max(window.end for window in windows), min(window.start for window in windows)
     digests = [digest for answer in answers for digest in answer.content]
     about = {"dataset": answers[0].dataset, "digests": digests, "start": start, "end": end}
-    found = connection.execute(_NEAR, about)
-    return [StoredAnnotation(*tuple(row)) for row in found]
+    rows = connection.execute(_NEAR, about)
+    return [StoredAnnotation(*tuple(row)) for row in rows]
 
 
 def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: AnnotationChanges) -> None:
@@ -185,7 +190,7 @@ def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: Ann
 
 
 def doubtful(connection: sa.Connection, after: datetime, until: datetime) -> list[tuple[str, datetime]]:
-    """Return the annotations that only one answer shows, between two moments: dataset, start date.
+    """Return dataset and start date of the annotations that only one answer shows, between two moments.
 
     They were seen once, or an answer that should have contained them did not.
     """
@@ -193,8 +198,8 @@ def doubtful(connection: sa.Connection, after: datetime, until: datetime) -> lis
     seen = sa.and_(once, table.c.first_seen_at > after, table.c.first_seen_at <= until)
     gone = sa.and_(withdrawals.c.withdrawn_at > after, withdrawals.c.withdrawn_at <= until)
     select = sa.select(table.c.dataset, table.c.start_date).join_from(table, withdrawals, _is_open, isouter=True)
-    found = connection.execute(select.where(sa.or_(seen, gone)).order_by(table.c.start_date))
-    return [(row.dataset, row.start_date) for row in found]
+    rows = connection.execute(select.where(sa.or_(seen, gone)).order_by(table.c.start_date))
+    return [(row.dataset, row.start_date) for row in rows]
 
 
 def _later(column: sa.Column[datetime], moment: datetime) -> sa.ColumnElement[datetime]:

@@ -92,16 +92,18 @@ class AnswerPart:
         overruled: Sequence[tuple[int, int]],
         settle: int,
     ) -> list[Evidence]:
-        """Add to the evidence of the series: about the buckets that the answer covers, and those it has beyond."""
+        """Return *rows* with the evidence of this answer: on the buckets that it covers, and on its other points."""
         (start, end), step = self.spoken, self.slice_.series.agg_interval.seconds
         if self.timestamps:
             start, end = min(start, self.timestamps[0]), max(end, self.timestamps[-1] + step)
         scope = AnswerScope(start, end, self.asked_at, self.told_at, step, settle)
         if scope.start >= scope.end:
             return list(rows)
-        held, brought = (any(scope.start <= t < scope.end for t in found) for found in (stored, difference.inserted))
+        held, brought = (
+            any(scope.start <= t < scope.end for t in timestamps) for timestamps in (stored, difference.inserted)
+        )
         first = brought and not held  # an answer without any value agrees with a store without any
-        changed = [*(one.timestamp for one in difference.revised), *difference.vanished, *difference.returned]
+        changed = [*(revision.timestamp for revision in difference.revised), *difference.vanished, *difference.returned]
         return fold(
             rows,
             scope,
@@ -116,8 +118,8 @@ class AnswerPart:
         window = int(self.slice_.window.start.timestamp()), int(self.slice_.window.end.timestamp())
         step = self.slice_.series.agg_interval.seconds
         scope = AnswerScope(*self.spoken, self.asked_at, self.told_at, step, settle)
-        found = absent_runs(scope, self.timestamps, stored)
-        return [Absence(start, end, *window, self.asked_at, self.told_at) for start, end in found]
+        runs = absent_runs(scope, self.timestamps, stored)
+        return [Absence(start, end, *window, self.asked_at, self.told_at) for start, end in runs]
 
 
 StoredValue = tuple[float, int]
@@ -202,7 +204,7 @@ def written(difference: Difference, start: int, end: int) -> tuple[Sequence[int]
     """Return timestamps and values that a fetch writes to one series from *start* up to, not including, *end*."""
     values = difference.inserted
     if difference.revised:
-        revised = {one.timestamp: one.value for one in difference.revised}
+        revised = {revision.timestamp: revision.value for revision in difference.revised}
         values = dict(sorted({**values, **revised}.items()))
     timestamps = [*values]
     if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):

@@ -58,11 +58,11 @@ def read(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> Stored:
 
 
 def read_vanished(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> dict[int, set[int]]:
-    """Read which stored points of *spans* are marked as vanished, by series_id."""
-    found: dict[int, set[int]] = defaultdict(set)
+    """Return the timestamps of the stored points in *spans* that are marked as vanished, by series_id."""
+    timestamps_by_series: dict[int, set[int]] = defaultdict(set)
     for series_id, timestamp, _ in _rows(connection, "vanished", spans, "t.fetch_id"):
-        found[series_id].add(timestamp)
-    return found
+        timestamps_by_series[series_id].add(timestamp)
+    return timestamps_by_series
 
 
 def _rows(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> Sequence[Any]:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from collector.rules.finality import Evidence
     from collector.store.series.proposals import SeriesInForce
 
-    Named = tuple[datetime, datetime] | None
+    _DateRange = tuple[datetime, datetime] | None
 
 
 _ELSEWHERE = "buckets of this interval start elsewhere now than this question asked for"
@@ -75,27 +75,27 @@ class Replayed:
 
 def rehearse(connection: sa.Connection, read: ReadBody, now: datetime) -> Replayed:
     """Return what `replay` would do."""
-    found = _prepare(connection, read, now, lock=False)
-    return found.result if found else Replayed()
+    prepared = _prepare(connection, read, now, lock=False)
+    return prepared.result if prepared else Replayed()
 
 
 def replay(connection: sa.Connection, read: ReadBody, now: datetime, replica_id: int) -> Replayed:
-    """Fill what is absent, and mark the body as replayed; a body that was replayed, or is not kept, changes nothing."""
-    found = _prepare(connection, read, now, lock=True)
-    if found is None:
+    """Add the absent points, and mark the body as replayed. Does nothing if it was replayed before or is not kept."""
+    prepared = _prepare(connection, read, now, lock=True)
+    if prepared is None:
         return Replayed()
-    if found.result.left_out and not found.result.filled:
-        return found.result
-    fetch_id = _add_fetch(connection, found, now, replica_id)
-    _write(connection, found, fetch_id, now)
+    if prepared.result.left_out and not prepared.result.filled:
+        return prepared.result
+    fetch_id = _add_fetch(connection, prepared, now, replica_id)
+    _write(connection, prepared, fetch_id, now)
     mark = sa.update(bodies).where(bodies.c.fetch_id == read.fetch_id)
     connection.execute(mark.values(replayed_by=fetch_id, version=__version__))
-    return replace(found.result, replayed_by=fetch_id)
+    return replace(prepared.result, replayed_by=fetch_id)
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """All that is to be written: *arrival* is the answer as if it came when it came; *request* its row of fetches."""
+    """All that is to be written: *arrival* is the answer with its original times, *request* its row in `fetches`."""
 
     arrival: ReceivedAnswer
     request: Any
@@ -105,9 +105,11 @@ class _Prepared:
 
     @property
     def result(self) -> Replayed:
-        found = self.fillings.values()
-        unchanged, ignored = sum(one.unchanged for one in found), sum(one.ignored for one in found)
-        return Replayed(sum(one.count for one in found), unchanged, ignored, self.left_out)
+        fillings = self.fillings.values()
+        filled = sum(filling.count for filling in fillings)
+        unchanged = sum(filling.unchanged for filling in fillings)
+        ignored = sum(filling.ignored for filling in fillings)
+        return Replayed(filled, unchanged, ignored, self.left_out)
 
 
 def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: bool) -> _Prepared | None:
@@ -135,13 +137,16 @@ def _prepare(connection: sa.Connection, read: ReadBody, now: datetime, *, lock: 
 def _fillings(
     connection: sa.Connection, parts: Sequence[Part], series_in_force: Mapping[Question, SeriesInForce]
 ) -> dict[Question, Filling]:
-    """Compare with what is stored, in any unit; what retention has deleted stays deleted."""
+    """Compare *parts* with the stored points of any unit. Points that retention has deleted stay deleted."""
     windows: dict[Question, list[tuple[int, int]]] = defaultdict(list)
     for part in parts:
         if part.query in series_in_force:
             windows[part.query].append(part.spoken)
     spans = [
-        SeriesWindow(i, *span) for q, found in windows.items() for i in series_in_force[q].ids for span in merge(found)
+        SeriesWindow(i, *span)
+        for q, spoken in windows.items()
+        for i in series_in_force[q].ids
+        for span in merge(spoken)
     ]
     stored = points.read(connection, spans) if spans else {}
     fillings: dict[Question, Filling] = defaultdict(Filling)
@@ -153,8 +158,8 @@ def _fillings(
     return fillings
 
 
-def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, replica_id: int) -> int:
-    arrival, request, result = found.arrival, found.request, found.result
+def _add_fetch(connection: sa.Connection, prepared: _Prepared, now: datetime, replica_id: int) -> int:
+    arrival, request, result = prepared.arrival, prepared.request, prepared.result
     meta = arrival.answer.meta
     row = {
         **{name: getattr(request, name) for name in ("request", "profiles", "agg_interval")},
@@ -165,7 +170,7 @@ def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, repli
         "message": f"replay of fetch {arrival.fetch_id}",
         "replay_of": arrival.fetch_id,
         "positions": len(arrival.batch.slices),
-        "windows": json.dumps([[rfc3339(one.start), rfc3339(one.end)] for one in arrival.batch.windows]),
+        "windows": json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in arrival.batch.windows]),
         "last_updated": meta.last_updated,
         "normalization": meta.normalization,
         "unit": meta.unit,
@@ -182,24 +187,24 @@ def _add_fetch(connection: sa.Connection, found: _Prepared, now: datetime, repli
     return int(inserted.scalar_one())
 
 
-def _write(connection: sa.Connection, found: _Prepared, fetch_id: int, now: datetime) -> None:
-    arrival, measure = found.arrival, proposals.measure_named(found.arrival.answer.meta)
-    ids = {query: one.id for query, one in found.series_in_force.items()}
-    for query, one in found.series_in_force.items():
-        if found.fillings[query].count:
-            proposals.put_in_force(connection, one, measure, now)
-    rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in found.fillings.items()]
+def _write(connection: sa.Connection, prepared: _Prepared, fetch_id: int, now: datetime) -> None:
+    arrival, measure = prepared.arrival, proposals.measure_named(prepared.arrival.answer.meta)
+    ids = {query: in_force.id for query, in_force in prepared.series_in_force.items()}
+    for query, in_force in prepared.series_in_force.items():
+        if prepared.fillings[query].count:
+            proposals.put_in_force(connection, in_force, measure, now)
+    rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in prepared.fillings.items()]
     points.insert(connection, [row for row in rows if row.points])
     identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
     older = _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
     windows = [
         _answered(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)
-        for query, filling in found.fillings.items()
+        for query, filling in prepared.fillings.items()
         for part, values in filling.added
         for run in join_buckets(sorted(values), query.agg_interval.seconds)
     ]
     coverage.insert(connection, windows)
-    _write_evidence(connection, found, ids)
+    _write_evidence(connection, prepared, ids)
     if ids:
         noted = AnsweredAnnotations(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
         add_new(connection, noted)
@@ -218,20 +223,20 @@ def _answered(  # noqa: PLR0913 - two are keywords
     """Return the window of a run of filled buckets."""
     start, end = run
     written = {timestamp: value for timestamp, value in sorted(values.items()) if start <= timestamp < end}
-    named = part.named or (None, None)
-    answered = answered_range(series_id, fetch_id, start, end, named)
+    date_range = part.date_range or (None, None)
+    answered = answered_range(series_id, fetch_id, start, end, date_range)
     checked = checksum(answered, [*written], [*written.values()])
-    return AnsweredWindow(series_id, fetch_id, start, end, named, checked, is_overruled)
+    return AnsweredWindow(series_id, fetch_id, start, end, date_range, checked, is_overruled)
 
 
-def _write_evidence(connection: sa.Connection, found: _Prepared, ids: Mapping[Question, int]) -> None:
-    """Write the evidence of the filled buckets as of the time of the answer; that of all others stays."""
+def _write_evidence(connection: sa.Connection, prepared: _Prepared, ids: Mapping[Question, int]) -> None:
+    """Write the evidence of the filled buckets as of the time of the answer; the evidence of other buckets stays."""
     settles = evidence.settles(connection, ids.values())
     before = evidence.read(connection, ids.values())
-    asked_at = (found.arrival.asked_at or found.arrival.now).timestamp()
-    told_at = min(asked_at, found.arrival.answer.meta.last_updated.timestamp())
+    asked_at = (prepared.arrival.asked_at or prepared.arrival.now).timestamp()
+    told_at = min(asked_at, prepared.arrival.answer.meta.last_updated.timestamp())
     changes: dict[int, tuple[Sequence[Evidence], Sequence[Evidence]]] = {}
-    for query, filling in found.fillings.items():
+    for query, filling in prepared.fillings.items():
         i, step = ids[query], query.agg_interval.seconds
         rows: list[Evidence] = list(before.get(i, []))
         for part, values in filling.added:
@@ -249,7 +254,7 @@ class Part(NamedTuple):
     query: Question
     spoken: tuple[int, int]
     values: Mapping[int, float]
-    named: Named
+    date_range: _DateRange
 
 
 @dataclass(slots=True)
@@ -285,11 +290,11 @@ class Filling:
 def parts_of(arrival: ReceivedAnswer) -> list[Part]:
     """Split an answer into its slices, each without the buckets that the answer does not cover."""
     meta, slices = arrival.answer.meta, arrival.batch.slices
-    found = []
-    for slice_, read, named in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
-        spoken = spoken_window(slice_.window, named, meta.last_updated, slice_.series.agg_interval.step)
-        found.append(Part(slice_.series, spoken, dict(_within(read, spoken)), named))
-    return found
+    parts = []
+    for slice_, read, date_range in zip(slices, arrival.answer.series, meta.date_ranges, strict=True):
+        spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
+        parts.append(Part(slice_.series, spoken, dict(_within(read, spoken)), date_range))
+    return parts
 
 
 def _within(read: Points, spoken: tuple[int, int]) -> Iterable[tuple[int, float]]:

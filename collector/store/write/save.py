@@ -90,7 +90,7 @@ class Change:
 def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[SaveResult]:
     """Save answers and end their fetches; for a fetch that is saved already, return the earlier result."""
     stale = grids.of_stale(connection, [arrival.batch for arrival in arrivals])
-    if stale:  # requested before another grid came into force: those buckets are none of the series
+    if stale:  # requested before another grid came into force: those buckets do not belong to the series
         return _save_apart(connection, arrivals, stale)
     done, asked_at = fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     todo = [
@@ -101,39 +101,39 @@ def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[
         if arrival.fetch_id not in done
     ]
     for group in _groups(todo):
-        saved = _save_new(connection, group)
-        done |= {arrival.fetch_id: found for arrival, found in zip(group, saved, strict=True)}
+        results = _save_new(connection, group)
+        done |= {arrival.fetch_id: result for arrival, result in zip(group, results, strict=True)}
     return [done[arrival.fetch_id] for arrival in arrivals]
 
 
 def _save_apart(
     connection: sa.Connection, arrivals: Sequence[ReceivedAnswer], stale: Collection[Batch]
 ) -> list[SaveResult]:
-    """Save nothing but the outcome and the annotations of the answers to *stale* batches."""
-    found = []
+    """Save answers one by one: of those to *stale* batches, only the outcome and the annotations."""
+    results = []
     for arrival in arrivals:
         saving = save_snapshots.note if arrival.batch in stale else save
-        found += saving(connection, [arrival])
-    return found
+        results += saving(connection, [arrival])
+    return results
 
 
 def _groups(arrivals: Iterable[ReceivedAnswer]) -> list[list[ReceivedAnswer]]:
     """Cut *arrivals* into runs that can be saved at once: of one lastUpdated and measure, and no bucket twice."""
     groups: list[list[ReceivedAnswer]] = []
-    asked: dict[Question, list[Window]] = defaultdict(list)
+    windows: dict[Question, list[Window]] = defaultdict(list)
     buckets = 0
     for arrival in arrivals:
         slices = arrival.batch.slices
         buckets += arrival.batch.buckets
-        apart = any(slice_.window.overlaps(other) for slice_ in slices for other in asked.get(slice_.series, ()))
+        apart = any(slice_.window.overlaps(other) for slice_ in slices for other in windows.get(slice_.series, ()))
         apart = apart or buckets > _BUCKETS_AT_ONCE or not arrival.absolute
         if not groups or apart or _measure(arrival) != _measure(groups[-1][0]):
             groups.append([])
-            asked.clear()
+            windows.clear()
             buckets = arrival.batch.buckets
         groups[-1].append(arrival)
         for slice_ in slices:
-            asked[slice_.series].append(slice_.window)
+            windows[slice_.series].append(slice_.window)
     return groups
 
 
@@ -189,9 +189,11 @@ def _compare(
     answers = [_Answered(arrival, ids, known_edges) for arrival in arrivals]
     windows: dict[int, list[EpochWindow]] = defaultdict(list)
     for answer in answers:
-        for series_id, found in answer.windows.items():
-            windows[series_id] += found
-    spans = [SeriesWindow(i, start, end) for i, found in windows.items() for start, end in merge(found)]
+        for series_id, series_windows in answer.windows.items():
+            windows[series_id] += series_windows
+    spans = [
+        SeriesWindow(i, start, end) for i, series_windows in windows.items() for start, end in merge(series_windows)
+    ]
     hull = min(span.start for span in spans), max(span.end for span in spans)
     settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
     stored = points.read(connection, spans)
@@ -215,14 +217,16 @@ class _Answered:
         asked_at = (arrival.asked_at or arrival.now).timestamp()
         meta = arrival.answer.meta
         told_at = min(asked_at, meta.last_updated.timestamp())
-        for slice_, found, date_range in zip(
+        for slice_, series_points, date_range in zip(
             arrival.batch.slices, arrival.answer.series, meta.date_ranges, strict=True
         ):
             window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
             self.windows[ids[slice_.series]].append(window)
-            self.points[ids[slice_.series]].update(_values(found, slice_.window))
+            self.points[ids[slice_.series]].update(_values(series_points, slice_.window))
             spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
-            self.parts[ids[slice_.series]].append(AnswerPart(slice_, found.timestamps, spoken, asked_at, told_at))
+            self.parts[ids[slice_.series]].append(
+                AnswerPart(slice_, series_points.timestamps, spoken, asked_at, told_at)
+            )
 
     def compared(
         self,
@@ -256,13 +260,13 @@ class _Answered:
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
-        """Leave out buckets that Radar no longer has because its history begins later than before, and store where."""
+        """Leave out buckets that Radar no longer has because its history begins later than before; note the edge."""
         edge = self._edges.get(series_id)
         if edge is None:
             return [*parts]
         kept = [part.moved_on(edge.begins, stored) for part in parts]
         if kept != parts:
-            self._moved_on[series_id] = max(one.spoken[0] for one in kept)
+            self._moved_on[series_id] = max(part.spoken[0] for part in kept)
         return kept
 
 
@@ -270,12 +274,12 @@ def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in spans)
 
 
-def _values(found: Points, window: Window) -> Iterable[tuple[int, float]]:
-    """Pair timestamps and values, with one zero: SQLite keeps no negative one."""
-    timestamps, start, end = found.timestamps, window.start.timestamp(), window.end.timestamp()
+def _values(series_points: Points, window: Window) -> Iterable[tuple[int, float]]:
+    """Pair timestamps and values; -0.0 becomes 0.0, because SQLite stores no negative zero."""
+    timestamps, start, end = series_points.timestamps, window.start.timestamp(), window.end.timestamp()
     if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
         raise ValueError(f"a point outside of {window}")
-    return zip(timestamps, [value + 0.0 for value in found.values], strict=True)
+    return zip(timestamps, [value + 0.0 for value in series_points.values], strict=True)
 
 
 def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[ReceivedAnswer]) -> Newer:

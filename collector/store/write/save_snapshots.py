@@ -84,21 +84,23 @@ def note(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[
 def save(connection: sa.Connection, pass_of: Sequence[Taken], now: datetime) -> SaveResult:
     """Write the complete snapshots of one pass; of each UTC day only the newest one is kept.
 
-    Points that the series had as history, in a store of an earlier version, are deleted: each is of another moment.
-    Repeating it changes nothing.
+    Points that the series had as history, in a store of an earlier version, are deleted, because each is of another
+    moment. Repeating it changes nothing.
     """
     by_measure: dict[tuple[str, str], list[Taken]] = defaultdict(list)
-    for taken in pass_of:
-        by_measure[taken.meta.normalization, taken.meta.unit].append(taken)
+    for snapshot in pass_of:
+        by_measure[snapshot.meta.normalization, snapshot.meta.unit].append(snapshot)
     by_series: dict[Question, SaveResult] = {}
     brought = Counter[int]()
     for alike in by_measure.values():
-        ids = proposals.resolve(connection, [one.query for one in alike], [_arrival(one, now) for one in alike])
+        ids = proposals.resolve(
+            connection, [snapshot.query for snapshot in alike], [_arrival(snapshot, now) for snapshot in alike]
+        )
         _delete_history(connection, ids.values())
-        for one in alike:
-            if _write(connection, ids[one.query], one):
-                by_series[one.query] = SaveResult(inserted=len(one.points.timestamps))
-                brought.update(one.fetches)
+        for snapshot in alike:
+            if _write(connection, ids[snapshot.query], snapshot):
+                by_series[snapshot.query] = SaveResult(inserted=len(snapshot.points.timestamps))
+                brought.update(snapshot.fetches)
     _count(connection, brought)
     return SaveResult(sum(saved.inserted for saved in by_series.values()), by_series=by_series)
 
@@ -137,11 +139,11 @@ def _count_newest(connection: sa.Connection, series_id: int) -> None:
     connection.execute(sa.update(series_table).where(series_table.c.id == series_id).values(points=counted))
 
 
-def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iterator[Any]:
-    """The points in parts, as the statement of each database takes them."""
-    for first in range(0, len(found.timestamps), _ROWS_AT_ONCE):
-        timestamps = found.timestamps[first : first + _ROWS_AT_ONCE]
-        values = found.values[first : first + _ROWS_AT_ONCE]
+def _parameters(connection: sa.Connection, row: Snapshot, series_points: Points) -> Iterator[Any]:
+    """Yield the parameters of the insert statement, in parts; each database has its own form."""
+    for first in range(0, len(series_points.timestamps), _ROWS_AT_ONCE):
+        timestamps = series_points.timestamps[first : first + _ROWS_AT_ONCE]
+        values = series_points.values[first : first + _ROWS_AT_ONCE]
         if connection.dialect.name == "sqlite":
             moment = row.asked_at.timestamp()
             yield [(row.series_id, moment, *point) for point in zip(timestamps, values, strict=True)]
@@ -151,15 +153,17 @@ def _parameters(connection: sa.Connection, row: Snapshot, found: Points) -> Iter
 
 def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
     """Delete what a store of an earlier version holds of these series, in any unit, as if it were history."""
-    tables = (*_OF_HISTORY, date_ranges)
-    has = [sa.exists().where(table.c.series_id == series_table.c.id).correlate(series_table) for table in tables]
+    has = [
+        sa.exists().where(history_table.c.series_id == series_table.c.id).correlate(series_table)
+        for history_table in (*_OF_HISTORY, date_ranges)
+    ]
     same = series_table.alias()
     digests = sa.select(same.c.digest).where(same.c.id.in_(ids))
     select = sa.select(series_table.c.id).where(series_table.c.digest.in_(digests), sa.or_(*has))
     for series_id in connection.execute(select).scalars().all():
         coverage.delete_series(connection, [series_id])
-        for one in _OF_HISTORY:
-            connection.execute(sa.delete(one).where(one.c.series_id == series_id))
+        for history_table in _OF_HISTORY:
+            connection.execute(sa.delete(history_table).where(history_table.c.series_id == series_id))
         marks = sa.delete(vanished).where(vanished.c.series_id == series_id).returning(epoch(vanished.c.timestamp))
         gone = [checksums.mark(series_id, timestamp) for (timestamp,) in connection.execute(marks)]
         checksums.update_set_checksums(connection, gone=gone)
