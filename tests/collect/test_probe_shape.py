@@ -4,7 +4,7 @@ import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector.collect.probe import Exchange, ProbeReport, shape
@@ -73,6 +73,8 @@ RESULTS = st.dictionaries(KEYS, JSON | SERIES | st.dictionaries(KEYS, JSON, max_
 
 @settings(max_examples=30)
 @given(document=st.builds(lambda result: {"success": True, "result": result}, RESULTS) | JSON)
+@example(document={"success": True, "result": {"meta": {"aggInterval": []}}})
+@example(document={"success": True, "result": {"meta": {"aggInterval": {}}}})
 def test_no_document_makes_the_report_fail(document):
     def exchange(number, batch):
         request = series_request("any", batch)

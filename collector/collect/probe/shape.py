@@ -276,7 +276,7 @@ def _series(document: Any) -> Iterator[str]:
 def _words(meta: Mapping[str, Any]) -> Iterator[str]:
     if "lastUpdated" in meta and (form := form_of_time(meta["lastUpdated"])) != _RFC3339_FORM:
         yield f"meta.lastUpdated is of the form: {form}"
-    if "aggInterval" in meta and meta["aggInterval"] not in {interval.name for interval in AggInterval}:
+    if "aggInterval" in meta and meta["aggInterval"] not in [interval.name for interval in AggInterval]:
         yield "meta.aggInterval is none of the words of the contract"
     word = meta.get("normalization")
     if word is None:
