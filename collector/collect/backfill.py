@@ -390,6 +390,8 @@ class Checkpoint:
         return [row for row in self._open if not subtract(row.window, self._answered[row.series])]
 
 
-def _sum(one: JobProgress, other: JobProgress) -> JobProgress:
+def _sum(progress: JobProgress, other: JobProgress) -> JobProgress:
     more = asdict(other)
-    return replace(one, **{name: number + more[name] for name, number in asdict(one).items() if number is not None})
+    return replace(
+        progress, **{name: number + more[name] for name, number in asdict(progress).items() if number is not None}
+    )

@@ -217,7 +217,10 @@ class _DailyAnswers:
 
     def covers(self, query: Question, day: EpochWindow, settle: int) -> bool:
         """Return whether an answer past settle has covered *day*."""
-        return any(a <= day[0] and day[1] <= min(b, told - settle) for (a, b), told in self.answered.get(query, ()))
+        return any(
+            a <= day[0] and day[1] <= min(b, last_updated - settle)
+            for (a, b), last_updated in self.answered.get(query, ())
+        )
 
 
 def _days(windows: Iterable[EpochWindow]) -> list[EpochWindow]:

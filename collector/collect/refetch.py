@@ -207,8 +207,8 @@ async def query_slices(expected: ExpectedWindow, now: datetime, store: Store) ->
     if window.start >= window.end or is_snapshot(query) or await store.relative_queries([query]):
         return []
     gaps = [gap.window for gap in (await store.find_gaps([expected]))[0]]
-    asked = await store.covered_windows(query, window, now - _QUERIED_AGAIN)
-    return [Slice(query, part) for gap in gaps for part in subtract(gap, asked)]
+    recently_covered = await store.covered_windows(query, window, now - _QUERIED_AGAIN)
+    return [Slice(query, part) for gap in gaps for part in subtract(gap, recently_covered)]
 
 
 def _exact_window(gap: Window, expected: ExpectedWindow) -> tuple[Window, int]:

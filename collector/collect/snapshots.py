@@ -77,8 +77,8 @@ def window(reaches: Sequence[Reach], grid: Grid, now: datetime) -> Window | None
     Without `since`, it starts *lookback* before the end, rounded down to a day.
     """
     end = grid.floor(now)
-    midnights = ((end - one.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for one in reaches)
-    starts = [one.since or midnight for one, midnight in zip(reaches, midnights, strict=True)]
+    midnights = ((end - reach.lookback).replace(hour=0, minute=0, second=0, microsecond=0) for reach in reaches)
+    starts = [reach.since or midnight for reach, midnight in zip(reaches, midnights, strict=True)]
     start = grid.floor(min(starts))
     return Window(start, end) if start < end else None
 
@@ -102,13 +102,13 @@ async def _orders(profiles: Sequence[Profile], now: datetime, batch_runner: Batc
     queries = [series.query for profile in profiles for series in profile.series]
     declared = await store.snapshot_reaches(queries) if queries else {}
     present = now - await store.ahead()
-    wanted: dict[Question, list[Reach]] = defaultdict(list, {query: [*found] for query, found in declared.items()})
+    wanted: dict[Question, list[Reach]] = defaultdict(list, {query: [*reaches] for query, reaches in declared.items()})
     for profile in profiles:
         for series in profile.series:
             wanted[series.query].append(profile.reach)
     for profile in profiles:
-        windows = {one.query: window(wanted[one.query], profile.grid, present) for one in profile.series}
-        slices = await _served([Slice(query, found) for query, found in windows.items() if found], store, now)
+        windows = {series.query: window(wanted[series.query], profile.grid, present) for series in profile.series}
+        slices = await _served([Slice(query, window_) for query, window_ in windows.items() if window_], store, now)
         record = await store.snapshot_record(profile.name)
         orders.append(Order(profile, slices, await _requests(slices, batch_runner), record))
     return orders
@@ -168,7 +168,9 @@ async def _remember(orders: Sequence[Order], result: BatchResult, batch_runner: 
     store, now = batch_runner.fetcher.store, batch_runner.fetcher.clock()
     for order in orders:
         mine = {slice_.series for slice_ in order.slices}
-        errors = [one.error for one in result.failures if any(slice_.series in mine for slice_ in one.slices)]
+        errors = [
+            failure.error for failure in result.failures if any(slice_.series in mine for slice_ in failure.slices)
+        ]
         reason = str(errors[0]) if errors else None
         record = order.record.after(reason, now, daily=await _requests(order.slices, batch_runner) > 1)
         if record != order.record:
@@ -193,8 +195,8 @@ class Parts:
 
     def keep(self, fetch_id: int, batch: Batch, answer: Answer) -> None:
         """Keep an answer."""
-        for slice_, found in zip(batch.slices, answer.series, strict=True):
-            points = Points(array("q", found.timestamps), array("d", [value + 0.0 for value in found.values]))
+        for slice_, series in zip(batch.slices, answer.series, strict=True):
+            points = Points(array("q", series.timestamps), array("d", [value + 0.0 for value in series.values]))
             self._by_series[slice_.series].append(_Part(fetch_id, slice_.window, answer.meta, points))
 
     def together(
@@ -221,8 +223,8 @@ def _why_not_whole(parts: Sequence[_Part], whole: Window, absolute_words: Collec
         return f"the pass brought no answer for {lacking[0]}, so that nothing of the snapshot is stored"
     measures = sorted({(part.meta.normalization, part.meta.unit) for part in parts})
     if len(measures) > 1:
-        found = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
-        return f"the answers of one pass are {found}, so that nothing of the snapshot is stored"
+        description = " and ".join(f"{normalization} in {unit}" for normalization, unit in measures)
+        return f"the answers of one pass are {description}, so that nothing of the snapshot is stored"
     if len(parts) > 1 and not is_absolute(measures[0][0]) and spelling_free(measures[0][0]) not in absolute_words:
         return f"{measures[0][0]} is relative to one answer, and the range takes {len(parts)}"
     return None
@@ -238,15 +240,15 @@ def _together(slice_: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
     points = Points(timestamps, array("d", [values[timestamp] for timestamp in timestamps]))
     newest = max(parts, key=lambda part: part.meta.last_updated).meta
     newest = replace(newest, last_updated=min(newest.last_updated, now))
-    told = min(now, *(part.meta.last_updated for part in parts))
-    published = _published(slice_, timestamps, told)
-    return Taken(slice_.series, now, published, newest, told, points, fetches)
+    last_updated = min(now, *(part.meta.last_updated for part in parts))
+    published = _published(slice_, timestamps, last_updated)
+    return Taken(slice_.series, now, published, newest, last_updated, points, fetches)
 
 
-def _published(slice_: Slice, timestamps: Sequence[int], told: datetime) -> Window:
+def _published(slice_: Slice, timestamps: Sequence[int], last_updated: datetime) -> Window:
     """Return the part of the requested window up to the answer's lastUpdated, or up to its newest point."""
-    asked, interval = slice_.window, slice_.series.agg_interval
-    end = min(grid_of(interval, asked.start).floor(told), asked.end)
+    window_, interval = slice_.window, slice_.series.agg_interval
+    end = min(grid_of(interval, window_.start).floor(last_updated), window_.end)
     if timestamps:
         end = max(end, from_epoch(timestamps[-1]) + interval.step)
-    return Window(asked.start, max(end, asked.start))
+    return Window(window_.start, max(end, window_.start))

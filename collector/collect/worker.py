@@ -183,7 +183,7 @@ class ProfileWorker:
         pauses = await self._store.refusals(now) if refused else []
         for name in refused:
             queries = [series.query for series in self._profiles[name].series]
-            ends = [one.again_at for one in pauses if any(one.is_of(query) for query in queries)]
+            ends = [pause.again_at for pause in pauses if any(pause.is_of(query) for query in queries)]
             self._recheck_at[name] = min(ends, default=now + FIRST_PAUSE)
 
     def _after_pass(self, item: WorkItem, collected: PassResult, now: datetime) -> WorkItem:

@@ -127,12 +127,12 @@ class SimulatedHistory:
     def begins(self, filters: Mapping[str, tuple[str, ...]], now: float) -> float | None:
         """Return the moment from which there is data for *filters*; None if there always is."""
         options = self._options
-        found = [] if options.data_since is None else [options.data_since.timestamp()]
+        beginnings = [] if options.data_since is None else [options.data_since.timestamp()]
         if options.retention is not None:
-            found.append(floor(now - options.retention.total_seconds(), _DAY))
-        named = {value for listed in filters.values() for value in listed}
-        found += [began.timestamp() for value, began in options.began.items() if value in named]
-        return max(found, default=None)
+            beginnings.append(floor(now - options.retention.total_seconds(), _DAY))
+        filter_values = {value for listed in filters.values() for value in listed}
+        beginnings += [began.timestamp() for value, began in options.began.items() if value in filter_values]
+        return max(beginnings, default=None)
 
     def _end(self, interval: AggInterval, edge: int, now: float) -> int:
         """Return the end of the published buckets: the last closed one, or the partial one after it.
@@ -146,8 +146,8 @@ class SimulatedHistory:
     def _slots(self, query: Question, start: int, end: int, now: float) -> list[int]:
         options, dataset, filters = self._options, dataset_of(query), query.filters
         if options.unknown_names == "zero":
-            known, found = dataset.filters, filters.items()
-            filters = {n: tuple(v for v in listed if values.is_known(known[n], v)) for n, listed in found}
+            known = dataset.filters
+            filters = {n: tuple(v for v in listed if values.is_known(known[n], v)) for n, listed in filters.items()}
         synthetic = values.SyntheticCounts(options.seed, int(options.revised_for.total_seconds()), dataset)
         slots = synthetic.slots(filters, start, end, self.last_updated(now))
         for revision in self._in_force(RevisionChange, now):

@@ -30,11 +30,13 @@ def answer(request: ApiRequest, history: SimulatedHistory, options: SimulatorOpt
         history.counts(replace(requested.query, filters={}), requested.start, requested.end, now).values
         for requested in (request.series if normalization == "PERCENTAGE" else ())
     ]
-    texts: Sequence[Sequence[str]] = scaled([one.values for one in counts], totals, normalization, options.value_style)
+    texts: Sequence[Sequence[str]] = scaled(
+        [series_counts.values for series_counts in counts], totals, normalization, options.value_style
+    )
     suffix = "Z" if options.timestamp_style == "seconds" else ".000Z"
     series: list[_Columns] = [
-        (requested.name, format_timestamps(one.timestamps, suffix), values)
-        for requested, one, values in zip(request.series, counts, texts, strict=True)
+        (requested.name, format_timestamps(series_counts.timestamps, suffix), values)
+        for requested, series_counts, values in zip(request.series, counts, texts, strict=True)
     ]
     if request.format == "CSV":
         return HttpReply(body="".join(csv_chunks(series)).encode(), content_type="text/csv")
@@ -58,7 +60,7 @@ def meta(request: ApiRequest, history: SimulatedHistory, options: SimulatorOptio
         {"startTime": _moment(requested.start, options), "endTime": _moment(_adjusted_end(requested, options), options)}
         for requested in request.series
     ]
-    found = {
+    annotations = {
         annotation: None
         for requested in request.series
         for annotation in history.annotations(Window(from_epoch(requested.start), from_epoch(requested.end)), now)
@@ -67,7 +69,7 @@ def meta(request: ApiRequest, history: SimulatedHistory, options: SimulatorOptio
         "aggInterval": request.agg_interval.name,
         "confidenceInfo": {
             "level": options.confidence_level,
-            "annotations": [annotation_json(annotation) for annotation in found],
+            "annotations": [annotation_json(annotation) for annotation in annotations],
         },
         "dateRange": ranges if options.date_range_style == "array" else ranges[0],
         "lastUpdated": _moment(history.last_updated(now), options),

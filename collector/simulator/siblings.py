@@ -56,7 +56,7 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
     if folder in _LISTS:
         key, rows = _LISTS[folder]
         return _reply({key: _page(rows(dataset), pairs)})
-    filters = {one.option.upper(): one.name for one in dataset.parameters}
+    filters = {parameter.option.upper(): parameter.name for parameter in dataset.parameters}
     if name not in filters:
         raise bad_request(f"dimension: expected one of {', '.join(filters)}")
     is_series = folder == _SERIES
@@ -95,10 +95,10 @@ def _groups(
 def _largest(groups: Groups, most: int) -> dict[str, Sequence[int]]:
     """Return the *most* largest groups; the sum of all others is the group `other`."""
     ordered = sorted(groups, key=lambda group: (group == _OTHER, -sum(groups[group])))
-    named = [group for group in ordered if group != _OTHER][:most]
-    rest = [groups[group] for group in ordered if group not in named]
-    found = {group: groups[group] for group in named}
-    return found | ({_OTHER: [sum(column) for column in zip(*rest, strict=True)]} if rest else {})
+    names = [group for group in ordered if group != _OTHER][:most]
+    rest = [groups[group] for group in ordered if group not in names]
+    largest = {group: groups[group] for group in names}
+    return largest | ({_OTHER: [sum(column) for column in zip(*rest, strict=True)]} if rest else {})
 
 
 def _page(rows: Sequence[Mapping[str, Any]], pairs: Pairs) -> list[Mapping[str, Any]]:
@@ -151,7 +151,9 @@ def _logs(dataset: Dataset) -> list[Mapping[str, Any]]:
 
 def _known(dataset: Dataset, folder: str) -> Iterable[str]:
     """Return the values that the sibling at *folder* lists."""
-    names = [one.lists for one in dataset.siblings if one.lists and one.path.rpartition("/")[2] == folder]
+    names = [
+        sibling.lists for sibling in dataset.siblings if sibling.lists and sibling.path.rpartition("/")[2] == folder
+    ]
     return dimension_of(dataset.filters[names[0]]).values if names else ()
 
 

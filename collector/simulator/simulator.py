@@ -179,13 +179,13 @@ class Simulator:
 
     def _recognise(self, api_request: ApiRequest) -> None:
         """Reject values that the synthetic data does not have, if the options say so."""
-        named = (
+        filter_values = (
             (name, v)
             for requested in api_request.series
             for name, values in requested.query.filters.items()
             for v in values
         )
-        for name, value in named if self.options.unknown_names == "refuse" else ():
+        for name, value in filter_values if self.options.unknown_names == "refuse" else ():
             if not is_known(api_request.dataset.filters[name], value):
                 raise bad_request(f"{name}: unknown value {quote(value)}")
 
@@ -206,7 +206,9 @@ class Simulator:
         if blocked is not None:
             refusal, wait = ErrorCode(429, options.rate_limit_code), str(math.ceil(blocked))
             raise ApiError(refusal, "Rate limited. Please wait and try again later", retry_after=wait)
-        dataset = next((one for one in DATASETS.values() if received.path == f"{BASE_PATH}{one.url_path}"), None)
+        dataset = next(
+            (dataset for dataset in DATASETS.values() if received.path == f"{BASE_PATH}{dataset.url_path}"), None
+        )
         if dataset is None and place(received.path.removeprefix(BASE_PATH), DEFAULT) is None:
             raise ApiError(NO_ROUTE, "No route for that URI")
         if received.method != "GET":

@@ -1,4 +1,4 @@
-"""Many slices in few requests: limits are found out, what is ill stands alone, and nobody asks a dead server much."""
+"""Many slices in few requests: limits are found, failing series are isolated, a dead server gets few requests."""
 
 from collections import Counter
 from datetime import timedelta
@@ -17,21 +17,21 @@ from tests.harness.factories import many, profile
 async def _run_batches(core, days=1, end=NOW):
     until = HOUR.floor(end)
     window = Window(until - days * DAY, until)
-    slices = [Slice(series.query, window) for one in core.profiles for series in one.series]
+    slices = [Slice(series.query, window) for profile in core.profiles for series in profile.series]
     return await core.batch_runner.run(slices, named(core.profiles)), window
 
 
 async def _assert_whole(core, window, without=()):
-    found = await core.stored()
-    for one in core.profiles:
-        for series in one.series:
+    stored = await core.stored()
+    for profile_ in core.profiles:
+        for series in profile_.series:
             expected = {} if series.label in without else core.truth(series.query, window)
-            assert found.get(series.label, {}) == expected, series.label
+            assert stored.get(series.label, {}) == expected, series.label
 
 
 def _asks(owner):
-    """Tell whether a request asks for this owner."""
-    return lambda received: any(owner in asked.query.filters.get("caOwner", ()) for asked in received.request.series)
+    """Return a predicate of requests for this owner."""
+    return lambda received: any(owner in series.query.filters.get("caOwner", ()) for series in received.request.series)
 
 
 async def test_it_works(store_url):
@@ -55,7 +55,7 @@ async def test_it_works(store_url):
         ({"url_bytes": 2000}, 40),
     ],
 )
-async def test_limits_are_found_out_and_remembered(sqlite_url, limits, most, refusal):
+async def test_limits_are_found_and_stored(sqlite_url, limits, most, refusal):
     options = {**limits, **({"span_error": refusal, "series_error": refusal} if refusal else {})}
     mixed = (many(20), many(10, "with", filters={"validationLevel": ("DOMAIN",)}), profile("all"))
     async with open_core(sqlite_url, *mixed, limit=1200, **options) as core:
@@ -118,7 +118,7 @@ async def test_one_failing_series_of_twenty_leaves_the_others_complete(sqlite_ur
         assert len(core.requests) - seen == 1  # it is well again and goes with the others
 
 
-async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url):
+async def test_one_window_without_an_answer_leaves_the_others_complete(sqlite_url):
     poison = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
     options = {"max_span": {**MAX_SPAN, HOUR: timedelta(days=7)}}
     async with open_core(sqlite_url, profile("other", filters={"tld": ("com",)}), **options) as core:
@@ -126,7 +126,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
         await core.activate_labels(profile("all"))
 
         def rule(received):
-            hit = any(window_of(asked).overlaps(poison) for asked in received.request.series)
+            hit = any(window_of(series).overlaps(poison) for series in received.request.series)
             return faults.api_error(500, 2000) if hit else None
 
         core.script(rule)
@@ -139,7 +139,7 @@ async def test_one_window_that_never_answers_leaves_the_other_windows(sqlite_url
         assert stored.items() <= core.truth(core.profiles[0].series[0].query, window).items()
 
 
-async def test_a_server_that_is_down_gets_three_batches(sqlite_url):
+async def test_a_server_that_is_down_gets_three_batches_of_four_requests(sqlite_url):
     options = {"max_span": {**MAX_SPAN, HOUR: DAY}}
     async with open_core(sqlite_url, many(20), concurrency=1, **options) as core:
         result, _ = await _run_batches(core, days=20)
@@ -151,7 +151,7 @@ async def test_a_server_that_is_down_gets_three_batches(sqlite_url):
         assert all("503" in str(failure.error) for failure in result.failures)
 
 
-async def test_wrong_credentials_end_it_with_one_request(sqlite_url):
+async def test_wrong_credentials_end_the_run_after_one_request(sqlite_url):
     async with open_core(sqlite_url, many(20), token="another") as core:
         result, _ = await _run_batches(core, days=40)
         assert len(core.requests) == 1
@@ -171,7 +171,7 @@ async def test_intervals_are_never_mixed_in_one_request(sqlite_url):
     profiles = (profile("h"), profile("d", AggInterval.ONE_DAY), profile("q", AggInterval.FIFTEEN_MINUTES))
     async with open_core(sqlite_url, *profiles) as core:
         midnight = NOW.replace(hour=0, minute=0)
-        slices = [Slice(one.series[0].query, Window(midnight - 3 * DAY, midnight)) for one in profiles]
+        slices = [Slice(profile.series[0].query, Window(midnight - 3 * DAY, midnight)) for profile in profiles]
         result = await core.batch_runner.run(slices, named(profiles))
         assert not result.failures
         assert len(core.requests) == 3

@@ -79,7 +79,7 @@ async def unconfirmed(opened, *profiles):
         ([(1, 2)], [(0.5, 2.5)], [(0.5, 2.5)]),
     ],
 )
-def test_days_are_compared_that_are_final_from_end_to_end(expected, windows, final):
+def test_only_days_that_are_final_throughout_are_compared(expected, windows, final):
     def seconds(ranges):
         return [(int(start * DAY_SECONDS), int(end * DAY_SECONDS)) for start, end in ranges]
 
@@ -96,7 +96,7 @@ def days(start, end):
 
 
 def told(start, end, *, hours_ago=9, confirmed=False, changed=False):
-    """What an answer of so many hours ago said of those days."""
+    """Evidence for those days from an answer of *hours_ago*."""
     asked_at = NOW.timestamp() - hours_ago * 3600
     return Evidence(*days(start, end), asked_at, asked_at, SETTLE, asked_at if changed else None, confirmed=confirmed)
 
@@ -130,14 +130,16 @@ def state_of(*rows, current=(60, 0), **options):
         ),
     ],
 )
-def test_what_one_answer_alone_has_told_is_compared_by_days_or_read_again(compared, rest, rows, options):
+def test_values_of_a_single_answer_are_compared_by_days_or_read_again(compared, rest, rows, options):
     now = NOW + options.pop("days_later", 0) * DAY
-    found = unconfirmed_windows(query(), state_of(*rows, **options), SETTLE, now)
-    assert found == Unconfirmed(query(), SETTLE, [days(*one) for one in compared], [days(*one) for one in rest])
+    unconfirmed = unconfirmed_windows(query(), state_of(*rows, **options), SETTLE, now)
+    assert unconfirmed == Unconfirmed(
+        query(), SETTLE, [days(*ages) for ages in compared], [days(*ages) for ages in rest]
+    )
 
 
 @pytest.mark.parametrize(
-    ("compared", "asked"),
+    ("compared", "question"),
     [
         (True, query(AggInterval.FIFTEEN_MINUTES)),
         (True, query(caOwner=["A"])),
@@ -146,33 +148,33 @@ def test_what_one_answer_alone_has_told_is_compared_by_days_or_read_again(compar
         (False, query(uniqueEntries=["true"])),
     ],
 )
-def test_only_counts_of_finer_buckets_are_compared_by_days(compared, asked):
-    found = unconfirmed_windows(asked, state_of(told(40, 20)), SETTLE, NOW)
-    assert (bool(found.days), bool(found.rest)) == (compared, not compared)
-    daily = found.daily_query
-    assert (daily.agg_interval, daily.filters) == (AggInterval.ONE_DAY, asked.filters)
+def test_only_counts_of_finer_buckets_are_compared_by_days(compared, question):
+    unconfirmed = unconfirmed_windows(question, state_of(told(40, 20)), SETTLE, NOW)
+    assert (bool(unconfirmed.days), bool(unconfirmed.rest)) == (compared, not compared)
+    daily = unconfirmed.daily_query
+    assert (daily.agg_interval, daily.filters) == (AggInterval.ONE_DAY, question.filters)
 
 
 def test_the_daily_question_is_the_same_but_for_its_interval():
-    asked = Question(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
+    question = Question(HOUR, {"ca": ("A",)}, "dataset", "dimension", "group")
     expected = Question(AggInterval.ONE_DAY, {"ca": ("A",)}, "dataset", "dimension", "group")
-    assert Unconfirmed(asked, 0, [], []).daily_query == expected
+    assert Unconfirmed(question, 0, [], []).daily_query == expected
 
 
 @pytest.mark.parametrize(("first", "hour"), [(-1, 0), (-1, 11.99), (0, 12), (0, 23.99), (0, 24), (1, 36)])
-def test_an_annotation_is_looked_for_in_the_two_days_around_it(first, hour):
+def test_an_annotation_concerns_the_two_days_around_it(first, hour):
     start = MIDNIGHT + first * DAY
     assert days_around(MIDNIGHT + timedelta(hours=hour)) == Window(start, start + 2 * DAY)
 
 
 def daily_answers(last_updated, normalization="RAW_VALUES"):
-    """Answers to two positions of two days each, which hold a value for all but the last day."""
+    """Answers to two positions of two days each, with a value for every day but the last."""
     windows = [Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY), Window(MIDNIGHT - 18 * DAY, MIDNIGHT - 16 * DAY)]
-    asked = Batch(tuple(Slice(query(AggInterval.ONE_DAY), window) for window in windows))
+    batch = Batch(tuple(Slice(query(AggInterval.ONE_DAY), window) for window in windows))
     points = (Points([days(20, 0)[0], days(19, 0)[0]], [1.0, 2.0]), Points([days(18, 0)[0]], [3.0]))
     ranges = tuple((window.start, window.end) for window in windows)
     answers = _DailyAnswers()
-    answers.keep(7, asked, Answer(Meta(AggInterval.ONE_DAY, last_updated, normalization, "*", 5, ranges, ()), points))
+    answers.keep(7, batch, Answer(Meta(AggInterval.ONE_DAY, last_updated, normalization, "*", 5, ranges, ()), points))
     return answers
 
 
@@ -201,7 +203,7 @@ def test_daily_values_are_kept_by_day_if_they_are_counts():
     assert daily_answers(NOW, "PERCENTAGE").values == daily_answers(NOW, "PERCENTAGE").answered == {}
 
 
-def test_windows_are_taken_apart_by_days():
+def test_windows_are_split_into_days():
     assert _days([days(5, 3), days(1, 0)]) == [days(5, 4), days(4, 3), days(1, 0)]
 
 
@@ -211,29 +213,29 @@ class Sums:
     def __init__(self, *confirmed, agreed=True):
         self.confirmed, self.agreed, self.asked, self.now_confirmed, self.differing = confirmed, agreed, [], [], []
 
-    async def daily_sums(self, asked, window, _offset):
-        self.asked.append((asked, window))
+    async def daily_sums(self, question, window, _offset):
+        self.asked.append((question, window))
         return {days(20, 0)[0]: 1.0, days(19, 0)[0]: 5.0, days(18, 0)[0]: 3.0, days(17, 0)[0]: 4.0}
 
-    async def confirm(self, asked, windows, settle):
-        self.now_confirmed.append((asked, windows, settle))
+    async def confirm(self, question, windows, settle):
+        self.now_confirmed.append((question, windows, settle))
 
     async def series_states(self, queries):
         return (
-            {queries[0]: state_of(*(told(*one, confirmed=self.agreed) for one in self.confirmed))}
+            {queries[0]: state_of(*(told(*ages, confirmed=self.agreed) for ages in self.confirmed))}
             if self.confirmed
             else {}
         )
 
-    async def set_sums_differ(self, asked):
-        self.differing.append(asked)
+    async def set_sums_differ(self, question):
+        self.differing.append(question)
 
 
 FOUR_DAYS = Unconfirmed(query(), SETTLE, [days(20, 18), days(18, 16)], [])
 HULL = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 16 * DAY)
 
 
-async def test_days_whose_sums_are_equal_are_confirmed_and_those_that_were_told_and_differ_are_read_again():
+async def test_days_with_equal_sums_are_confirmed_and_days_with_evidence_that_differ_are_read_again():
     store, answers = Sums(), daily_answers(MIDNIGHT - 2 * DAY)
     assert await _differing_days(FOUR_DAYS, answers, store) == [days(19, 18), days(17, 16)]
     assert store.now_confirmed == [(query(), [days(20, 19), days(18, 17)], SETTLE)]
@@ -258,7 +260,7 @@ async def test_a_day_that_differs_though_its_parts_are_confirmed_ends_the_compar
 
 
 class Gathering:
-    """A gatherer with a store: *results* are what comes of its calls, *daily* the values of its first answer."""
+    """A batch runner with a store. *results* are those of its calls, *daily* the values of its first answer."""
 
     def __init__(self, *results, daily=None, state=None, doubtful=()):
         self.fetcher = SimpleNamespace(store=self)
@@ -284,10 +286,10 @@ class Gathering:
         self.looked.append((after, until))
         return self.doubtful
 
-    async def daily_sums(self, asked, window, _offset):
-        return self.daily if asked.filters else {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
+    async def daily_sums(self, question, window, _offset):
+        return self.daily if question.filters else {days(19, 0)[0]: 2.0, days(20, 0)[0]: 1.0}
 
-    async def confirm(self, asked, windows, settle):
+    async def confirm(self, question, windows, settle):
         pass
 
     async def series_states(self, queries):
@@ -299,18 +301,18 @@ FAILED = BatchResult(failures=[FailedSlices((Slice(query(), HULL),), Unavailable
 
 
 @pytest.mark.parametrize("state", [None, "2026-03-01T00:00:00Z"])
-async def test_annotations_are_looked_at_from_the_last_time_on_and_at_first_for_two_days(state):
+async def test_annotations_are_checked_since_the_last_check_and_at_first_for_two_days(state):
     batch_runner = Gathering(state=state)
     assert await _confirm_annotations([profile()], NOW, batch_runner) == BatchResult()
     assert batch_runner.looked == [(utc(state) if state else NOW - 2 * DAY, NOW - timedelta(hours=1))]
     assert (batch_runner.state, batch_runner.calls) == ("2026-03-10T11:07:00Z", [])
 
 
-async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_daily():
+async def test_the_days_of_annotations_from_a_single_answer_are_requested_daily():
     starts = [("ct", MIDNIGHT - timedelta(hours=hours)) for hours in (6, 12, 36, 37)]
     batch_runner = Gathering(doubtful=[*starts, ("other", MIDNIGHT - 9 * DAY)])
-    one, other = profile("one", filters={"tld": ("com",)}), profile("other", filters={"tld": ("com",)})
-    await _confirm_annotations([one, other], NOW, batch_runner)
+    profiles = [profile(name, filters={"tld": ("com",)}) for name in ("one", "other")]
+    await _confirm_annotations(profiles, NOW, batch_runner)
     [(slices, names, options)] = batch_runner.calls
     daily = query(AggInterval.ONE_DAY, tld=["com"])
     windows = [Window(MIDNIGHT - first * DAY, MIDNIGHT - (first - 2) * DAY) for first in (3, 2)]
@@ -322,7 +324,7 @@ async def test_the_days_of_annotations_that_one_answer_has_told_are_asked_for_da
 @pytest.mark.parametrize(
     ("done", "result"), [(True, BatchResult()), (False, FAILED), (False, BatchResult(stopped=True))]
 )
-async def test_annotations_are_looked_at_again_after_a_failure(done, result):
+async def test_annotations_are_checked_again_after_a_failure(done, result):
     batch_runner = Gathering(result, doubtful=[("ct", MIDNIGHT - 3 * DAY)])
     await _confirm_annotations([profile()], NOW, batch_runner)
     assert (batch_runner.state is not None) is done
@@ -350,7 +352,7 @@ async def test_days_that_differ_are_read_again_and_then_judged(again, judged, da
     assert result == sum(results[1:], results[0])
     window = Window(MIDNIGHT - 20 * DAY, MIDNIGHT - 18 * DAY)
     daily_slices, _, options = batch_runner.calls[0]
-    assert daily_slices == [Slice(one.daily_query, window) for one in (TWO_DAYS, equal)]
+    assert daily_slices == [Slice(unconfirmed.daily_query, window) for unconfirmed in (TWO_DAYS, equal)]
     assert (options["background"], options["handling"].history) == (True, False)
     differing = [Slice(query(), Window(window.start + DAY, window.end))]
     assert [call[0] for call in batch_runner.calls[1:]] == [differing] * again
@@ -370,7 +372,7 @@ async def test_days_that_differ_are_read_again_and_then_judged(again, judged, da
         (0, True, ["2026-03-10T12:00:00Z", 11]),
     ],
 )
-async def test_what_is_left_is_read_within_ten_requests_an_hour(most, counted, record, monkeypatch):
+async def test_the_remaining_windows_are_read_within_ten_requests_an_hour(most, counted, record, monkeypatch):
     pieces = [Slice(query(caOwner=[str(number)]), HULL) for number in range(12)]
 
     async def batches(slices, _batch_runner):
@@ -401,7 +403,7 @@ async def test_a_year_of_twenty_series_is_confirmed_by_one_request(sqlite_url):
         assert await requests_of(opened, confirmed(opened, twenty)) == 0
 
 
-async def test_a_first_answer_of_zeros_is_found_and_mended(store_url):
+async def test_a_first_answer_of_zeros_is_found_and_corrected(store_url):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
         opened.script(zeros())
@@ -429,7 +431,7 @@ async def test_a_daily_answer_that_is_wrong_once_costs_a_second_reading_and_does
         assert await unconfirmed(opened, hourly) == 12, "half a day is not final yet"
 
 
-async def test_where_daily_values_are_no_sums_the_comparison_is_switched_off_with_a_warning(store_url, caplog):
+async def test_the_comparison_is_switched_off_with_a_warning_if_daily_values_are_no_sums(store_url, caplog):
     hourly = profile(since=SINCE)
     async with open_core(store_url, hourly) as opened:
         daily = faults.edit("days are no sums", one_day_off)
@@ -461,7 +463,7 @@ async def test_values_that_do_not_add_up_are_read_once_more_at_most_ten_requests
         assert sum(costs) <= -(-200 // 7) + 1
 
 
-async def test_what_is_read_daily_needs_no_confirmation(sqlite_url):
+async def test_values_that_are_read_daily_need_no_confirmation(sqlite_url):
     hourly = profile(settle=2 * DAY)
     async with open_core(sqlite_url, hourly) as opened:
         for _ in range(24 * 8):

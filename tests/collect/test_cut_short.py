@@ -19,15 +19,15 @@ def at_most(values, *, newest):
     def cut(document):
         for name, series in document["result"].items():
             if name != "meta":
-                for key, found in series.items():
-                    series[key] = found[-values:] if newest else found[:values]
+                for key, column in series.items():
+                    series[key] = column[-values:] if newest else column[:values]
 
     return faults.edit("at most so many values", cut)
 
 
 @pytest.mark.parametrize("most", [MOST, 700])
 @pytest.mark.parametrize("newest", [True, False], ids=["the newest", "the oldest"])
-async def test_a_backfill_gets_all_and_learns_how_much_one_answer_holds(store_url, newest, most):
+async def test_a_backfill_is_complete_and_learns_how_many_values_an_answer_has_at_most(store_url, newest, most):
     """Also if all but a few of the values of a window are there."""
     hourly = profile()
     async with open_core(store_url, hourly) as opened:

@@ -1,4 +1,4 @@
-"""Where Radar's history begins: found for few requests, no gap, no cost, and whatever Radar still has is stored."""
+"""The edge of Radar's history is found with few requests, is no gap, costs nothing later, and hides no data."""
 
 from math import ceil, log2
 
@@ -35,7 +35,7 @@ async def one_pass(core):
 
 
 async def backfilled(core, start=SINCE, end=None, *, force=False):
-    order = backfill_request([one.name for one in core.profiles], start, end, core.clock(), force=force)
+    order = backfill_request([profile.name for profile in core.profiles], start, end, core.clock(), force=force)
     job = await core.store.create_backfill(order, core.clock())
     return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 
@@ -50,14 +50,14 @@ async def begins(core):
 
 async def all_that_radar_has(core, since=SINCE):
     window = Window(since, core.profiles[0].agg_interval.floor(core.clock()))
-    labels = {series.label: series.query for one in core.profiles for series in one.series}
+    labels = {series.label: series.query for profile in core.profiles for series in profile.series}
     stored = await core.stored()
-    return all(stored.get(label) == core.truth(asked, window) for label, asked in labels.items())
+    return all(stored.get(label) == core.truth(question, window) for label, question in labels.items())
 
 
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: str(way.status))
 @pytest.mark.parametrize(("count", "interval"), [(1, HOUR), (30, QUARTER)], ids=["1h", "15m"])
-async def test_what_radar_refuses_before_a_date_is_found_by_bisection_and_costs_nothing_later(
+async def test_a_date_before_which_radar_refuses_is_found_by_bisection_and_costs_nothing_later(
     sqlite_url, way, count, interval
 ):
     wide = many(count, agg_interval=interval, since=SINCE)
@@ -124,12 +124,12 @@ async def test_a_gap_in_the_middle_is_never_an_edge(sqlite_url):
 
 
 def both_kinds(url):
-    """A store for each of the ways in which Radar may have nothing: it refuses, or its answers lack what is before."""
+    """A store for each form of an edge: Radar refuses older windows, or its answers do not contain them."""
     return [(way, f"{url}{number}") for number, way in enumerate((WAYS[0], None))]
 
 
 def publish(core, **options):
-    """From now on Radar has what these options of the simulator say."""
+    """Switch the simulator to these options."""
     core.simulator.options = core.simulator._history._options = SimulatorOptions(**{**CALM, **options})
 
 
@@ -139,14 +139,14 @@ async def test_series_of_one_batch_have_an_edge_each(sqlite_url):
         async with open_core(url, of_six, data_since=EDGE, began={"Owner 3": later}, before_data=way) as core:
             await one_pass(core)
             edges = await core.store.edges([series.query for series in of_six.series])
-            found = [edges[series.query].begins for series in of_six.series]
-            assert found == [EDGE.timestamp()] * 3 + [later.timestamp()] + [EDGE.timestamp()] * 2
+            edge_starts = [edges[series.query].begins for series in of_six.series]
+            assert edge_starts == [EDGE.timestamp()] * 3 + [later.timestamp()] + [EDGE.timestamp()] * 2
             assert await gaps(core) == []
             assert await begins(core) == EDGE
             assert await all_that_radar_has(core)
 
 
-async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar_has_more(sqlite_url):
+async def test_an_edge_is_checked_weekly_by_one_request_and_deleted_if_radar_has_older_data(sqlite_url):
     earlier = EDGE - 40 * DAY
     for way, url in both_kinds(sqlite_url):
         async with open_core(url, many(3, since=SINCE), data_since=EDGE, before_data=way) as core:
@@ -174,7 +174,7 @@ async def test_an_edge_is_looked_at_weekly_by_one_request_and_forgotten_if_radar
 
 
 @pytest.mark.parametrize("way", [WAYS[0], WAYS[3], None], ids=["400", "500", "empty"])
-async def test_when_the_edge_moves_on_what_is_stored_stays_and_nothing_is_due_for_ever(sqlite_url, way):
+async def test_when_the_edge_moves_stored_values_stay_and_nothing_is_due_for_ever(sqlite_url, way):
     settled = profile(since=NOW - 60 * DAY, settle=14 * DAY)
     async with open_core(sqlite_url, settled, retention=8 * DAY, before_data=way) as core:
         for _ in range(2):
@@ -217,10 +217,10 @@ async def test_ten_profiles_cost_as_much_a_day_as_if_there_were_no_edge(sqlite_u
 
 
 async def test_an_outage_of_old_windows_is_no_edge(store_url):
-    """Until a second answer it is a failure; what is on the good side is stored meanwhile."""
+    """Until a second answer it counts as a failure. The windows after the outage are stored."""
 
     def old(received):
-        return any(asked.start < EDGE.timestamp() for asked in received.request.series)
+        return any(series.start < EDGE.timestamp() for series in received.request.series)
 
     async with open_core(store_url, profile(since=SINCE)) as core:
         minutes = NOW.timestamp() + 600
@@ -255,7 +255,7 @@ async def test_no_edge_is_found_if_everything_is_refused(sqlite_url, way):
 async def test_a_window_that_is_refused_between_others_is_no_edge(sqlite_url):
     bad = Window(EDGE, EDGE + DAY)
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
-        core.script(faults.api_error(400, 2001).always().only(lambda asked: overlaps(asked, bad)))
+        core.script(faults.api_error(400, 2001).always().only(lambda series: overlaps(series, bad)))
         for _ in range(4):
             core.clock.advance(hours=2)
             await one_pass(core)
@@ -264,7 +264,7 @@ async def test_a_window_that_is_refused_between_others_is_no_edge(sqlite_url):
 
 
 def overlaps(received, window):
-    return any(window_of(asked).overlaps(window) for asked in received.request.series)
+    return any(window_of(series).overlaps(window) for series in received.request.series)
 
 
 async def vanished(core):
@@ -293,7 +293,7 @@ async def test_retention_beside_a_known_edge_makes_no_gap_on_postgres(postgres_u
 
 
 async def keeps_what_is_wanted(core, kept):
-    """Live for a day beside a known edge with a retention that works every six hours."""
+    """Collect for a day with a known edge and a retention run every six hours."""
     costs = []
     for _ in range(4):
         await core.store.prune(RetentionSettings({HOUR: kept}), core.clock())

@@ -24,11 +24,11 @@ def body(content):
     return faults.rewrite("body", lambda _: content)
 
 
-async def refused(core, fault, asked=None):
-    """Ask once; *fault* makes the answer one that is refused."""
+async def refused(core, fault, batch_=None):
+    """Send one request whose answer is rejected because of *fault*."""
     core.script(fault)
     with pytest.raises(RadarError) as caught:
-        await core.fetcher._request(asked or batch(), ["all"], lambda: None, Handling(), core.clock())
+        await core.fetcher._request(batch_ or batch(), ["all"], lambda: None, Handling(), core.clock())
     return caught.value
 
 
@@ -67,17 +67,17 @@ async def refused(core, fault, asked=None):
     ],
 )
 async def test_the_body_of_a_refused_answer_is_kept_with_its_question(sqlite_url, fault, kind, whole, content):
-    asked = batch(query(), OWNER)
+    batch_ = batch(query(), OWNER)
     async with open_core(sqlite_url, ALL) as core:
-        error = await refused(core, fault, asked)
+        error = await refused(core, fault, batch_)
         assert error.body is None, "errors are kept for long, and bodies are large"
         (kept,) = await core.store.bodies()
         assert kept.kind.startswith(kind)
         assert (kept.fetch_id, kept.whole, kept.received_at) == (1, whole, NOW)
-        found = await core.store.body(1)
-        assert content in found
-        assert TOKEN.encode() not in found
-        assert await core.store.question(1) == asked
+        body = await core.store.body(1)
+        assert content in body
+        assert TOKEN.encode() not in body
+        assert await core.store.question(1) == batch_
         (row,) = await core.store.list_fetches(kept=True)
         assert (row.id, row.body) == (1, True)
     assert (verify(sqlite_url)).findings == []
@@ -107,8 +107,8 @@ async def test_the_first_answer_with_a_deviation_is_kept_as_its_example(store_ur
         assert noted.example == 1
 
 
-async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(sqlite_url):
-    """An older version has noted it, or its example had to go."""
+async def test_a_deviation_without_an_example_gets_the_next_answer_as_its_example(sqlite_url):
+    """An older version has recorded it, or its example was deleted."""
     async with open_core(sqlite_url, ALL) as core:
         kind = "meta.confidenceInfo is absent"
         await core.store.record_deviations([kind], 99, NOW)
@@ -118,12 +118,12 @@ async def test_a_deviation_that_was_noted_without_an_example_gets_the_next_one(s
         assert (noted.fetch_id, noted.example) == (99, 1)
 
 
-async def test_the_newest_of_a_kind_are_kept_and_their_fetches_outlive_retention(sqlite_url):
+async def test_the_newest_bodies_of_a_kind_are_kept_and_their_fetches_outlive_retention(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         for _ in range(MOST_OF_A_KIND + 2):
             await refused(core, faults.unequal())
         await refused(core, body(b"{"))
-        kept = [one.fetch_id for one in await core.store.bodies()]
+        kept = [body.fetch_id for body in await core.store.bodies()]
         assert kept == [*range(3, MOST_OF_A_KIND + 4)]
         await core.store.prune(RetentionSettings(fetches=DAY), NOW + 90 * DAY)
         assert [row.id for row in await core.store.list_fetches()] == kept[::-1]
@@ -143,16 +143,16 @@ async def test_a_body_that_cannot_be_stored_changes_nothing_else(sqlite_url, mon
         assert [record.reason for record in caplog.records if record.message == "evidence"] == ["the disk is full"]
 
 
-async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empty_postgres_url, tmp_path):
+async def test_a_copy_contains_the_bodies_and_a_damaged_body_is_found(sqlite_url, empty_postgres_url, tmp_path):
     async with open_core(sqlite_url, ALL) as core:
         await refused(core, faults.unequal())
-        found = await core.store.body(1)
+        body = await core.store.body(1)
     copy(sqlite_url, empty_postgres_url)
     copy(empty_postgres_url, f"sqlite:///{tmp_path}/back.db")
     async with Store.open(f"sqlite:///{tmp_path}/back.db", owner=None) as store:
-        assert await store.body(1) == found
+        assert await store.body(1) == body
     async with Store.open(empty_postgres_url, owner="test") as store:
-        assert await store.body(1) == found
+        assert await store.body(1) == body
         assert (verify(empty_postgres_url)).findings == []
 
         def spoil(connection):
@@ -168,7 +168,7 @@ async def test_a_copy_has_the_bodies_and_a_damaged_one_is_found(sqlite_url, empt
     assert "fetch 7, which is not on record" in findings
 
 
-async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_url):
+async def test_deleting_a_series_deletes_the_bodies_that_are_about_no_other(store_url):
     async with open_core(store_url, ALL) as core:
         await core.activate_labels(ALL, profile("owner", filters={"caOwner": ("DigiCert, Inc.",)}))
         await refused(core, faults.unequal(), batch(OWNER))
@@ -178,12 +178,12 @@ async def test_a_series_that_is_forgotten_takes_the_bodies_about_it_alone(store_
         counted = await core.store.delete_series(series_id, [ALL], dry_run=True)
         assert counted.rows["bodies"] == 1
         await core.store.delete_series(series_id, [ALL], dry_run=False)
-        assert [one.fetch_id for one in await core.store.bodies()] == [2]
+        assert [body.fetch_id for body in await core.store.bodies()] == [2]
 
 
 @pytest.mark.parametrize("word", ["units", "normalization"])
-async def test_a_word_that_an_answer_does_not_name_is_no_damage(sqlite_url, word):
-    """Neither before nor after answers that name it."""
+async def test_an_answer_without_unit_or_normalization_is_not_reported_as_damage(sqlite_url, word):
+    """Neither before nor after answers that contain it."""
     async with open_core(sqlite_url, ALL) as core:
         for fault in (faults.without("result", "meta", word), None, faults.without("result", "meta", word)):
             core.script(*([fault] if fault else []))

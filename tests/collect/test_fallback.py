@@ -1,4 +1,4 @@
-"""What history lacks is asked of a simulator, once, within bounds."""
+"""Missing history is requested from a simulator, once, within limits."""
 
 import asyncio
 from contextlib import asynccontextmanager
@@ -36,7 +36,7 @@ async def falling_back(url, settings, **options):
 
 
 def lacking(*queries, days=1):
-    return [Slice(one, Window(CLOSED - days * DAY, CLOSED)) for one in queries or (query(tld=["com"]),)]
+    return [Slice(question, Window(CLOSED - days * DAY, CLOSED)) for question in queries or (query(tld=["com"]),)]
 
 
 async def test_missing_buckets_are_requested_and_stored(store_url, settings):
@@ -57,13 +57,13 @@ async def test_simultaneous_queries_of_one_series_cost_one_request(sqlite_url, s
 
 
 async def test_questions_that_share_series_in_another_order_do_not_block_each_other(sqlite_url, settings):
-    one, other = query(tld=["com"]), query(tld=["de"])
+    com, other = query(tld=["com"]), query(tld=["de"])
     async with falling_back(sqlite_url, settings) as (core, filling), asyncio.timeout(10):
-        await asyncio.gather(filling.fill(lacking(one, other)), filling.fill(lacking(other, one)))
+        await asyncio.gather(filling.fill(lacking(com, other)), filling.fill(lacking(other, com)))
         assert len(core.requests) == 1
 
 
-async def test_what_radar_has_not_published_is_not_asked_for_again_and_again(sqlite_url, settings):
+async def test_unpublished_buckets_are_not_requested_repeatedly(sqlite_url, settings):
     async with falling_back(sqlite_url, settings, lag=timedelta(hours=3)) as (core, filling):
         for _ in range(3):
             await filling.fill(lacking())
@@ -73,7 +73,7 @@ async def test_what_radar_has_not_published_is_not_asked_for_again_and_again(sql
         assert len(core.requests) == 2
 
 
-async def test_a_bucket_that_has_just_closed_is_left_to_be_published(sqlite_url, settings):
+async def test_a_bucket_that_has_just_closed_is_not_requested(sqlite_url, settings):
     async with falling_back(sqlite_url, settings) as (core, filling):
         core.clock.now = CLOSED + timedelta(minutes=1)
         await filling.fill([Slice(query(), Window(CLOSED - timedelta(hours=1), CLOSED))])
@@ -92,7 +92,7 @@ async def test_a_query_that_needs_too_many_requests_is_rejected(sqlite_url, sett
         assert not core.requests
 
 
-async def test_requests_that_become_more_than_was_planned_end(sqlite_url, settings, monkeypatch):
+async def test_a_query_that_takes_more_requests_than_planned_is_stopped(sqlite_url, settings, monkeypatch):
     monkeypatch.setattr(fallback, "_MAX_REQUESTS", 4)
     spans = {HOUR: DAY}
     async with falling_back(sqlite_url, settings, max_span=spans, series_per_request=2) as (core, filling):

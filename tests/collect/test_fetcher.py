@@ -1,4 +1,4 @@
-"""One batch until it is saved, or until there is no use in asking."""
+"""One batch is requested until it is saved, or until further requests are useless."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ async def test_it_works(store_url):
         assert (again.inserted, again.unchanged) == (0, 24)
 
 
-async def test_no_answer_is_asked_for_again_three_times_and_every_request_is_on_record(sqlite_url):
+async def test_a_request_without_an_answer_is_retried_three_times_and_every_try_is_on_record(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.html(503).always())
         with pytest.raises(Unavailable):
@@ -69,7 +69,7 @@ async def test_permanent_errors_are_not_retried(sqlite_url, fault, error, outcom
         assert await core.stored() == {}
 
 
-async def test_after_429_nothing_is_asked_for_exactly_as_long_as_it_says(store_url):
+async def test_after_429_no_request_is_sent_until_exactly_the_time_it_names(store_url):
     async with open_core(store_url, ALL) as core:
         core.script(faults.too_many("7"))
         await core.fetcher.fetch(batch(), ["all"])
@@ -79,7 +79,7 @@ async def test_after_429_nothing_is_asked_for_exactly_as_long_as_it_says(store_u
 
 
 @pytest.mark.parametrize(("header", "seconds"), [(None, 300), ("soon", 300), ("0", 0), ("-5", 300)])
-async def test_a_429_that_names_no_time_is_five_minutes(sqlite_url, header, seconds):
+async def test_a_429_without_a_time_blocks_for_five_minutes(sqlite_url, header, seconds):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.too_many(header))
         await core.fetcher.fetch(batch(), ["all"])
@@ -87,7 +87,7 @@ async def test_a_429_that_names_no_time_is_five_minutes(sqlite_url, header, seco
         assert seconds <= second - first <= seconds + 1
 
 
-async def test_retry_after_of_an_error_page_is_obeyed_by_all(sqlite_url):
+async def test_retry_after_of_an_error_page_blocks_all_requests(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.html(503, "40"))
         await asyncio.gather(core.fetcher.fetch(batch(), ["all"]), core.fetcher.fetch(batch(days=2), ["all"]))
@@ -95,7 +95,7 @@ async def test_retry_after_of_an_error_page_is_obeyed_by_all(sqlite_url):
         assert second - first >= 40
 
 
-async def test_a_block_of_more_than_a_quarter_of_an_hour_is_the_callers_to_wait_for(sqlite_url):
+async def test_a_block_of_more_than_a_quarter_of_an_hour_is_raised_and_not_waited_for(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.too_many("3600"))
         for _ in range(3):
@@ -120,7 +120,7 @@ async def test_a_429_pauses_all_requests(sqlite_url):
         assert min(later) >= limited[0] + 60
 
 
-async def test_no_more_requests_than_the_limit_in_any_300_seconds_restarts_included(store_url):
+async def test_the_limit_of_requests_in_300_seconds_holds_across_restarts(store_url):
     async with open_core(store_url, ALL, limit=5) as core:
         for number in range(17):
             if number % 4 == 3:
@@ -132,7 +132,7 @@ async def test_no_more_requests_than_the_limit_in_any_300_seconds_restarts_inclu
         assert len(times) == 17
 
 
-async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqlite_url):
+async def test_a_wrong_token_is_tried_once_in_five_minutes_by_all_requests_together(sqlite_url):
     async with open_core(sqlite_url, ALL, token="another") as core:
         for minutes in (0, 1, 2, 2, 1):
             core.clock.advance(minutes=minutes)
@@ -145,14 +145,14 @@ async def test_a_wrong_token_is_tried_once_in_five_minutes_however_many_ask(sqli
         assert await core.outcomes() == ["unauthorized"] * 2
 
 
-async def test_a_person_at_a_terminal_tries_a_refused_token_once_at_once(sqlite_url):
+async def test_a_command_tries_a_rejected_token_once_without_a_wait(sqlite_url):
     async with open_core(sqlite_url, ALL, token="another") as core:
         for minutes, by_hand in ((0, True), (0, False), (0, True), (0, False), (1, True)):
             core.clock.advance(minutes=minutes)
             if by_hand:
                 await core.store.try_credentials_at_once(core.fetcher.radar.fingerprint)
-            asked = (core.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
-            for answer in await asyncio.gather(*asked, return_exceptions=True):
+            requests = (core.fetcher.fetch(batch(days=day), ["all"]) for day in (1, 2, 3))
+            for answer in await asyncio.gather(*requests, return_exceptions=True):
                 assert isinstance(answer, Unauthorized)
         assert [(received.at - NOW.timestamp()) / 60 for received in core.requests] == [0, 0, 1]
 
@@ -164,13 +164,13 @@ async def test_no_more_than_concurrency_requests_are_under_way_or_on_record(sqli
         asking = [asyncio.create_task(core.fetcher.fetch(batch(days=day), ["all"])) for day in range(1, 7)]
         await until(lambda: len(core.requests) == 3)
         assert await core.outcomes() == ["ok", "started", "started"]
-        for one in asking:
-            one.cancel()
+        for task in asking:
+            task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
         assert len(core.requests) == 3
 
 
-async def test_the_record_is_what_the_server_saw(sqlite_url):
+async def test_the_record_equals_the_requests_that_the_server_received(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         core.script(faults.html(502), faults.unequal(), faults.too_many("9"), faults.closed(), faults.reset_in_header())
         for _ in range(4):
@@ -216,7 +216,7 @@ async def test_a_request_without_an_answer_is_ended_during_a_stop(sqlite_url, mo
         assert await core.outcomes() == ["interrupted"]
 
 
-async def test_a_pause_ends_at_once_when_told_to_stop(sqlite_url):
+async def test_a_pause_ends_at_once_during_a_stop(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         fetcher = Fetcher(core.fetcher.radar, core.store, limit=5, stop=asyncio.Event(), clock=core.clock)
         await fetcher.pause(-3)
@@ -288,16 +288,16 @@ async def test_a_deviation_is_recorded_once(store_url, caplog):
         assert messages == ["reader: meta.confidenceInfo is absent", None, None]
         assert [record.deviation for record in caplog.records if record.message == "reader"] == [noted.kind]
         document = await status_document(core.store, [ALL], 600, core.clock())
-        assert [one["kind"] for one in document["deviations"]] == [noted.kind]
+        assert [deviation["kind"] for deviation in document["deviations"]] == [noted.kind]
 
 
-async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
+async def test_a_missing_series_is_requested_alone(sqlite_url):
     three = many(3)
     async with open_core(sqlite_url, three) as core:
         core.script(faults.without("result", "serie_1"))
         result = await core.batch_runner.run(
-            [Slice(one.query, batch().slices[0].window) for one in three.series],
-            {one.query: ["many"] for one in three.series},
+            [Slice(series.query, batch().slices[0].window) for series in three.series],
+            {series.query: ["many"] for series in three.series},
         )
         assert not result.failures
         assert [received.series for received in core.requests] == [3, 1]
@@ -307,8 +307,8 @@ async def test_a_series_that_is_missing_is_asked_for_alone(sqlite_url):
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_counts_although_the_body_breaks_off(sqlite_url, status):
-    """Each request comes 300 seconds or more after the one before, on a server that speaks plain TCP."""
+async def test_retry_after_is_obeyed_although_the_body_breaks_off(sqlite_url, status):
+    """Each request is sent at least 300 seconds after the previous one, to a plain TCP server."""
     moments = []
 
     async def reply(reader, writer):

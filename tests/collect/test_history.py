@@ -26,7 +26,7 @@ async def exported(store, **chosen):
 
 
 async def run_backfill(opened, start, end=None, *, force=False):
-    order = backfill_request([one.name for one in opened.profiles], start, end, opened.clock(), force=force)
+    order = backfill_request([profile.name for profile in opened.profiles], start, end, opened.clock(), force=force)
     job = await opened.store.create_backfill(order, opened.clock())
     return await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
 
@@ -46,7 +46,7 @@ async def test_50_series_cost_one_batch_of_each_fire_and_one_daily_re_read(sqlit
         assert {len(points) for points in (await opened.stored()).values()} == {96 + 48 + fires}
 
 
-async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_url):
+async def test_as_of_returns_the_values_that_were_served_by_that_moment(store_url):
     hourly = profile(since=MIDNIGHT - 2 * DAY)
     async with open_core(store_url, hourly, revised_for=timedelta(days=3), lag=timedelta(minutes=45)) as opened:
         served = []
@@ -62,7 +62,7 @@ async def test_as_of_any_moment_gives_back_what_had_been_served_by_then(store_ur
         assert await exported(opened.store, as_of=served[0][0] - timedelta(seconds=1)) == []
 
 
-async def test_an_annotation_that_is_withdrawn_is_kept_with_when(store_url):
+async def test_a_withdrawn_annotation_is_kept_with_the_moment_of_its_withdrawal(store_url):
     outage = Annotation(
         MIDNIGHT - DAY, MIDNIGHT, "CT", "OUTAGE", "A log went away", "https://example.com/", is_instantaneous=False
     )
@@ -109,14 +109,16 @@ async def test_an_explicit_backfill_asks_for_a_proven_gap_again(store_url):
         assert (await run_backfill(opened, MIDNIGHT - 60 * DAY)).progress.requests > 0
 
 
-async def test_a_window_that_answers_500_for_ever_is_said_and_the_rest_is_complete(store_url):
+async def test_a_window_that_always_fails_with_500_is_reported_and_the_rest_is_complete(store_url):
     hourly = profile()
     async with open_core(store_url, hourly, max_span={**dict.fromkeys(AggInterval, 7 * DAY)}) as opened:
         bad = MIDNIGHT - 30 * DAY
 
         def ill(received):
-            asked = received.request and any(one.start <= bad.timestamp() < one.end for one in received.request.series)
-            return faults.api_error(500, 2000) if asked else None
+            is_hit = received.request and any(
+                series.start <= bad.timestamp() < series.end for series in received.request.series
+            )
+            return faults.api_error(500, 2000) if is_hit else None
 
         opened.script(ill)
         done = await run_backfill(opened, MIDNIGHT - 60 * DAY)
@@ -140,7 +142,7 @@ async def test_the_next_pass_catches_up_after_a_day_of_downtime(store_url):
         assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
 
 
-async def test_a_forced_backfill_asks_for_what_is_there_and_writes_nothing_new(store_url):
+async def test_a_forced_backfill_requests_stored_buckets_and_writes_nothing_new(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         first = await run_backfill(opened, MIDNIGHT - 10 * DAY)
@@ -151,7 +153,7 @@ async def test_a_forced_backfill_asks_for_what_is_there_and_writes_nothing_new(s
         assert (forced.progress.points_inserted, forced.progress.points_revised) == (0, 0)
 
 
-async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
+async def test_a_stopped_backfill_continues_where_it_stopped(store_url):
     hourly = profile()
     async with open_core(
         store_url, hourly, concurrency=1, series_per_request=1, max_span={**dict.fromkeys(AggInterval, DAY)}
@@ -176,7 +178,7 @@ async def test_a_backfill_that_is_stopped_goes_on_where_it_was(store_url):
         assert (await opened.stored())["all"] == opened.truth(hourly.series[0].query, window)
 
 
-async def test_a_job_for_a_profile_that_is_gone_fails_in_a_sentence(sqlite_url):
+async def test_a_job_for_a_removed_profile_fails_with_a_message(sqlite_url):
     async with open_core(sqlite_url, profile()) as opened:
         order = backfill_request(["gone"], MIDNIGHT - DAY, None, opened.clock(), force=False)
         job = await opened.store.create_backfill(order, opened.clock())
@@ -197,7 +199,7 @@ async def test_a_renamed_profile_keeps_its_history_and_a_changed_filter_starts_a
         assert sorted(row.points for row in await opened.store.list_series()) == [36, 36]
 
 
-async def test_a_normalization_that_changes_midway_never_mixes(store_url):
+async def test_values_before_and_after_a_change_of_normalization_are_never_mixed(store_url):
     hourly = profile()
     async with open_core(store_url, hourly) as opened:
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -222,7 +224,7 @@ async def test_values_that_are_relative_to_one_answer_stand_alone(store_url):
         await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
         opened.clock.advance(days=20)
         await collect([three], opened.clock(), opened.store, opened.batch_runner, gaps=True)
-        assert {asked.series for asked in opened.requests if asked.status == 200} <= {1, 3}
+        assert {received.series for received in opened.requests if received.status == 200} <= {1, 3}
         for row in await opened.store.list_series():
             fetched = [fetch for fetch in await opened.store.list_fetches() if fetch.outcome == "ok"]
             assert row.points <= max(fetch.inserted + fetch.revised + fetch.unchanged for fetch in fetched)
@@ -242,7 +244,7 @@ def test_an_end_before_the_start_is_refused():
         )
 
 
-async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_radar_lags(sqlite_url):
+async def test_the_day_that_has_just_ended_is_stored_within_the_hour_although_radar_lags(sqlite_url):
     daily = profile(agg_interval=AggInterval.ONE_DAY)
     async with open_core(sqlite_url, daily, lag=timedelta(minutes=45)) as opened:
         opened.clock.now = MIDNIGHT + DAY + timedelta(minutes=2)
@@ -260,7 +262,7 @@ async def test_the_day_that_has_just_ended_is_there_within_the_hour_although_rad
 
 
 @pytest.mark.parametrize("late", [MIDNIGHT, NOW + 100 * DAY], ids=["today", "in the future"])
-async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url, late):
+async def test_values_before_since_are_read_again_until_they_are_final(store_url, late):
     early, hourly = profile(since=MIDNIGHT - 10 * DAY), profile(since=late)
     async with open_core(store_url, early) as opened:
         await run_backfill(opened, MIDNIGHT - 10 * DAY)
@@ -275,7 +277,7 @@ async def test_what_lies_before_since_is_read_again_until_it_is_final(store_url,
 
 
 async def kept_for(opened, hourly, days):
-    """Collect and heal twice a day; gives the reasons of the gaps, and how often Radar was asked on the last day."""
+    """Collect and heal twice a day. Returns the reasons of the gaps, and the number of requests of the last day."""
     for _ in range(2 * days):
         before = len(opened.requests)
         await collect([hourly], opened.clock(), opened.store, opened.batch_runner)
@@ -287,7 +289,7 @@ async def kept_for(opened, hourly, days):
 
 @pytest.mark.parametrize("interval", [AggInterval.ONE_HOUR, AggInterval.ONE_DAY])
 @pytest.mark.parametrize("days", [1, 3])
-async def test_a_history_that_begins_a_few_days_after_since_is_known_to_and_is_no_gap(store_url, interval, days):
+async def test_a_history_that_begins_a_few_days_after_since_has_no_gap_before_it(store_url, interval, days):
     kept = profile(agg_interval=interval, since=MIDNIGHT - 60 * DAY, settle=4 * DAY)
     async with open_core(store_url, kept, data_since=kept.since + days * DAY) as opened:
         assert await kept_for(opened, kept, 4) == ([], 1)

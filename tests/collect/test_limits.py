@@ -1,4 +1,4 @@
-"""What requests teach about their size, as a table, and as a law against every limit that an upstream can hide."""
+"""The limits that are learned from requests, as tables, and as a property under any hidden limits."""
 
 import json
 from dataclasses import replace
@@ -48,11 +48,11 @@ def no(days, positions, *, gaps=False, length=0):
 
 
 def known(yes=(), nos=(), **more):
-    """What is known after the sizes *yes* were accepted and *nos* rejected, both (days, positions)."""
-    sizes = tuple(size(*one) for one in yes)
+    """Return the limits after the sizes *yes* were accepted and *nos* rejected, both as (days, positions)."""
+    sizes = tuple(size(*measures) for measures in yes)
     again_at = NOW + climb_pause(0) if nos else None
     return replace(
-        GUESS, **{"accepted": sizes, "rejected": tuple(no(*one) for one in nos), "again_at": again_at, **more}
+        GUESS, **{"accepted": sizes, "rejected": tuple(no(*measures) for measures in nos), "again_at": again_at, **more}
     )
 
 
@@ -62,13 +62,13 @@ def batch_of(count, days, end=NOW, key="ca"):
 
 
 @pytest.mark.parametrize("agg_interval", AggInterval)
-def test_the_sizes_of_the_begin_end_with_the_smallest_one(agg_interval):
-    found = rungs(agg_interval)
-    assert found[0] == Size(timedelta(days=agg_interval.properties.spans[0]), 100)
-    assert found[-1] == smallest(agg_interval)
-    assert not any(one.span % agg_interval.step for one in found)
-    assert not any(later.covers(earlier) for n, earlier in enumerate(found) for later in found[n + 1 :])
-    assert initial_limits(agg_interval).shape == Shape(found[0].span, 100)
+def test_the_first_sizes_to_try_end_with_the_smallest(agg_interval):
+    sizes = rungs(agg_interval)
+    assert sizes[0] == Size(timedelta(days=agg_interval.properties.spans[0]), 100)
+    assert sizes[-1] == smallest(agg_interval)
+    assert not any(rung.span % agg_interval.step for rung in sizes)
+    assert not any(later.covers(earlier) for n, earlier in enumerate(sizes) for later in sizes[n + 1 :])
+    assert initial_limits(agg_interval).shape == Shape(sizes[0].span, 100)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_rejection_is_explained_by_what_exceeds_everything_accepted(kinds, yes
         (False, [(31, 2)], [(1, 3)], (0.5, 3)),
     ],
 )
-def test_a_size_is_admitted_unless_a_rejection_or_a_certain_bound_is_against_it(admitted, yes, nos, tried):
+def test_a_size_is_admitted_unless_a_rejection_or_a_certain_bound_rules_it_out(admitted, yes, nos, tried):
     assert known(yes, nos).admits(size(*tried)) is admitted
 
 
@@ -107,7 +107,7 @@ def test_a_size_is_admitted_unless_a_rejection_or_a_certain_bound_is_against_it(
     ("proven", "count", "days", "longest"),
     [(True, 5, 7, 300), (True, 4, 6, 300), (False, 6, 7, 300), (False, 5, 8, 300), (False, 5, 7, 100)],
 )
-def test_what_is_no_larger_than_what_was_accepted_is_proven(proven, count, days, longest):
+def test_a_request_no_larger_than_an_accepted_one_is_proven(proven, count, days, longest):
     assert known([(7, 5)], longest=longest).proves(batch_of(count, days)) is proven
 
 
@@ -123,7 +123,7 @@ def test_what_is_no_larger_than_what_was_accepted_is_proven(proven, count, days,
         (known([(14, 20)], [(7, 50)]), known([(7, 10)], [(14, 20), (7, 50)]), (14, 20)),
     ],
 )
-def test_what_an_accepted_request_teaches(expected, before, tried):
+def test_an_accepted_request_changes_the_limits(expected, before, tried):
     assert accepted(before, size(*tried)) == expected
 
 
@@ -137,7 +137,7 @@ def test_what_an_accepted_request_teaches(expected, before, tried):
         (known([(31, 1)], [(7, 5)]), known([(7, 5), (31, 1)]), (7, 5)),
     ],
 )
-def test_what_a_rejected_request_teaches(expected, before, tried):
+def test_a_rejected_request_changes_the_limits(expected, before, tried):
     assert rejected(before, no(*tried), NOW) == expected
 
 
@@ -153,12 +153,12 @@ def test_a_url_longer_than_any_accepted_one_is_to_blame_for_a_size_that_is_accep
 
 def test_empty_positions_are_to_blame_if_every_request_with_them_was_rejected():
     before = with_pending(known(), [no(31, 60, gaps=True), no(31, 20, gaps=True)])
-    found = accepted(before, size(31, 20))
-    assert (found.gaps, found.rejected) == (False, ())
+    learned = accepted(before, size(31, 20))
+    assert (learned.gaps, learned.rejected) == (False, ())
     assert accepted(before, size(31, 1)).gaps
     assert accepted(replace(before, gaps_accepted=True), size(31, 20)).gaps
     assert accepted(with_pending(before, [no(31, 10)]), size(31, 20)).gaps
-    assert accepted(found, size(7, 2), gaps=True).gaps
+    assert accepted(learned, size(7, 2), gaps=True).gaps
 
 
 @pytest.mark.parametrize(
@@ -169,10 +169,10 @@ def test_a_position_is_empty_if_a_later_one_is_not(gaps, keys):
     window = Window(NOW - DAY, NOW)
     names = {"a": "ca", "b": "tld"}
     series = [Question(QUARTER, {names[key]: (str(n),) for key in word}) for n, word in enumerate(keys)]
-    assert has_gaps(Batch(tuple(Slice(one, window) for one in series))) is gaps
+    assert has_gaps(Batch(tuple(Slice(question, window) for question in series))) is gaps
 
 
-def test_the_pause_before_more_is_tried_grows_to_a_week():
+def test_the_pause_before_a_larger_size_is_tried_grows_to_a_week():
     assert [climb_pause(climbs) / HOUR for climbs in range(6)] == [12, 48, 168, 168, 168, 168]
     limits, now = known([(7, 5)], [(14, 5)]), NOW
     for climbs in range(5):
@@ -183,12 +183,12 @@ def test_the_pause_before_more_is_tried_grows_to_a_week():
         assert (limits.climbs, limits.rejected) == (climbs + 1, (no(14, 5),))
 
 
-def test_a_later_rejection_does_not_put_off_the_next_try_of_more():
+def test_a_later_rejection_does_not_delay_the_next_try_of_a_larger_size():
     limits = rejected(known([(7, 5)]), no(14, 5), NOW)
     assert rejected(limits, no(7, 6), NOW + 6 * HOUR).again_at == limits.again_at == NOW + 12 * HOUR
 
 
-def test_by_turns_all_of_what_was_rejected_is_tried_and_a_step_above_what_is_accepted():
+def test_due_tries_drop_all_rejections_and_double_them_in_turns():
     limits = known([(7, 5)], [(14, 5)], gaps=False, length=2000, again_at=NOW)
     top = relaxed(limits, NOW)
     assert (top.rejected, top.gaps, top.length, top.accepted) == ((), True, LONGEST_QUERY, limits.accepted)
@@ -196,34 +196,36 @@ def test_by_turns_all_of_what_was_rejected_is_tried_and_a_step_above_what_is_acc
     assert relaxed(replace(limits, climbs=1, rejected=(no(14, 1),)), NOW).rejected == (no(28, 1),)
 
 
-def test_what_the_content_was_to_blame_for_is_forgotten_and_what_is_accepted_stays():
+def test_rejections_for_the_content_are_dropped_and_accepted_sizes_stay():
     limits = known([(7, 5)], [(14, 5), (7, 10)], climbs=2)
     assert reset_after_content_error(limits, [no(14, 5)]) == replace(limits, rejected=(no(7, 10),))
     assert reset_after_content_error(limits, limits.rejected) == known([(7, 5)])
 
 
-@pytest.mark.parametrize(("low", "high", "found"), [(20, 100, 50), (20, 50, 30), (50, 100, 70), (1, 2, 1), (3, 5, 4)])
-def test_numbers_to_try_are_round(low, high, found):
-    assert round_number(low, high) == found
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(20, 100, 50), (20, 50, 30), (50, 100, 70), (1, 2, 1), (3, 5, 4)]
+)
+def test_numbers_to_try_are_round(low, high, expected):
+    assert round_number(low, high) == expected
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "found"), [(7, 31, 14), (7, 14, 10), (14, 31, 21), (1, 7, 3), (10, 14, 12), (0.25, 1, 0.625)]
+    ("low", "high", "expected"), [(7, 31, 14), (7, 14, 10), (14, 31, 21), (1, 7, 3), (10, 14, 12), (0.25, 1, 0.625)]
 )
-def test_spans_to_try_are_likely_ones(low, high, found):
-    assert round_span(low * DAY, high * DAY, QUARTER) == found * DAY
+def test_spans_to_try_are_likely_ones(low, high, expected):
+    assert round_span(low * DAY, high * DAY, QUARTER) == expected * DAY
 
 
 @pytest.mark.parametrize("agg_interval", AggInterval)
 def test_a_span_to_try_is_a_whole_number_of_buckets(agg_interval):
     step = agg_interval.step
     for buckets in range(2, 60):
-        found = round_span(step, step * buckets, agg_interval)
-        assert not found % step
-        assert (step < found < step * buckets) == (buckets > 2)
+        span = round_span(step, step * buckets, agg_interval)
+        assert not span % step
+        assert (step < span < step * buckets) == (buckets > 2)
 
 
-def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
+def test_two_touching_windows_that_are_wanted_separately_stay_separate():
     query = Question(QUARTER, {})
     long, short = Window(NOW - 9 * DAY, NOW - DAY), Window(NOW - DAY, NOW)
     pool = PendingSlices([Slice(query, long), Slice(query, short)])
@@ -237,8 +239,10 @@ def test_two_windows_that_touch_but_are_wanted_apart_stay_apart():
 
 def test_the_record_is_read_as_it_was_written():
     limits = known([(7, 5, 100), (31, 1, 50)], [(14, 5)], longest=100, length=900, climbs=2, gaps_accepted=True)
-    for one in (limits, GUESS, replace(limits, gaps=False, again_at=None)):
-        assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(one)) == one
+    for expected in (limits, GUESS, replace(limits, gaps=False, again_at=None)):
+        assert (
+            request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(expected)) == expected
+        )
 
 
 _OLD = {
@@ -265,14 +269,14 @@ _OLD = {
         ([], [(31, 1)], {"proven_seconds": 0, "proven_span_seconds": 0, "refused_span_seconds": 31 * 86400.0}),
     ],
 )
-def test_the_record_of_an_earlier_version_is_taken_over(yes, nos, changed):
-    found = request_limits.load_limits(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
-    assert {(one.span / DAY, one.positions) for one in found.accepted} == set(yes)
-    assert {(one.size.span / DAY, one.size.positions) for one in found.rejected} == set(nos)
-    assert (found.again_at == NOW) == bool(nos)
+def test_the_record_of_an_earlier_version_is_converted(yes, nos, changed):
+    loaded = request_limits.load_limits(RequestKind(DATASET, QUARTER), json.dumps(_OLD | changed))
+    assert {(accepted_size.span / DAY, accepted_size.positions) for accepted_size in loaded.accepted} == set(yes)
+    assert {(rejection.size.span / DAY, rejection.size.positions) for rejection in loaded.rejected} == set(nos)
+    assert (loaded.again_at == NOW) == bool(nos)
 
 
-def test_no_fewer_positions_are_asked_for_than_were_accepted():
+def test_no_fewer_positions_are_requested_than_were_accepted():
     assert known([(7, 50)], [(14, 50), (7, 60)]).shape == Shape(7 * DAY, 50)
     limits = known([(14, 30), (7, 50)], [(14, 31), (7, 60)])
     few, much = (work_of(batch_of(series, 7).slices) for series in (120, 3000))
@@ -281,7 +285,7 @@ def test_no_fewer_positions_are_asked_for_than_were_accepted():
 
 
 def hourly(yes=(), nos=(), **more):
-    """What is known of another interval than the one that `known` is about."""
+    """Return the limits of another interval than that of `known`."""
     return replace(known(yes, nos, **more), agg_interval=AggInterval.ONE_HOUR)
 
 
@@ -297,15 +301,15 @@ def hourly(yes=(), nos=(), **more):
         (OtherIntervals(9, doubtful=(4,), too_large=(size(1, 4),)), [hourly([(7, 3)], [(1, 4)]), hourly([(1, 9)])]),
     ],
 )
-def test_what_other_intervals_show(expected, others):
+def test_the_limits_of_other_intervals_are_summed_up(expected, others):
     assert with_other_intervals(GUESS, others).others == expected
 
 
-def test_the_rejections_of_a_finer_interval_do_not_speak_against_a_coarser_one():
+def test_the_rejections_of_a_finer_interval_do_not_limit_a_coarser_one():
     assert with_other_intervals(hourly(), [known([(7, 3)], [(14, 3)])]).others == OtherIntervals(3)
 
 
-def test_a_number_of_positions_is_judged_by_all_intervals():
+def test_the_odds_of_a_number_of_positions_depend_on_all_intervals():
     limits = with_other_intervals(known([(3, 2)], [(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
     assert limits.explanations(size(3, 3)) == [Kind.PRODUCT]
     assert limits.bound(Kind.POSITIONS) == 4
@@ -337,13 +341,13 @@ def test_a_pending_rejection_of_what_is_accepted_does_not_count():
     assert with_pending(known([(7, 5)]), [no(7, 5), no(7, 6)]).rejected == (no(7, 6),)
 
 
-def test_what_others_show_is_set_aside_where_it_is_time_to_climb():
+def test_the_limits_of_other_intervals_are_ignored_when_a_larger_size_is_due():
     limits = with_other_intervals(known([(3, 3)], [(7, 3)], again_at=NOW), [hourly([(7, 3)], [(1, 4)])])
     assert relaxed(limits, NOW).others == OtherIntervals(3)
     assert relaxed(limits, NOW - DAY).others == limits.others
 
 
-def test_what_others_show_is_no_part_of_the_record():
+def test_the_limits_of_other_intervals_are_not_part_of_the_record():
     limits = with_other_intervals(known([(3, 3)]), [hourly([(7, 3)], [(1, 4)])])
     assert request_limits.load_limits(RequestKind(DATASET, QUARTER), request_limits.dump_limits(limits)) == known(
         [(3, 3)]
@@ -351,7 +355,7 @@ def test_what_others_show_is_no_part_of_the_record():
 
 
 class UpstreamHealth:
-    """Answers what is within limits; counts requests, and how often each size was rejected."""
+    """An upstream with limits. It counts its requests, and the rejections of each size."""
 
     def __init__(self, days, positions, product, bytes_):
         self.limits = days * DAY, positions, product * DAY, bytes_
@@ -360,26 +364,26 @@ class UpstreamHealth:
 
     def answers(self, batch):
         self.requests += 1
-        one = size_of(batch)
-        within = zip((one.span, one.positions, one.product, one.length), self.limits, strict=True)
+        measured = size_of(batch)
+        within = zip((measured.span, measured.positions, measured.product, measured.length), self.limits, strict=True)
         fits = all(value <= limit for value, limit in within)
-        self.rejected += [] if fits else [(one.span, one.positions, one.length)]
+        self.rejected += [] if fits else [(measured.span, measured.positions, measured.length)]
         return fits
 
 
 def collect(upstream, series, days):
-    """Ask for everything, one request after the other, as `BatchRun` does; gives what is known in the end."""
+    """Request everything, one request after the other, as `BatchRun` does. Returns the limits that were learned."""
     window = Window(NOW - days * DAY, NOW)
     pool = PendingSlices(Slice(Question(QUARTER, {"ca": (f"ca {number}",)}), window) for number in range(series))
     limits, pending = GUESS, []
     while slices := pool.slices():
         view = with_pending(limits, pending)
         batches = pack(slices, next_shape(view, work_of(slices)))
-        for batch in [one for one in batches if not view.proves(one)][:1] or batches:
+        for batch in [unproven for unproven in batches if not view.proves(unproven)][:1] or batches:
             if upstream.answers(batch):
                 pool.take(batch.slices)
-                for one in pending:
-                    limits = rejected(limits, one, NOW)
+                for rejection in pending:
+                    limits = rejected(limits, rejection, NOW)
                 pending, limits = [], accepted(limits, size_of(batch))
             else:
                 pending.append(Rejection(size_of(batch), "refused"))
@@ -394,22 +398,22 @@ def collect(upstream, series, days):
     st.sampled_from([700, 1500, 4000, 8192]),
     st.integers(1, 10),
 )
-def test_whatever_limits_are_hidden_few_requests_are_rejected_and_none_more_than_twice(
+def test_under_any_hidden_limits_few_requests_are_rejected_and_none_more_than_twice(
     days, positions, product, bytes_, series
 ):
     upstream = UpstreamHealth(days, positions, product, bytes_)
     limits = collect(upstream, series, 60)
     assert len(upstream.rejected) <= 24
-    assert all(upstream.rejected.count(one) <= 2 for one in upstream.rejected)
+    assert all(upstream.rejected.count(rejection) <= 2 for rejection in upstream.rejected)
     assert limits.accepted
-    for one in limits.accepted:
-        assert one.span <= days * DAY
-        assert one.positions <= positions
-        assert one.product <= product * DAY
+    for accepted_size in limits.accepted:
+        assert accepted_size.span <= days * DAY
+        assert accepted_size.positions <= positions
+        assert accepted_size.product <= product * DAY
 
 
 @pytest.mark.parametrize(("days", "positions"), [(7, 20), (14, 3), (3, 100), (14, 1)])
-def test_what_was_wrongly_rejected_is_tried_again_within_a_day(days, positions):
+def test_a_wrongly_rejected_size_is_tried_again_within_a_day(days, positions):
     limits = rejected(known([(days, positions, 5000)], longest=5000), no(days * 2, positions), NOW)
     work = work_of(batch_of(20, 120).slices)
     assert work.requests(next_shape(relaxed(limits, NOW + DAY), work)) < work.requests(next_shape(limits, work))

@@ -1,4 +1,4 @@
-"""A normalization that nobody knows: judged by two answers, then treated like counts or like values of one answer."""
+"""An unknown normalization is judged by two answers, then treated like counts or like relative values."""
 
 import json
 from datetime import timedelta
@@ -36,7 +36,7 @@ async def _pass(core):
 
 
 async def _backfill(core, start=SINCE):
-    names = [one.name for one in core.profiles]
+    names = [profile.name for profile in core.profiles]
     job = await core.store.create_backfill(
         backfill_request(names, start, None, core.clock(), force=False), core.clock()
     )
@@ -65,7 +65,7 @@ async def test_an_unknown_word_for_counts_makes_one_history(store_url, profiles)
         assert (await _backfill(core)).state == "done"
 
 
-async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_url):
+async def test_an_unknown_word_for_scaled_values_counts_as_relative_and_is_reported(sqlite_url):
     async with open_core(sqlite_url, profile(since=SINCE)) as core:
         core.script(_scaled("INDEXED"))
         assert (await _pass(core)).complete
@@ -81,7 +81,7 @@ async def test_an_unknown_word_for_scaled_values_is_relative_and_said_so(sqlite_
         assert "make no history" in standing.message
 
 
-async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
+async def test_zeros_do_not_decide_about_an_unknown_word(sqlite_url):
     async with open_core(sqlite_url, profile(since=SINCE), normalization="COUNT", data_since=NOW - 10 * DAY) as core:
         assert (await _pass(core)).complete
         [verdict] = await core.store.normalizations()
@@ -99,15 +99,17 @@ async def test_zeros_decide_nothing_until_there_are_values(sqlite_url):
 
 
 @pytest.mark.parametrize("word", ["COUNT", "PERCENTAGE"])
-async def test_values_that_need_not_add_up_are_confirmed_by_reading_them_once_more(sqlite_url, word):
+async def test_values_that_need_not_add_up_are_confirmed_by_a_second_reading(sqlite_url, word):
     async with open_core(sqlite_url, profile(since=SINCE), normalization=word) as core:
         assert (await _pass(core)).complete
         core.clock.advance(hours=2)
         assert (await _pass(core)).complete
         before = len(core.requests)
         await confirm(core.profiles, core.clock(), core.store, core.batch_runner)
-        assert {asked.query.agg_interval for one in core.requests[before:] for asked in one.request.series} == {HOUR}
+        assert {
+            series.query.agg_interval for received in core.requests[before:] for series in received.request.series
+        } == {HOUR}
         assert await core.store.unconfirmed(core.profiles) == {"all": 0}
-        asked = len(core.requests)
+        sent = len(core.requests)
         await confirm(core.profiles, core.clock(), core.store, core.batch_runner)
-        assert len(core.requests) == asked
+        assert len(core.requests) == sent

@@ -18,8 +18,12 @@ from tests.harness.factories import profile
 
 OWNERS = ("DigiCert, Inc.", "Sectigo Limited")
 BUCKETS = 6
-READ = [name for name, one in odd.VARIATIONS.items() if one.group != "limits" and one.part != "behaviour.grid"]
-"""What one small question meets. Limits and other grids take more of them: test_grids and test_limits."""
+READ = [
+    name
+    for name, variation in odd.VARIATIONS.items()
+    if variation.group != "limits" and variation.part != "behaviour.grid"
+]
+"""The variations that one small question meets. test_grids and test_limits have limits and other grids."""
 INTERVALS = (AggInterval.ONE_HOUR, AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_DAY, AggInterval.ONE_WEEK)
 INTERVAL = {name: INTERVALS[number % 4] for number, name in enumerate(odd.VARIATIONS)} | {
     "timestamps-dates": AggInterval.ONE_DAY
@@ -28,7 +32,7 @@ ON_POSTGRES = ("values-exponents", "values-some-1e999", "range-nulls", "annotati
 IDENTITY = ("normalization", "units")
 """Groups that may decide which series an answer belongs to."""
 NEVER_SEEN = frozenset({"nothing"})
-"""Of these there is no body that could be kept."""
+"""Variations without a body that could be kept."""
 
 
 def asked_of(agg_interval):
@@ -40,46 +44,48 @@ async def stored_and_true(core):
 
     What lies before the first request's window was looked at for the edge of history, and is not stored.
     """
-    (one,) = core.profiles
+    (profile,) = core.profiles
     questions = [request.request for request in core.requests if request.request]
-    windows = [window_of(asked) for question in questions for asked in question.series]
-    wanted = [asked for asked in windows if asked.end > windows[0].start]
-    window = Window(min(asked.start for asked in wanted), max(asked.end for asked in wanted))
-    found = await core.stored()
-    stored = {series.label: found.get(series.label, {}) for series in one.series}
-    truth = {series.label: core.truth(series.query, window) for series in one.series}
+    windows = [window_of(series) for question in questions for series in question.series]
+    wanted = [window for window in windows if window.end > windows[0].start]
+    window = Window(min(window.start for window in wanted), max(window.end for window in wanted))
+    points = await core.stored()
+    stored = {series.label: points.get(series.label, {}) for series in profile.series}
+    truth = {series.label: core.truth(series.query, window) for series in profile.series}
     return stored, truth, window
 
 
 async def gaps(core, window):
-    """How many buckets each series lacks, by the reason."""
-    (one,) = core.profiles
-    found = {}
-    for series in one.series:
-        for hole in await core.store.gaps(series.query, window, one.settle):
+    """Return the number of missing buckets by (label, reason)."""
+    (profile,) = core.profiles
+    lacking = {}
+    for series in profile.series:
+        for hole in await core.store.gaps(series.query, window, profile.settle):
             key = (series.label, hole.reason)
-            found[key] = found.get(key, 0) + (hole.window.duration // one.agg_interval.step)
-    return found
+            lacking[key] = lacking.get(key, 0) + (hole.window.duration // profile.agg_interval.step)
+    return lacking
 
 
 async def answered_oddly(url, names, caplog):
-    """Collect from an upstream that is odd, then again from one that is not; check the store after each."""
+    """Collect from an odd upstream, then from a usual one. Check the store after each."""
     chosen = odd.choose(names)
     # At 1h all that is asked for lies within the limits that behaviour is tried with.
-    behaves = any(one.group == "behaviour" for one in chosen)
+    behaves = any(variation.group == "behaviour" for variation in chosen)
     agg_interval = AggInterval.ONE_HOUR if behaves else INTERVAL[names[0]]
     caplog.clear()
     async with open_core(url, asked_of(agg_interval), odd=names) as core:
         await run_pass(core)
         stored, truth, window = await stored_and_true(core)
-        if any(one.verdict == "refuse" for one in chosen):
+        if any(variation.verdict == "refuse" for variation in chosen):
             # a smaller question may have an answer without what is odd
             assert all(points.items() <= truth[label].items() for label, points in stored.items())
             await check_evidence(core, names)
         else:
             step = agg_interval.seconds
             kept = {
-                label: {at: value for at, value in points.items() if all(one.keeps(at, step) for one in chosen)}
+                label: {
+                    at: value for at, value in points.items() if all(variation.keeps(at, step) for variation in chosen)
+                }
                 for label, points in truth.items()
             }
             assert stored == kept
@@ -91,7 +97,7 @@ async def answered_oddly(url, names, caplog):
 
 
 async def check_recovery(core):
-    """Once the upstream answers as usual, all is there, in the same series."""
+    """Assert that a usual upstream completes the same series."""
     core.simulator.be_odd()
     core.clock.advance(hours=3)
     await run_pass(core)
@@ -101,16 +107,16 @@ async def check_recovery(core):
 
 
 async def check_evidence(core, names):
-    """An answer that is refused has an outcome that says so, and its body is kept."""
+    """Assert that a rejected answer has its outcome, and that its body is kept."""
     assert {*await core.outcomes()} != {"ok"}
     assert await core.store.bodies() or NEVER_SEEN & {*names}
 
 
 async def check_notes(core, chosen, caplog):
-    """What is left out of an answer that is taken is noted, and every kind of deviation once."""
+    """Assert that omissions are recorded, and each kind of deviation once."""
     noted = [record.deviation for record in caplog.records if hasattr(record, "deviation")]
-    assert sorted(noted) == sorted({one.kind for one in await core.store.deviations()})
-    verdicts = {one.verdict for one in chosen}
+    assert sorted(noted) == sorted({deviation.kind for deviation in await core.store.deviations()})
+    verdicts = {variation.verdict for variation in chosen}
     assert noted or "leave out" not in verdicts or "refuse" in verdicts
 
 
@@ -136,15 +142,15 @@ async def test_start_and_end_of_a_bucket_may_lie_in_records(sqlite_url, caplog, 
 
 
 def drawn(seed, count, size):
-    """So many sets of variations that do not contradict each other."""
+    """Return *count* combinations of variations that do not contradict each other."""
     dice = random.Random(seed)
-    found = []
-    while len(found) < count:
+    combinations = []
+    while len(combinations) < count:
         names = tuple(sorted(dice.sample(READ, size)))
         pairs = itertools.combinations((odd.VARIATIONS[name] for name in names), 2)
-        if not any(one.common_part(other) for one, other in pairs):
-            found.append(names)
-    return found
+        if not any(variation.common_part(other) for variation, other in pairs):
+            combinations.append(names)
+    return combinations
 
 
 async def try_all(sets, sqlite_template, tmp_path, caplog):
@@ -162,13 +168,15 @@ async def test_thirty_pairs_drawn_at_random_are_stored_as_the_table_says(sqlite_
 
 @pytest.mark.campaign
 @pytest.mark.parametrize("size", [2, 3, 4])
-async def test_so_are_a_thousand_pairs_triples_and_fours(sqlite_template, tmp_path, caplog, seed, size):
+async def test_a_thousand_combinations_of_two_to_four_are_stored_as_the_table_says(
+    sqlite_template, tmp_path, caplog, seed, size
+):
     await try_all(drawn(seed, 1000, size), sqlite_template, tmp_path, caplog)
 
 
-def test_there_are_as_many_variations_as_there_were_to_be():
+def test_there_are_at_least_120_variations_and_all_three_verdicts():
     assert len(odd.VARIATIONS) >= 120
-    assert {one.verdict for one in odd.VARIATIONS.values()} == {"take", "leave out", "refuse"}
+    assert {variation.verdict for variation in odd.VARIATIONS.values()} == {"take", "leave out", "refuse"}
 
 
 async def test_one_more_series_beside_shared_timestamps_is_refused(sqlite_template, tmp_path, caplog):

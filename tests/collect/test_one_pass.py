@@ -1,4 +1,4 @@
-"""What a pass reads, and that in the end the store holds what the server has."""
+"""The windows that a pass requests, and that the store then equals the server."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -18,8 +18,8 @@ SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
 
 
 def _windows(core, since=0):
-    """The windows of the requests that were answered, from the request of this number on."""
-    return [window_of(asked) for got in core.requests[since:] if got.status == 200 for asked in got.request.series]
+    """The windows of the answered requests, from request number *since* on."""
+    return [window_of(series) for got in core.requests[since:] if got.status == 200 for series in got.request.series]
 
 
 def _buckets(window, agg_interval=HOUR):
@@ -38,7 +38,7 @@ async def test_it_works(store_url):
         assert len(stored) == 5
 
 
-async def test_the_newest_bucket_is_only_taken_when_it_is_closed(sqlite_url):
+async def test_the_newest_bucket_is_stored_only_when_it_is_closed(sqlite_url):
     async with open_core(sqlite_url, profile(), unfinished="partial") as core:
         await run_pass(core)
         assert max((await core.stored())["all"]) == HOUR.floor(NOW).timestamp() - 3600
@@ -67,9 +67,9 @@ async def test_the_next_pass_catches_up_after_a_downtime_of_any_length(store_url
         assert (await run_pass(core)).complete
         start = datetime.fromtimestamp(first, NOW.tzinfo)
         stored = await core.stored()
-        for one in core.profiles:
-            for series in one.series:
-                end = one.agg_interval.floor(core.clock())
+        for profile_ in core.profiles:
+            for series in profile_.series:
+                end = profile_.agg_interval.floor(core.clock())
                 assert stored[series.label] == core.truth(series.query, Window(start, end))
 
 
@@ -77,17 +77,17 @@ async def test_profiles_that_share_a_series_ask_for_it_once(sqlite_url):
     twins = profile("one"), profile("other", lookback=3 * DAY), profile("third", filters={"tld": ("com",)})
     async with open_core(sqlite_url, *twins) as core:
         await run_pass(core)
-        asked = Counter(str(asked.query.filters) for got in core.requests for asked in got.request.series)
-        assert len(asked) == 2
+        counts = Counter(str(series.query.filters) for got in core.requests for series in got.request.series)
+        assert len(counts) == 2
         assert len({frozenset(window) for window in (await core.stored()).values()}) == 2
         stored = await core.stored()
         assert stored["one"] == stored["other"]
         hours = Counter(
             hour
             for got in core.requests
-            for asked in got.request.series
-            if not asked.query.filters
-            for hour in range(asked.start, asked.end, 3600)
+            for series in got.request.series
+            if not series.query.filters
+            for hour in range(series.start, series.end, 3600)
         )
         assert set(hours.values()) == {1}
         assert {tuple(row.profiles) for row in await core.store.list_fetches()} == {("one", "other"), ("third",)}
@@ -161,17 +161,17 @@ async def test_a_permanent_gap_is_requested_once_a_day_until_it_is_final(sqlite_
         for _ in range(5):
             await run_pass(core, fires=False, gaps=True)
         assert len(core.requests) == 1
-        asked = []
+        requests = []
         for _ in range(10):
             core.clock.advance(days=1, minutes=1)
             seen = len(core.requests)
             await run_pass(core, fires=False, gaps=True)
-            asked.append(len(core.requests) - seen)
-        assert asked[0] == 1
-        assert asked[-3:] == [0, 0, 0]
+            requests.append(len(core.requests) - seen)
+        assert requests[0] == 1
+        assert requests[-3:] == [0, 0, 0]
 
 
-async def test_what_failed_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_url):
+async def test_a_failure_is_in_the_reasons_of_the_profiles_it_concerns(sqlite_url):
     async with open_core(sqlite_url, profile("well", QUARTER), profile("ill")) as core:
         core.script(faults.unequal().always().only(lambda got: got.request.agg_interval == HOUR))
         collected = await run_pass(core)
@@ -197,8 +197,8 @@ async def test_an_earlier_since_fetches_the_earlier_part_alone(sqlite_url):
         await core.activate_labels(profile(since=SINCE - 60 * DAY))
         await run_pass(core, fires=False, gaps=True)
         assert (await core.stored())["all"] == core.truth(query(), Window(SINCE - 60 * DAY, HOUR.floor(NOW)))
-        asked = sum(_buckets(window) for window in _windows(core, seen))
-        assert asked <= (60 + 31) * 24  # whole windows of the grid, and no more of what is there
+        buckets = sum(_buckets(window) for window in _windows(core, seen))
+        assert buckets <= (60 + 31) * 24  # whole windows of the grid, and no more of what is there
 
 
 async def test_a_vanished_bucket_is_kept_and_comes_back(sqlite_url):

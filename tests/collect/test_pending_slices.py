@@ -12,20 +12,20 @@ WEEK = timedelta(days=7)
 
 def test_after_a_rejection_a_relative_series_is_cut_from_its_whole_window():
     wanted = [Slice(series.query, Window(NOW - 4 * WEEK, NOW)) for series in many(2).series]
-    newest = [Batch((Slice(one.series, Window(NOW - 2 * WEEK, NOW)),)) for one in wanted]
-    pool, relative = PendingSlices(wanted), RelativeSeries([one.series for one in wanted])
+    newest = [Batch((Slice(slice_.series, Window(NOW - 2 * WEEK, NOW)),)) for slice_ in wanted]
+    pool, relative = PendingSlices(wanted), RelativeSeries([slice_.series for slice_ in wanted])
     pool.keep(relative.left(pool.slices(), newest, ()))
     pool.take(newest[0].slices)
-    assert {one.window.duration for one in pool.slices()} == {2 * WEEK}
+    assert {slice_.window.duration for slice_ in pool.slices()} == {2 * WEEK}
     pool.add(newest[0].slices)
     relative.rejected(newest[0], pool)
     assert pool.slices() == wanted
 
 
-def test_of_an_answered_relative_series_nothing_is_put_back():
+def test_no_slice_of_an_answered_relative_series_is_put_back():
     wanted = [Slice(series.query, Window(NOW - 4 * WEEK, NOW)) for series in many(2).series]
-    newest = [Batch((Slice(one.series, Window(NOW - 2 * WEEK, NOW)),)) for one in wanted]
-    pool, relative = PendingSlices(wanted), RelativeSeries([one.series for one in wanted])
+    newest = [Batch((Slice(slice_.series, Window(NOW - 2 * WEEK, NOW)),)) for slice_ in wanted]
+    pool, relative = PendingSlices(wanted), RelativeSeries([slice_.series for slice_ in wanted])
     pool.keep(relative.left(pool.slices(), newest, ()))
     for batch in newest:
         pool.take(batch.slices)

@@ -1,4 +1,4 @@
-"""What to ask: closed buckets, windows, batches."""
+"""The planning of requests: closed buckets, windows, batches."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -71,7 +71,7 @@ def test_a_fire_reads_from_the_newest_point_less_lookback_to_the_newest_closed_b
 
 
 @given(windows, spans)
-def test_a_cut_covers_the_window_in_as_few_pieces_of_one_duration_as_can_be(window, span):
+def test_an_even_split_covers_the_window_in_the_fewest_pieces_of_equal_duration(window, span):
     pieces = split_evenly(window, span, QUARTER.step)
     assert len(pieces) == -(-window.duration // span)
     assert len({piece.duration for piece in pieces}) == 1
@@ -89,24 +89,24 @@ def test_the_grid_covers_the_window_exactly_once(window, span):
 
 
 @given(windows, windows, spans)
-def test_two_grids_share_their_inner_borders(one, other, span):
-    common = Window(max(one.start, other.start), min(one.end, other.end))
+def test_two_grids_share_their_inner_borders(first, other, span):
+    common = Window(max(first.start, other.start), min(first.end, other.end))
     inside = [
         {
             piece.start
             for piece in packing.grid_windows(window, span, QUARTER.step)
             if common.start < piece.start < common.end
         }
-        for window in (one, other)
+        for window in (first, other)
     ]
     assert inside[0] == inside[1]
 
 
 @given(st.lists(windows, max_size=6))
-def test_merged_windows_hold_the_same_buckets_and_stand_apart(found):
-    merged = merge(found)
-    assert all(one.end < other.start for one, other in pairwise(merged))
-    for window in found:
+def test_merged_windows_contain_the_same_buckets_and_do_not_touch(windows):
+    merged = merge(windows)
+    assert all(earlier.end < later.start for earlier, later in pairwise(merged))
+    for window in windows:
         assert any(run.start <= window.start and window.end <= run.end for run in merged)
 
 
@@ -123,7 +123,7 @@ def test_every_slice_is_packed_exactly_once_and_a_batch_has_one_duration(days, s
         assert len(query_string(batch)) <= packing.LONGEST_QUERY
 
 
-def test_a_query_is_exactly_as_long_as_allowed_or_shorter():
+def test_a_query_string_is_no_longer_than_allowed():
     window = Window(at(2026, 3, 2), at(2026, 3, 3))
     slices = [Slice(query(f"ca {number:02}"), window) for number in range(40)]
     for count in range(1, 40):
@@ -142,25 +142,25 @@ def test_a_request_line_with_the_longest_query_passes_a_server_that_takes_8190_b
     assert len("GET /client/v4/radar/ct/timeseries? HTTP/1.1\r\n") + packing.LONGEST_QUERY <= 8_190
 
 
-def test_a_year_of_50_series_in_weeks_of_20_series_costs_what_it_must():
+def test_a_year_of_50_series_is_packed_into_the_fewest_requests_of_a_week_and_20_series():
     year = Window(at(2025, 1, 1), at(2026, 1, 1))
     slices = [Slice(query(f"ca {number}"), year) for number in range(50)]
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20))) == 133
 
 
-def test_fifty_series_that_are_due_together_are_three_requests_of_twenty():
+def test_fifty_series_that_are_due_together_take_three_requests_of_up_to_twenty():
     window = Window(at(2026, 3, 3), at(2026, 3, 4, 10, 15))
     slices = [Slice(query(f"ca {number}"), window) for number in range(50)]
     assert [len(batch.slices) for batch in packing.pack(slices, Shape(timedelta(days=7), 20))] == [20, 20, 10]
 
 
-def test_the_newest_windows_are_asked_first():
+def test_the_newest_windows_are_requested_first():
     slices = [Slice(query(), Window(at(2026, 1, 5), at(2026, 3, 2)))]
     ends = [batch.slices[0].window.end for batch in packing.pack(slices, Shape(timedelta(days=7), 1))]
     assert ends == sorted(ends, reverse=True)
 
 
-def test_series_of_other_filter_keys_share_a_request_only_where_empty_positions_pass():
+def test_series_with_different_filter_keys_share_a_request_only_if_empty_positions_are_accepted():
     window = Window(at(2026, 3, 2), at(2026, 3, 3))
     slices = [Slice(query(key="ca"), window), Slice(query(key="tld"), window), Slice(Question(QUARTER, {}), window)]
     assert len(packing.pack(slices, Shape(timedelta(days=7), 20, gaps=True))) == 1
@@ -181,7 +181,7 @@ def hours(start, end):
 
 
 @pytest.mark.parametrize(
-    ("expected", "found"),
+    ("expected", "windows"),
     [
         ([(0, 3)], [(0, 1), (1, 3)]),
         ([(0, 9)], [(2, 3), (0, 9), (4, 5)]),
@@ -189,14 +189,14 @@ def hours(start, end):
         ([(0, 4)], [(0, 3), (2, 4)]),
     ],
 )
-def test_windows_that_overlap_or_touch_are_one(expected, found):
-    assert merge(hours(*one) for one in found) == [hours(*one) for one in expected]
-    slices = [Slice(query(), hours(*one)) for one in found]
+def test_windows_that_overlap_or_touch_are_one(expected, windows):
+    assert merge(hours(*bounds) for bounds in windows) == [hours(*bounds) for bounds in expected]
+    slices = [Slice(query(), hours(*bounds)) for bounds in windows]
     other = Slice(query("b"), hours(0, 9))
-    assert packing.joined([*slices, other]) == [*(Slice(query(), hours(*one)) for one in expected), other]
+    assert packing.joined([*slices, other]) == [*(Slice(query(), hours(*bounds)) for bounds in expected), other]
 
 
-def test_the_hull_holds_all():
+def test_the_hull_contains_all_windows():
     assert hull([hours(3, 4), hours(1, 2), hours(2, 3)]) == hours(1, 4)
     assert hull([hours(1, 4), hours(2, 3)]) == hours(1, 4)
 
@@ -216,8 +216,8 @@ def test_the_hull_holds_all():
         ([(2, 3), (6, 8)], [(3, 6), (4, 5)]),
     ],
 )
-def test_the_parts_of_a_window_that_are_not_covered(expected, covered):
-    assert subtract(hours(2, 8), [hours(*one) for one in covered]) == [hours(*one) for one in expected]
+def test_subtracting_windows_leaves_the_uncovered_parts(expected, covered):
+    assert subtract(hours(2, 8), [hours(*bounds) for bounds in covered]) == [hours(*bounds) for bounds in expected]
 
 
 def test_the_grid_begins_on_a_monday():
@@ -226,7 +226,7 @@ def test_the_grid_begins_on_a_monday():
     assert packing.grid_windows(hours(24, 24 * 8), week, HOUR.step) == [hours(24, 24 * 7), hours(24 * 7, 24 * 8)]
 
 
-def test_the_grid_lies_on_starts_of_buckets():
+def test_grid_windows_start_where_buckets_start():
     eight, day, week = timedelta(hours=8), timedelta(days=1), timedelta(days=7)
     shifted = [
         Window(piece.start + eight, piece.end + eight) for piece in packing.grid_windows(hours(0, 24 * 20), week, day)
@@ -249,7 +249,7 @@ def test_only_slices_of_one_interval_and_one_duration_share_a_request():
     assert packed(slices) == [[slices[0], slices[1]], [slices[2]], [slices[3]]]
 
 
-def test_slices_stand_by_window_newest_first_and_then_by_filters():
+def test_slices_are_sorted_by_window_newest_first_and_then_by_filters():
     slices = [
         Slice(query(name, key=key), hours(*when)) for when in ((0, 1), (1, 2)) for key in ("tld", "ca") for name in "ab"
     ]
@@ -259,13 +259,13 @@ def test_slices_stand_by_window_newest_first_and_then_by_filters():
     assert packed(slices) == [expected]
 
 
-def test_batches_stand_by_the_end_of_their_newest_window():
+def test_batches_are_sorted_by_the_end_of_their_newest_window():
     slices = [Slice(query(), hours(0, 9)), Slice(query(), hours(5, 7)), Slice(query(), hours(1, 9.5))]
     assert packed(slices) == [[slices[2]], [slices[0]], [slices[1]]]
 
 
 @pytest.mark.parametrize(
-    ("expected", "found"),
+    ("expected", "windows"),
     [
         ([(24, 48), (0, 24)], [(0, 24), (24, 48)]),
         ([(0, 24)], [(0, 24), (0, 24)]),
@@ -273,14 +273,14 @@ def test_batches_stand_by_the_end_of_their_newest_window():
         ([(24, 48), (0, 24)], [(0, 24), (0, 48)]),
     ],
 )
-def test_windows_longer_than_allowed_are_joined_and_cut(expected, found):
-    slices = [Slice(query(), hours(*one)) for one in found]
-    assert [batch[0].window for batch in packed(slices, days=1, positions=1)] == [hours(*one) for one in expected]
+def test_windows_longer_than_allowed_are_joined_and_split_evenly(expected, windows):
+    slices = [Slice(query(), hours(*bounds)) for bounds in windows]
+    assert [batch[0].window for batch in packed(slices, days=1, positions=1)] == [hours(*bounds) for bounds in expected]
 
 
-def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window():
+def test_some_series_are_requested_alone_and_relative_series_for_their_newest_window():
     names = {name: [Slice(query(name), hours(n, n + 1)) for n in range(3)] for name in ("a", "b", "alone", "relative")}
-    slices = [piece for found in names.values() for piece in found]
+    slices = [piece for slices_of_name in names.values() for piece in slices_of_name]
     alone = {query("alone"), query("relative")}
     batches = packing.pack_separately(slices, Shape(timedelta(days=7), 20), alone, {query("relative")})
     newest_first = [[piece] for piece in reversed(names["alone"])]
@@ -288,9 +288,9 @@ def test_some_series_are_asked_alone_and_relative_ones_for_their_newest_window()
     assert {*batches[0].slices} == {*names["a"], *names["b"]}
 
 
-def test_a_cut_that_does_not_come_out_even_overlaps_at_its_old_end():
+def test_an_uneven_split_overlaps_at_its_old_end():
     assert split_evenly(hours(0, 10), timedelta(hours=3), timedelta(hours=1)) == [
-        hours(*one) for one in ((0, 3), (1, 4), (4, 7), (7, 10))
+        hours(*bounds) for bounds in ((0, 3), (1, 4), (4, 7), (7, 10))
     ]
     assert split_evenly(hours(0, 2), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 2)]
     assert split_evenly(hours(0, 6), timedelta(hours=3), timedelta(hours=1)) == [hours(0, 3), hours(3, 6)]

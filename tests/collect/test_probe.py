@@ -1,4 +1,4 @@
-"""Finding out what the API does not publish, of honest and of odd upstreams: one run names every deviation."""
+"""The probe of usual and odd upstreams: one run reports every deviation."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ EDGE = datetime(2026, 1, 20, tzinfo=UTC)
 
 
 async def probed(folder, *rules, behind=timedelta(0), **options):
-    """Probe an upstream; gives the fields of the report, and the limits that are remembered."""
+    """Probe an upstream. Returns the fields of the report, and the stored limits."""
     async with open_core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as core:
         core.script(*rules)
         core.simulator._clock = lambda: core.clock.timestamp() - behind.total_seconds()
@@ -40,7 +40,7 @@ def said(report):
 
 
 def edited(change, where=lambda received: True):
-    """Change every answer of which *where* is true; *change* gets `result`."""
+    """Apply *change* to the `result` of every answer for which *where* is true."""
     return faults.edit("odd", lambda document: change(document["result"])).only(where).always()
 
 
@@ -74,21 +74,23 @@ def when(condition, fault):
 
 async def test_it_works(tmp_path):
     report, _ = await probed(tmp_path, lag=timedelta(minutes=45))
-    found = said(report)
-    assert found["normalization"] == "RAW_VALUES; compares across requests: history can be joined"
-    assert found["values_across_requests"].startswith("167 of 167 values equal")
-    assert found["units"].startswith("*=certificates")
-    assert found["last_updated"] == "2026-03-10T11:15:00Z, 52 minutes behind Radar's clock; the lag"
-    assert found["newest_15m"].startswith("closed at lastUpdated (2026-03-10T11:00:00Z, its end 0 seconds before it)")
-    assert found["grid_1d"] == "midnight UTC; the usual grid"
-    assert found["grid_1w"] == "on Monday midnight UTC; the usual grid"
-    assert found["empty_positions"].startswith("accepted, each series in its place")
-    assert found["comma_encoding"].endswith("a comma has to be encoded twice, as the collector does")
-    assert found["span_15m"].startswith("7 days; 8 days are refused: HTTP 400: aggInterval 15m is too granular")
-    assert found["series_per_request"].startswith("100 series or more")
-    assert found["clock"].startswith("right within a minute")
-    assert found["rate_headers"].startswith('Ratelimit: "default";')
-    assert found["oldest"].startswith("2012-07-01 as far as was asked")
+    findings = said(report)
+    assert findings["normalization"] == "RAW_VALUES; compares across requests: history can be joined"
+    assert findings["values_across_requests"].startswith("167 of 167 values equal")
+    assert findings["units"].startswith("*=certificates")
+    assert findings["last_updated"] == "2026-03-10T11:15:00Z, 52 minutes behind Radar's clock; the lag"
+    assert findings["newest_15m"].startswith(
+        "closed at lastUpdated (2026-03-10T11:00:00Z, its end 0 seconds before it)"
+    )
+    assert findings["grid_1d"] == "midnight UTC; the usual grid"
+    assert findings["grid_1w"] == "on Monday midnight UTC; the usual grid"
+    assert findings["empty_positions"].startswith("accepted, each series in its place")
+    assert findings["comma_encoding"].endswith("a comma has to be encoded twice, as the collector does")
+    assert findings["span_15m"].startswith("7 days; 8 days are refused: HTTP 400: aggInterval 15m is too granular")
+    assert findings["series_per_request"].startswith("100 series or more")
+    assert findings["clock"].startswith("right within a minute")
+    assert findings["rate_headers"].startswith('Ratelimit: "default";')
+    assert findings["oldest"].startswith("2012-07-01 as far as was asked")
     assert report["unsettled"] == report["deviations"] == report["skipped"] == []
     assert report["settled"]
     assert report["meta"]["units"] == [{"name": "*", "value": "certificates"}]
@@ -125,7 +127,12 @@ ODD = {
         True,
     ),
     "refused before an edge": (
-        [when(lambda asked: any(one.start < EDGE.timestamp() for one in asked.series), faults.api_error(404, 7003))],
+        [
+            when(
+                lambda request: any(series.start < EDGE.timestamp() for series in request.series),
+                faults.api_error(404, 7003),
+            )
+        ],
         {"max_span": SPANS},
         {
             "oldest": "2026-01-20; 2026-01-19 is refused: HTTP 404: Refused; history begins there",
@@ -174,7 +181,12 @@ ODD = {
         True,
     ),
     "coarsened": (
-        [when(lambda asked: asked.agg_interval is QUARTER and asked.buckets > 192, faults.agg_interval("ONE_HOUR"))],
+        [
+            when(
+                lambda request: request.agg_interval is QUARTER and request.buckets > 192,
+                faults.agg_interval("ONE_HOUR"),
+            )
+        ],
         {"max_span": SPANS},
         {"span_15m": "2 days; 3 days are refused: meta.aggInterval is 'ONE_HOUR', but FIFTEEN_MINUTES was requested"},
         ["meta.aggInterval is 'ONE_HOUR', but FIFTEEN_MINUTES was requested"],
@@ -286,12 +298,12 @@ ODD = {
 
 
 @pytest.mark.parametrize("name", ODD)
-async def test_one_run_names_what_is_odd(tmp_path, name):
+async def test_one_run_reports_what_is_odd(tmp_path, name):
     rules, options, findings, deviations, settled = ODD[name]
     report, _ = await probed(tmp_path, *rules, **options)
-    found = said(report)
+    sentences = said(report)
     for finding, words in findings.items():
-        assert words in found[finding]
+        assert words in sentences[finding]
     texts = [deviation["text"] for deviation in report["deviations"]]
     assert not [wanted for wanted in deviations if wanted not in texts], texts
     if settled is not None:
@@ -299,14 +311,14 @@ async def test_one_run_names_what_is_odd(tmp_path, name):
 
 
 @pytest.mark.parametrize(("hours", "words"), [(1, "60 minutes ahead of"), (26, "1,560 minutes ahead of")])
-async def test_a_clock_that_is_ahead_is_named_and_does_not_end_it(tmp_path, hours, words):
+async def test_a_clock_that_is_ahead_is_reported_and_does_not_end_the_probe(tmp_path, hours, words):
     report, _ = await probed(tmp_path, behind=timedelta(hours=hours))
     assert words in said(report)["clock"]
     assert [request["outcome"] for request in report["requests"]][:3] == ["refused", "ok", "ok"]
     assert report["settled"], report["unsettled"]
 
 
-async def test_a_clock_that_is_behind_is_named(tmp_path):
+async def test_a_clock_that_is_behind_is_reported(tmp_path):
     report, _ = await probed(tmp_path, behind=timedelta(hours=-1))
     assert said(report)["clock"].startswith("60 minutes behind Radar's")
     assert report["settled"]
@@ -326,7 +338,7 @@ async def test_a_clock_that_is_behind_is_named(tmp_path):
         (faults.too_many("3000"), 1, "Radar answers again at 2026-03-10T12:57:00Z"),
     ],
 )
-async def test_what_makes_everything_impossible_ends_it_and_is_told(tmp_path, fault, requests, words):
+async def test_an_error_that_makes_every_request_fail_ends_the_probe_and_is_reported(tmp_path, fault, requests, words):
     report, _ = await probed(tmp_path, fault.always())
     assert report["requests_used"] == requests
     assert report["ended"].startswith(words)
@@ -335,12 +347,12 @@ async def test_what_makes_everything_impossible_ends_it_and_is_told(tmp_path, fa
 
 
 @pytest.mark.parametrize("fault", [faults.html(502), faults.too_many("5")])
-async def test_what_passes_is_waited_for(tmp_path, fault):
+async def test_a_temporary_error_is_retried_after_a_wait(tmp_path, fault):
     report, _ = await probed(tmp_path, fault)
     assert (report["requests"][0]["name"], report["settled"]) == (report["requests"][1]["name"], True)
 
 
-async def test_the_limits_that_were_found_are_remembered(tmp_path):
+async def test_the_measured_limits_are_stored(tmp_path):
     spans = SPANS | {QUARTER: timedelta(days=2)}
     _, limits = await probed(
         tmp_path, max_span=spans, series_per_request=5, empty_values=False, series_error=TOO_COSTLY
@@ -350,7 +362,7 @@ async def test_the_limits_that_were_found_are_remembered(tmp_path):
     assert limits[AggInterval.ONE_DAY].shape.span == timedelta(days=364)
 
 
-async def test_what_the_cap_leaves_out_is_told(tmp_path):
+async def test_requests_that_the_cap_leaves_out_are_reported(tmp_path):
     spans = dict.fromkeys(AggInterval, timedelta(days=29))
     report, _ = await probed(tmp_path, max_span=spans, series_per_request=50)
     assert report["requests_used"] == MOST_REQUESTS
@@ -363,15 +375,15 @@ PATHS = ("summary_ca_owner", "timeseries_groups_ca_owner", "authorities", "logs"
 
 async def test_the_paths_beside_the_time_series_are_described(tmp_path):
     report, _ = await probed(tmp_path, siblings="served")
-    found = said(report)
-    assert found["summary_ca_owner"].startswith("HTTP 200, ")
-    assert ": meta (object of 5), summary_0 (object of 11); 11 groups: " in found["summary_ca_owner"]
-    assert "serie_0 (object of 12); 11 groups: " in found["timeseries_groups_ca_owner"]
-    assert "certificateAuthorities (array of 5); 5 entries with certificateRecordType, " in found["authorities"]
-    assert "certificateLogs (array of 5); 5 entries with api, description, " in found["logs"]
+    findings = said(report)
+    assert findings["summary_ca_owner"].startswith("HTTP 200, ")
+    assert ": meta (object of 5), summary_0 (object of 11); 11 groups: " in findings["summary_ca_owner"]
+    assert "serie_0 (object of 12); 11 groups: " in findings["timeseries_groups_ca_owner"]
+    assert "certificateAuthorities (array of 5); 5 entries with certificateRecordType, " in findings["authorities"]
+    assert "certificateLogs (array of 5); 5 entries with api, description, " in findings["logs"]
     assert report["settled"]
-    asked = [request for request in report["requests"] if request["series"] is None]
-    assert [(request["outcome"], request["status"]) for request in asked] == [("probed", 200)] * len(PATHS)
+    requests = [request for request in report["requests"] if request["series"] is None]
+    assert [(request["outcome"], request["status"]) for request in requests] == [("probed", 200)] * len(PATHS)
 
 
 @pytest.mark.parametrize(
@@ -387,8 +399,8 @@ async def test_the_paths_beside_the_time_series_are_described(tmp_path):
 async def test_the_paths_beside_the_time_series_need_not_answer(tmp_path, how, meaning):
     async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN, siblings=how) as core:
         report = (await Prober(core.batch_runner).probe()).to_json("http://radar")
-        found = said(report)
-        assert [found[path] for path in PATHS] == [meaning] * len(PATHS)
+        findings = said(report)
+        assert [findings[path] for path in PATHS] == [meaning] * len(PATHS)
         assert report["settled"]
         assert report["ended"] is None
         # a refusal of another path says nothing about the credentials, nor about Radar
@@ -397,7 +409,7 @@ async def test_the_paths_beside_the_time_series_need_not_answer(tmp_path, how, m
 
 
 def encoded_once(received):
-    """Know the name only if its comma is encoded once."""
+    """Accept the name only if its comma is encoded once."""
     if "DigiCert%252C" in received.raw_query:
         return edited(each_series(lambda content: content.update(values=["0"] * len(content["values"]))))
     if "DigiCert%2C" in received.raw_query:
@@ -407,7 +419,7 @@ def encoded_once(received):
     return None
 
 
-async def test_only_answers_to_what_the_collector_would_ask_are_kept_to_be_read_again(tmp_path):
+async def test_only_answers_to_requests_that_the_collector_would_send_are_kept_for_a_replay(tmp_path):
     async with open_core(f"sqlite:///{tmp_path}/probe.db", token=TOKEN) as core:
         spoilt = faults.reply(200, b"{", content_type="application/json")
         core.script(spoilt.only(lambda received: "DigiCert" in received.raw_query).always())

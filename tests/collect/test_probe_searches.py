@@ -35,7 +35,7 @@ def test_a_size_that_is_accepted_after_all_is_no_longer_refused():
 
 
 def history(search, edge, most, *, refuses):
-    """Search the oldest day of a history that reaches *edge* days back; gives how many requests that took."""
+    """Search the oldest day of a history of *edge* days. Returns the number of requests."""
     requests = 0
     while ages := search.next(most):
         assert len(ages) <= most
@@ -49,7 +49,7 @@ def history(search, edge, most, *, refuses):
 
 
 @given(edge=st.integers(0, 6000), known=st.integers(0, 60), most=st.integers(1, 16), refuses=st.booleans())
-def test_the_oldest_day_is_found_however_older_ones_fail(edge, known, most, refuses):
+def test_the_oldest_day_is_found_whether_older_days_are_refused_or_empty(edge, known, most, refuses):
     known = min(known, edge)
     search, requests = history(AgeSearch(known), edge, most, refuses=refuses)
     assert search.with_data == max(known, min(edge, OLDEST_AGE))
@@ -62,6 +62,6 @@ def test_an_empty_history_before_an_edge_takes_three_requests():
     assert history(AgeSearch(28), 400, 16, refuses=False)[1] == 3
 
 
-def test_a_gap_in_history_is_no_beginning():
+def test_a_gap_in_history_is_not_taken_for_its_beginning():
     search = AgeSearch(28, without=100).answered([200], [200])
     assert (search.with_data, search.without) == (200, None)

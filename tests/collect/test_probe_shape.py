@@ -1,10 +1,10 @@
-"""The form of a document, however odd: what the probe says of it, and that nothing makes it fail."""
+"""The form of a document of any kind: how the probe describes it, and that no document makes it fail."""
 
 import json
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from collector.collect.probe import Exchange, ProbeReport, shape
@@ -33,7 +33,7 @@ TIMES = ["2026-03-09T12:00:00Z", "2026-03-09T12:15:00Z"]
         ("object of 0", {}),
     ],
 )
-def test_the_form_of_timestamps_is_told(words, timestamps):
+def test_the_form_of_timestamps_is_described(words, timestamps):
     assert shape.describe_timestamps(timestamps) == words
 
 
@@ -51,7 +51,7 @@ def test_the_form_of_timestamps_is_told(words, timestamps):
         ("null", None),
     ],
 )
-def test_the_form_of_values_is_told(words, values):
+def test_the_form_of_values_is_described(words, values):
     assert shape.describe_values(values) == words
 
 
@@ -73,6 +73,8 @@ RESULTS = st.dictionaries(KEYS, JSON | SERIES | st.dictionaries(KEYS, JSON, max_
 
 @settings(max_examples=30)
 @given(document=st.builds(lambda result: {"success": True, "result": result}, RESULTS) | JSON)
+@example(document={"success": True, "result": {"meta": {"aggInterval": []}}})
+@example(document={"success": True, "result": {"meta": {"aggInterval": {}}}})
 def test_no_document_makes_the_report_fail(document):
     def exchange(number, batch):
         request = series_request("any", batch)
@@ -139,10 +141,10 @@ def annotated(**fields):
         (["tags of an annotation are no array of texts"], annotated(tags=[{"name": "one"}])),
     ],
 )
-def test_what_is_not_as_in_the_contract_is_named(words, document):
+def test_each_difference_from_the_contract_is_reported(words, document):
     assert [*shape.unusual(document, "application/json; charset=utf-8")] == words
 
 
-def test_series_are_put_in_order_by_the_numbers_of_their_names():
+def test_series_are_sorted_by_the_numbers_in_their_names():
     assert [key for key, _ in shape.in_order([("serie_1", {}), ("serie_0", {})])] == ["serie_0", "serie_1"]
     assert [key for key, _ in shape.in_order([("b", {}), ("a", {})])] == ["b", "a"]

@@ -1,4 +1,4 @@
-"""What a fire, healing and a query ask for, given what is stored."""
+"""The windows that a fire, healing and a query request for the stored state."""
 
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
@@ -65,8 +65,8 @@ def test_the_longest_settle_of_all_profiles_counts(expected, settle):
 )
 def test_a_fire_reads_the_newest_buckets_and_what_is_due(expected, due, changes):
     known = state(ago(60, -0.5))
-    found = refetch.fire_windows(profile(**changes), known, [ago(*one) for one in due], NOW)
-    assert found == [ago(*one) for one in expected]
+    windows = refetch.fire_windows(profile(**changes), known, [ago(*bounds) for bounds in due], NOW)
+    assert windows == [ago(*bounds) for bounds in expected]
 
 
 def test_the_first_fire_reads_lookback():
@@ -74,10 +74,10 @@ def test_the_first_fire_reads_lookback():
     assert refetch.fire_windows(profile(lookback=3 * DAY), None, [], NOW) == [ago(3, -0.5)]
 
 
-def test_a_fire_begins_at_the_newest_bucket_that_was_told():
-    told = Evidence(*epoch(ago(60, 4)), 0, 0, 0, None, confirmed=False)
+def test_a_fire_starts_at_the_newest_bucket_with_evidence():
+    evidence = Evidence(*epoch(ago(60, 4)), 0, 0, 0, None, confirmed=False)
     assert refetch.fire_windows(profile(), state(ago(60, 6)), [], NOW) == [ago(8, -0.5)]
-    assert refetch.fire_windows(profile(), state(ago(60, 6), evidence=[told]), [], NOW) == [ago(6, -0.5)]
+    assert refetch.fire_windows(profile(), state(ago(60, 6), evidence=[evidence]), [], NOW) == [ago(6, -0.5)]
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_a_fire_begins_at_the_newest_bucket_that_was_told():
         ([(60, 50)], [Evidence(*epoch(ago(60, 50)), 0, 0, 15 * 86_400, None, confirmed=False)], (60, 50), None),
     ],
 )
-def test_what_is_due_of_the_present_unit_goes_by_the_longest_settle(expected, evidence, extent, current):
+def test_windows_of_the_active_unit_are_due_by_the_longest_settle(expected, evidence, extent, current):
     known = state(ago(*extent), settle=20 * 86_400, evidence=evidence, current=current and ago(*current))
-    found = refetch._windows_due(profile(), query(), known, NOW)
-    assert found == [ago(*one) for one in expected]
+    windows = refetch._windows_due(profile(), query(), known, NOW)
+    assert windows == [ago(*bounds) for bounds in expected]
 
 
 def hours(start, end):
@@ -112,22 +112,22 @@ def hours(start, end):
         ([(0, 1), (2, 4)], 4, [(1, 2)], [(4, 8)]),
     ],
 )
-def test_what_an_answer_has_just_covered_is_not_asked_for(expected, border, just_now, lately):
-    answered = ([hours(*one) for one in found] for found in (just_now, lately))
-    found = refetch._not_covered(hours(0, 8), MIDNIGHT + border * HOUR, *answered)
-    assert found == [hours(*one) for one in expected]
+def test_windows_that_an_answer_has_just_covered_are_not_requested(expected, border, just_now, lately):
+    answered = ([hours(*bounds) for bounds in windows] for windows in (just_now, lately))
+    uncovered = refetch._not_covered(hours(0, 8), MIDNIGHT + border * HOUR, *answered)
+    assert uncovered == [hours(*bounds) for bounds in expected]
 
 
 @pytest.mark.parametrize(
     ("expected", "gap"), [((3, 5), (3, 5)), ((-3, 1), (0, 1)), ((0, 4), (0, 4)), ((0, 6), (0, 6)), ((-1, 3), (0, 3))]
 )
-def test_a_gap_that_is_asked_for_alone_has_four_buckets_at_the_begin_of_what_is_expected(expected, gap):
+def test_a_gap_that_is_requested_alone_has_four_buckets_at_the_start_of_the_expected_window(expected, gap):
     window, width = refetch._exact_window(hours(*gap), ExpectedWindow(query(), hours(0, 24), SETTLE))
     assert (window, width) == (hours(*expected), (expected[1] - expected[0]) * 3600)
 
 
 class Answers:
-    """A store in which answers have covered windows, by when they came; *gaps* are the parts that are worth asking."""
+    """A store with the windows that answers have covered, and their moments. *gaps* are the parts to request."""
 
     def __init__(self, covered=(), gaps=(), relative=(), holes=()):
         self.covered, self.gaps, self.are_relative, self.holes = covered, gaps, relative, holes
@@ -137,10 +137,10 @@ class Answers:
         self.adopted.append(now)
 
     async def series_states(self, queries):
-        return {asked: known for asked, known in self.states.items() if asked in queries}
+        return {question: known for question, known in self.states.items() if question in queries}
 
-    async def covered_windows(self, asked, window, since):
-        return [one for one, came in self.covered if came >= since]
+    async def covered_windows(self, question, window, since):
+        return [covered for covered, came in self.covered if came >= since]
 
     async def relative_queries(self, queries):
         return {*self.are_relative} & {*queries}
@@ -154,7 +154,7 @@ class Answers:
 
 
 class Spans:
-    """A gatherer that may ask for so many days at once."""
+    """A batch runner that may request so many days at once."""
 
     def __init__(self, days):
         self.shape = SimpleNamespace(span=timedelta(days=days))
@@ -164,15 +164,16 @@ class Spans:
 
 
 def days(start, end):
-    """Days from a Monday that lies two months back."""
+    """A window in days from a Monday two months ago."""
     return Window(datetime(2026, 1, 5, tzinfo=UTC) + start * DAY, datetime(2026, 1, 5, tzinfo=UTC) + end * DAY)
 
 
 async def asked(store, window, now=NOW, **options):
-    expected = [ExpectedWindow(query(), one, SETTLE) for one in ([window] if isinstance(window, Window) else window)]
-    found = await refetch.gap_slices(expected, now, store, Spans(7), **options)
-    assert all(piece.series == query() for piece in found)
-    return [piece.window for piece in found]
+    windows = [window] if isinstance(window, Window) else window
+    expected = [ExpectedWindow(query(), window, SETTLE) for window in windows]
+    slices = await refetch.gap_slices(expected, now, store, Spans(7), **options)
+    assert all(piece.series == query() for piece in slices)
+    return [piece.window for piece in slices]
 
 
 HISTORY = days(0, 30)
@@ -203,7 +204,7 @@ WIDE = [days(7, 14)]
         ),
     ],
 )
-async def test_how_a_gap_is_asked_for(expected, covered, part):
+async def test_a_gap_is_requested_in_grid_windows_or_alone_by_its_evidence(expected, covered, part):
     gap, width, lacked, *within = part
     assert await asked(Answers(covered, [(gap, width, lacked)]), *within or [HISTORY]) == expected
 
@@ -214,18 +215,18 @@ YOUNG = Window(MIDNIGHT - 2 * DAY, MIDNIGHT - DAY)
 @pytest.mark.parametrize(
     ("count", "came"), [(1, NOW - DAY - timedelta(seconds=1)), (0, NOW - DAY), (0, NOW - 2 * HOUR), (0, NOW)]
 )
-async def test_a_young_gap_is_asked_for_once_a_day(count, came):
-    found = await asked(Answers([(YOUNG, came)], [(YOUNG, None, False)]), Window(MIDNIGHT - 9 * DAY, MIDNIGHT))
-    assert len(found) == count
+async def test_a_young_gap_is_requested_once_a_day(count, came):
+    windows = await asked(Answers([(YOUNG, came)], [(YOUNG, None, False)]), Window(MIDNIGHT - 9 * DAY, MIDNIGHT))
+    assert len(windows) == count
 
 
-async def test_a_gap_over_the_border_of_settle_is_asked_for_in_its_two_parts():
+async def test_a_gap_across_the_border_of_settle_is_requested_in_two_parts():
     border = AggInterval.ONE_HOUR.floor(NOW - SETTLE)
     gap = Window(border - 6 * HOUR, border + 6 * HOUR)
     covered = [(gap, NOW - 2 * DAY)]
-    found = await asked(Answers(covered, [(gap, None, False)]), Window(border - 60 * DAY, border + DAY))
-    assert Window(gap.start, border) in found
-    assert any(window.start <= border and gap.end <= window.end for window in found)
+    windows = await asked(Answers(covered, [(gap, None, False)]), Window(border - 60 * DAY, border + DAY))
+    assert Window(gap.start, border) in windows
+    assert any(window.start <= border and gap.end <= window.end for window in windows)
 
 
 async def test_an_explicit_request_asks_again_unless_an_answer_came_since():
@@ -238,12 +239,12 @@ async def test_an_explicit_request_asks_again_unless_an_answer_came_since():
     assert (await asked(store, HISTORY), store.explicit) == (WIDE, False)
 
 
-async def test_two_windows_that_are_expected_of_one_series_are_asked_for_together():
+async def test_two_expected_windows_of_one_series_are_requested_together():
     store = Answers([], [(GAP, None, True), (days(20, 21), 86_400, True)])
     assert await asked(store, [days(0, 12), days(9, 30)]) == [days(7, 14), days(20, 21), days(20, 21)]
 
 
-async def test_nothing_is_asked_for_without_gaps_or_of_relative_values():
+async def test_nothing_is_requested_without_gaps_or_for_relative_values():
     assert await asked(Answers(), HISTORY) == []
     assert await asked(Answers([], [(GAP, None, True)], relative=[query()]), HISTORY) == []
 
@@ -257,9 +258,9 @@ async def test_nothing_is_asked_for_without_gaps_or_of_relative_values():
         ([days(9, 10)], [(days(7, 9), NOW)]),
     ],
 )
-async def test_a_query_asks_for_what_is_absent_unless_it_was_just_asked_for(expected, covered):
-    found = await refetch.query_slices(ExpectedWindow(query(), HISTORY, SETTLE), NOW, Answers(covered, holes=[GAP]))
-    assert found == [Slice(query(), window) for window in expected]
+async def test_a_query_requests_missing_buckets_unless_they_were_just_requested(expected, covered):
+    slices = await refetch.query_slices(ExpectedWindow(query(), HISTORY, SETTLE), NOW, Answers(covered, holes=[GAP]))
+    assert slices == [Slice(query(), window) for window in expected]
 
 
 @pytest.mark.parametrize(
@@ -270,7 +271,7 @@ async def test_a_query_asks_for_what_is_absent_unless_it_was_just_asked_for(expe
         (query(), HISTORY, [query()]),
     ],
 )
-async def test_a_query_asks_for_nothing_where_a_second_answer_would_not_join(asked_for, window, relative):
+async def test_a_query_requests_nothing_if_a_second_answer_cannot_be_joined(asked_for, window, relative):
     store = Answers(holes=[GAP], relative=relative)
     assert await refetch.query_slices(ExpectedWindow(asked_for, window, SETTLE), NOW, store) == []
 
@@ -278,25 +279,25 @@ async def test_a_query_asks_for_nothing_where_a_second_answer_would_not_join(ask
 async def test_windows_are_widened_inside_their_bounds():
     other = Question(AggInterval.ONE_DAY, {})
     wanted = {query(): [days(8, 9), days(13, 15)], other: [days(1, 2)]}
-    found = await refetch.whole_cells(wanted, {query(): days(0, 16), other: days(1, 30)}, Spans(7))
-    assert found == [Slice(query(), days(7, 16)), Slice(other, days(1, 7))]
+    slices = await refetch.whole_cells(wanted, {query(): days(0, 16), other: days(1, 30)}, Spans(7))
+    assert slices == [Slice(query(), days(7, 16)), Slice(other, days(1, 7))]
 
 
 async def test_a_narrow_window_is_cut_to_whole_buckets_of_at_most_its_width():
     wanted = WantedWindows(HISTORY, [], [(days(8, 9), 7 * 3600 + 1800)])
-    found = await refetch._slices({query(): wanted}, Spans(7))
-    assert {piece.window.duration for piece in found} == {6 * HOUR}
+    slices = await refetch._slices({query(): wanted}, Spans(7))
+    assert {piece.window.duration for piece in slices} == {6 * HOUR}
     wanted = WantedWindows(HISTORY, [], [(hours(0, 2), 60)])
     assert len(await refetch._slices({query(): wanted}, Spans(7))) == 2
 
 
-async def test_a_fire_asks_once_for_a_series_of_two_profiles_and_reads_no_relative_values_again():
-    one, other = profile("one", lookback=3 * DAY), profile("other", lookback=DAY)
+async def test_a_fire_requests_a_series_of_two_profiles_once_and_no_old_relative_values():
+    long, short = profile("one", lookback=3 * DAY), profile("other", lookback=DAY)
     relative, first = profile("relative", filters={"tld": ("com",)}), profile("first", filters={"tld": ("org",)})
     store = Answers(relative=[query(tld=["com"])])
     store.states = {query(): state(ago(60, -0.5)), query(tld=["com"]): state(ago(60, -0.5))}
-    found = await refetch.fire_slices([one, other, relative, first], NOW, store)
-    assert found == [
+    slices = await refetch.fire_slices([long, short, relative, first], NOW, store)
+    assert slices == [
         Slice(query(), ago(60, -0.5)),
         Slice(query(tld=["com"]), ago(1, -0.5)),
         Slice(query(tld=["org"]), ago(1, -0.5)),
@@ -305,7 +306,7 @@ async def test_a_fire_asks_once_for_a_series_of_two_profiles_and_reads_no_relati
 
 
 @pytest.mark.parametrize(
-    ("expected", "told", "changes"),
+    ("expected", "age", "changes"),
     [
         (days(3, 20), None, {}),
         (days(3, 22), 22, {}),
@@ -315,17 +316,17 @@ async def test_a_fire_asks_once_for_a_series_of_two_profiles_and_reads_no_relati
         (None, None, {"since": days(20, 21).start}),
     ],
 )
-async def test_healing_looks_for_gaps_up_to_what_was_told(expected, told, changes):
-    evidence = [Evidence(*epoch(days(3, told)), 0, 0, 0, None, confirmed=False)] if told else ()
+async def test_healing_looks_for_gaps_up_to_the_newest_evidence(expected, age, changes):
+    evidence = [Evidence(*epoch(days(3, age)), 0, 0, 0, None, confirmed=False)] if age else ()
     store = Answers([], [(GAP, None, True)])
     store.states = {query(): state(days(3, 20), evidence=evidence)}
-    found = await refetch.healing_slices([profile(settle=9 * DAY, **changes)], NOW, store, Spans(7))
+    slices = await refetch.healing_slices([profile(settle=9 * DAY, **changes)], NOW, store, Spans(7))
     assert store.expected == ([ExpectedWindow(query(), expected, 9 * DAY)] if expected else [])
-    assert bool(found) is bool(expected)
+    assert bool(slices) is bool(expected)
 
 
 @pytest.mark.parametrize(("expected", "since"), [(None, None), (Window(MIDNIGHT, NOW.replace(minute=0)), MIDNIGHT)])
 async def test_healing_of_a_series_without_points_begins_at_since(expected, since):
     store = Answers()
     await refetch.healing_slices([profile(since=since)], NOW, store, Spans(7))
-    assert [one.window for one in store.expected] == ([expected] if expected else [])
+    assert [expected_window.window for expected_window in store.expected] == ([expected] if expected else [])

@@ -1,4 +1,4 @@
-"""A question that was refused for its content is not repeated without a pause that grows, whoever asks it."""
+"""A question that was rejected for its content is repeated only after growing pauses, in any process."""
 
 from datetime import timedelta
 from itertools import pairwise
@@ -23,34 +23,34 @@ REFUSED = {"refused": NOWHERE, "too_costly": faults.api_error(422, 2002), "untru
 
 
 async def one_pass(core, *, by_hand=False):
-    """Do what one call of `collector collect` does, in a process of its own."""
+    """Run one pass as `collector collect` does, in a new process."""
     core.restart()
     batch_runner = BatchRunner(core.fetcher, 4, by_hand=by_hand)
     return await collect(core.profiles, core.clock(), core.store, batch_runner, gaps=True)
 
 
 async def newest(core):
-    """The refusal that pauses the whole series; beside it a window of the past may be refused, in pieces."""
-    (known,) = [one for one in await core.store.refusals(core.clock()) if one.window is None]
+    """Return the refusal that pauses the whole series, without those of past windows."""
+    (known,) = [refusal for refusal in await core.store.refusals(core.clock()) if refusal.window is None]
     return known
 
 
 @pytest.mark.parametrize("outcome", REFUSED)
-async def test_a_command_in_a_loop_asks_a_handful_of_times(store_url, outcome):
+async def test_a_command_in_a_loop_sends_few_requests(store_url, outcome):
     async with open_core(store_url, profile(filters={"tld": ("nowhere",)})) as core:
         core.script(REFUSED[outcome].always())
         asking = 0
         for _ in range(100):
-            asked = len(core.requests)
+            sent = len(core.requests)
             assert not (await one_pass(core)).complete
-            asking += len(core.requests) > asked
+            asking += len(core.requests) > sent
             core.clock.advance(seconds=10)
         assert asking == 5  # at once, and after 1, 3, 7 and 15 minutes
         assert {row.outcome for row in await core.store.list_fetches()} == {outcome}
         assert len(core.requests) <= 4 * asking  # whether the size is to blame is found out without a pause
 
 
-async def test_a_service_that_is_restarted_without_end_asks_a_handful_of_times(store_url):
+async def test_a_service_that_restarts_endlessly_sends_few_requests(store_url):
     async with open_core(store_url, profile(agg_interval=AggInterval.ONE_DAY, filters={"tld": ("nowhere",)})) as core:
         core.script(NOWHERE.always())
         for _ in range(80):
@@ -60,7 +60,7 @@ async def test_a_service_that_is_restarted_without_end_asks_a_handful_of_times(s
         assert len(core.requests) <= 6
 
 
-async def test_the_reason_and_the_end_of_the_pause_are_told(store_url):
+async def test_the_reason_and_the_end_of_the_pause_are_reported(store_url):
     async with open_core(store_url, profile(filters={"tld": ("nowhere",)})) as core:
         core.script(NOWHERE.always())
         await one_pass(core)
@@ -76,7 +76,7 @@ async def test_the_reason_and_the_end_of_the_pause_are_told(store_url):
         assert collected.refused == {"all"}
         core.clock.advance(minutes=1)
         assert await core.store.refusals(core.clock()) == []
-        assert {one.failures for one in await core.store.refusals()} == {1}
+        assert {refusal.failures for refusal in await core.store.refusals()} == {1}
 
 
 async def test_pauses_double_up_to_an_hour_and_end_with_an_answer(store_url):
@@ -95,7 +95,7 @@ async def test_pauses_double_up_to_an_hour_and_end_with_an_answer(store_url):
         core.script(NOWHERE.always())
         core.clock.advance(days=1)
         await one_pass(core)
-        assert [one.failures for one in await core.store.refusals()] == [1]
+        assert [refusal.failures for refusal in await core.store.refusals()] == [1]
 
 
 async def test_no_pause_is_longer_than_a_bucket(store_url):
@@ -108,44 +108,46 @@ async def test_no_pause_is_longer_than_a_bucket(store_url):
         assert known.again_at - known.refused_at == timedelta(minutes=15)
 
 
-async def test_a_person_may_ask_again_after_a_minute(store_url):
+async def test_a_pass_by_hand_may_try_again_after_a_minute(store_url):
     async with open_core(store_url, profile(agg_interval=AggInterval.ONE_DAY)) as core:
         core.script(NOWHERE.always())
         for _ in range(5):
             await one_pass(core)
-            core.clock.now = max(one.again_at for one in await core.store.refusals())
+            core.clock.now = max(refusal.again_at for refusal in await core.store.refusals())
         await one_pass(core)
-        asked = len(core.requests)
+        sent = len(core.requests)
         await one_pass(core, by_hand=True)
-        assert len(core.requests) == asked
+        assert len(core.requests) == sent
         core.clock.advance(minutes=1)
         await one_pass(core)
-        assert len(core.requests) == asked
+        assert len(core.requests) == sent
         await one_pass(core, by_hand=True)
-        assert len(core.requests) == asked + 1
+        assert len(core.requests) == sent + 1
 
 
-async def test_the_series_beside_it_do_not_wait(store_url):
+async def test_other_series_do_not_wait_for_a_refused_series(store_url):
     def asks(received):
-        return any("Owner 7" in asked.query.filters["caOwner"] for asked in received.request.series)
+        return any("Owner 7" in series.query.filters["caOwner"] for series in received.request.series)
 
     async with open_core(store_url, many(20)) as core:
         core.script(NOWHERE.always().only(asks))
         await one_pass(core)
-        asked = len(core.requests)
+        sent = len(core.requests)
         core.clock.advance(seconds=30)
         collected = await one_pass(core)
-        assert len(core.requests) == asked + 1
+        assert len(core.requests) == sent + 1
         assert collected.refused == {"many"}
         assert len(await core.stored()) == 19
 
 
-async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(store_url):
+async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_is_still_requested(store_url):
     bad = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW) - 19 * DAY)
     newest = Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW))
     async with open_core(store_url, profile()) as core:
         core.script(
-            lambda received: NOWHERE if any(window_of(one).overlaps(bad) for one in received.request.series) else None
+            lambda received: (
+                NOWHERE if any(window_of(series).overlaps(bad) for series in received.request.series) else None
+            )
         )
         slices = [Slice(query(), window) for window in (bad, newest)]
         failures = []
@@ -157,7 +159,7 @@ async def test_a_refused_window_of_the_past_pauses_alone_and_the_newest_goes_on(
             core.clock.advance(seconds=15)
         assert len(failures) == 40
         assert failures.count(Paused) >= 35
-        assert [one.window for one in await core.store.refusals()] == [bad]
+        assert [refusal.window for refusal in await core.store.refusals()] == [bad]
 
 
 MONTH = Window(HOUR.floor(NOW) - 40 * DAY, HOUR.floor(NOW) - 9 * DAY)
@@ -165,31 +167,31 @@ UNREADABLE = Window(MONTH.start + 100 * HOUR.step, MONTH.start + 101 * HOUR.step
 
 
 def unreadable(bucket):
-    """Answer what cannot be read if *bucket* is among what is asked for."""
+    """Answer unreadably if *bucket* is in the requested windows."""
 
     def answers(received):
-        hit = any(window_of(one).overlaps(bucket) for one in received.request.series)
+        hit = any(window_of(series).overlaps(bucket) for series in received.request.series)
         return faults.unequal() if hit else None
 
     return answers
 
 
-async def test_a_long_window_that_cannot_be_read_is_split_at_later_tries_until_one_bucket_is_left(sqlite_url):
+async def test_an_unreadable_long_window_is_split_at_later_tries_until_one_bucket_is_left(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(unreadable(UNREADABLE))
-        asked = []
+        sent = []
         for _ in range(20):
             core.restart()
             await core.batch_runner.run([Slice(query(), MONTH)], named(core.profiles))
-            asked.append(len(core.requests))
+            sent.append(len(core.requests))
             core.clock.advance(hours=2)
         stored = (await core.stored())["all"]
         truth = core.truth(query(), MONTH)
         assert stored == {at: value for at, value in truth.items() if at != UNREADABLE.start.timestamp()}
-        assert asked[-1] - asked[-2] <= 12
+        assert sent[-1] - sent[-2] <= 12
 
 
-async def test_half_of_the_newest_window_that_cannot_be_read_is_stored_at_the_second_try(sqlite_url):
+async def test_the_readable_half_of_the_newest_window_is_stored_at_the_second_try(sqlite_url):
     newest = Window(HOUR.floor(NOW) - 20 * DAY, HOUR.floor(NOW))
     async with open_core(sqlite_url, profile()) as core:
         core.script(unreadable(Window(newest.start, newest.start + HOUR.step)))
@@ -199,17 +201,17 @@ async def test_half_of_the_newest_window_that_cannot_be_read_is_stored_at_the_se
         assert len((await core.stored())["all"]) == newest.duration // HOUR.step // 2
 
 
-async def test_a_window_of_which_nothing_can_be_read_is_not_split_without_end(sqlite_url):
+async def test_a_window_without_any_readable_part_is_not_split_endlessly(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         core.script(faults.unequal().always())
-        asked = []
+        sent = []
         for _ in range(12):
             core.restart()
             await core.batch_runner.run([Slice(query(), MONTH)], named(core.profiles))
-            asked.append(len(core.requests))
+            sent.append(len(core.requests))
             core.clock.advance(hours=2)
-        assert asked[-1] <= 2 * 16 + 12
-        assert asked[-1] - asked[-2] == 1
+        assert sent[-1] <= 2 * 16 + 12
+        assert sent[-1] - sent[-2] == 1
 
 
 @pytest.mark.parametrize(
@@ -223,20 +225,20 @@ async def test_a_window_of_which_nothing_can_be_read_is_not_split_without_end(sq
         (1, "untrusted", Window(HOUR.floor(NOW) - HOUR.step, HOUR.floor(NOW)), 9),
     ],
 )
-async def test_only_what_could_not_be_read_is_split_and_no_bucket_is_lost(sqlite_url, pieces, outcome, window, times):
+async def test_only_unreadable_windows_are_split_and_no_bucket_is_lost(sqlite_url, pieces, outcome, window, times):
     window = Window(HOUR.floor(window.start), window.end)
     async with open_core(sqlite_url, profile()) as core:
         for _ in range(times):
             await core.store.refuse(Slice(query(), window), outcome, "odd", NOW)
-        ended = {one.key: one for one in await core.store.refusals()}
-    found = [piece.window for piece in split_unreadable(Slice(query(), window), ended, NOW)]
-    assert len(found) == pieces
-    assert (found[0].start, found[-1].end) == (window.start, window.end)
-    assert all(one.end == other.start for one, other in pairwise(found))
-    assert not any(one.duration % HOUR.step for one in found)
+        ended = {refusal.key: refusal for refusal in await core.store.refusals()}
+    windows = [piece.window for piece in split_unreadable(Slice(query(), window), ended, NOW)]
+    assert len(windows) == pieces
+    assert (windows[0].start, windows[-1].end) == (window.start, window.end)
+    assert all(earlier.end == later.start for earlier, later in pairwise(windows))
+    assert not any(window.duration % HOUR.step for window in windows)
 
 
-async def test_what_a_wrong_clock_wrote_pauses_nothing(store_url):
+async def test_a_pause_that_a_wrong_clock_wrote_is_ignored(store_url):
     async with open_core(store_url, profile()) as core:
         core.script(NOWHERE)
         core.clock.advance(days=400)
@@ -251,23 +253,23 @@ async def test_replicas_share_the_pauses(postgres_url):
     async with open_core(postgres_url, profile()) as core, Store.open(postgres_url, owner="test") as other:
         core.script(NOWHERE.always())
         await one_pass(core)
-        asked = len(core.requests)
-        assert [one.outcome for one in await other.refusals(NOW)] == ["refused"] * 2  # in two pieces
+        sent = len(core.requests)
+        assert [refusal.outcome for refusal in await other.refusals(NOW)] == ["refused"] * 2  # in two pieces
         core.fetcher.store = other
         for _ in range(3):
             result = await core.batch_runner.run(
                 [Slice(query(), Window(HOUR.floor(NOW) - DAY, HOUR.floor(NOW)))], named(core.profiles)
             )
             assert {type(failure.error) for failure in result.failures} == {Paused}
-        assert len(core.requests) == asked
+        assert len(core.requests) == sent
 
 
 async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_always_fails(sqlite_url):
     ill = many(1, "ill", filters={"validationLevel": ("DOMAIN",)})
 
     def fails(received):
-        asked = received.request.series if received.request else ()
-        bad = any(one.query.filters.get("validationLevel") for one in asked)
+        requested = received.request.series if received.request else ()
+        bad = any(series.query.filters.get("validationLevel") for series in requested)
         return faults.api_error(500, 2000) if bad else None
 
     healthy = [many(3, "owners"), profile("all")]

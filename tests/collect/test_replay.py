@@ -1,4 +1,4 @@
-"""Refused bodies, read again by a later version: what is absent is filled, and nothing else changes."""
+"""Rejected bodies that a later version reads again fill missing buckets and change nothing else."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +25,7 @@ LATER = NOW + 2 * DAY
 
 @contextmanager
 def older():
-    """Be a version whose reader refuses every answer."""
+    """Act as a version whose reader rejects every answer."""
 
     def refuse(*_):
         raise Untrusted("meta is not what this version knows")
@@ -40,37 +40,37 @@ def older():
 
 @contextmanager
 def reading(change):
-    """Be a version that reads answers as *change* has them."""
+    """Act as a version that reads answers as changed by *change*."""
     reader = client.parse_answer
-    client.parse_answer = lambda body, asked: change(reader(body, asked))
+    client.parse_answer = lambda body, batch_: change(reader(body, batch_))
     try:
         yield
     finally:
         client.parse_answer = reader
 
 
-async def refused(core, asked=None):
+async def refused(core, batch_=None):
     with older(), pytest.raises(Untrusted):
-        await core.fetcher.fetch(asked or batch(), ["all"])
+        await core.fetcher.fetch(batch_ or batch(), ["all"])
 
 
 async def replayed(core, at=LATER):
-    """Replay all that waits; the outcomes."""
+    """Replay all waiting bodies. Returns the outcomes."""
     core.clock.now = at
     return [await replay(core.store, kept, at) for kept in await core.store.bodies(waiting=True)]
 
 
-def asked_of(found, days=1):
+def asked_of(profile, days=1):
     """One question about each series of a profile."""
-    return batch(*(one.query for one in found.series), days=days)
+    return batch(*(series.query for series in profile.series), days=days)
 
 
-async def test_every_bucket_is_there_and_before_the_replay_unknown(store_url):
-    asked = asked_of(FEW, days=7)
+async def test_a_replay_stores_every_bucket_and_as_of_before_it_shows_none(store_url):
+    batch_ = asked_of(FEW, days=7)
     async with open_core(store_url, FEW) as core:
-        await refused(core, asked)
-        window = asked.slices[0].window
-        truth = {one.label: core.truth(one.query, window) for one in FEW.series}
+        await refused(core, batch_)
+        window = batch_.slices[0].window
+        truth = {series.label: core.truth(series.query, window) for series in FEW.series}
         budget = await core.store.budget(NOW, 600)
         (kept,) = await core.store.bodies(waiting=True)
         assert (await rehearse(core.store, kept, LATER)).filled == 3 * 7 * 24
@@ -90,7 +90,9 @@ async def test_every_bucket_is_there_and_before_the_replay_unknown(store_url):
     assert (verify(store_url)).findings == []
 
 
-async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_once(sqlite_url, postgres_url):
+async def test_after_a_replay_the_history_equals_that_of_a_collector_that_read_the_answer_at_once(
+    sqlite_url, postgres_url
+):
     """On both databases, after one more pass."""
     dumps = []
     for url in (sqlite_url, postgres_url):
@@ -106,7 +108,7 @@ async def test_the_history_is_then_the_one_of_a_collector_that_had_read_it_at_on
     assert (verify(sqlite_url)).findings == []
 
 
-async def test_what_newer_answers_have_said_stays(store_url):
+async def test_a_replay_keeps_the_values_of_newer_answers(store_url):
     async with open_core(store_url, ALL) as core:
         window = batch().slices[0].window
         await refused(core)
@@ -115,7 +117,7 @@ async def test_what_newer_answers_have_said_stays(store_url):
         core.script(faults.holes(range(5, 20)))
         await core.fetcher.fetch(some, ["all"])
         before = await core.stored()
-        with reading(lambda answer: replace(answer, series=tuple(lifted(one) for one in answer.series))):
+        with reading(lambda answer: replace(answer, series=tuple(lifted(series) for series in answer.series))):
             (outcome,) = await replayed(core)
         after = await core.stored()
         assert before["all"].items() <= after["all"].items()
@@ -132,8 +134,8 @@ def lifted(points):
     return replace(points, values=[value + 1 for value in points.values])
 
 
-async def test_it_speaks_for_no_bucket_later_than_it_knew(sqlite_url):
-    """An answer that names a lastUpdated of six hours before its window's end, or none at all."""
+async def test_a_replay_stores_no_bucket_after_last_updated(sqlite_url):
+    """An answer whose lastUpdated is six hours before the end of its window."""
     async with open_core(sqlite_url, ALL) as core:
         await refused(core)
         window = batch().slices[0].window
@@ -145,15 +147,15 @@ async def test_it_speaks_for_no_bucket_later_than_it_knew(sqlite_url):
 
 
 async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_url):
-    asked = batch(days=30)
+    batch_ = batch(days=30)
     async with open_core(store_url, ALL) as core:
-        await refused(core, asked)
+        await refused(core, batch_)
         await replayed(core)
         final = await core.store.unconfirmed([ALL])
         assert 15 * 24 <= final["all"] <= 16 * 24 + 1, "of 30 days those that had settled when the answer came"
         slices = await fire_slices([ALL], LATER, core.store)
         assert min(piece.window.start for piece in slices) <= NOW - 14 * DAY
-        assert await core.store.gaps(query(), asked.slices[0].window, 14 * DAY) == []
+        assert await core.store.gaps(query(), batch_.slices[0].window, 14 * DAY) == []
 
 
 @pytest.mark.parametrize(
@@ -164,7 +166,7 @@ async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_ur
     ],
     ids=["unit", "relative"],
 )
-async def test_what_cannot_stand_beside_the_stored_values_is_left_out(store_url, reason, change):
+async def test_a_replay_that_contradicts_the_stored_series_is_left_out(store_url, reason, change):
     async with open_core(store_url, ALL) as core:
         await refused(core, batch(end=NOW - 5 * DAY))
         await core.fetcher.fetch(batch(), ["all"])
@@ -187,9 +189,9 @@ async def test_a_snapshot_is_not_made_of_one_answer(sqlite_url):
         assert "snapshot" in outcome.reason
 
 
-async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
+async def test_a_replay_does_not_restore_a_deleted_series(store_url):
     async with open_core(store_url, ALL, FEW) as core:
-        await refused(core, batch(*(one.query for one in FEW.series), query()))
+        await refused(core, batch(*(series.query for series in FEW.series), query()))
         await core.activate_labels(ALL)
         for row in await core.store.list_series():
             if row.profile == "few":
@@ -200,7 +202,7 @@ async def test_a_series_that_was_forgotten_does_not_come_back(store_url):
         assert set(await core.stored()) == {"all"}
 
 
-async def test_what_retention_has_deleted_stays_deleted(sqlite_url):
+async def test_a_replay_does_not_restore_buckets_that_retention_deleted(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         await refused(core, batch(days=10))
         await core.store.prune(RetentionSettings({HOUR: 5 * DAY}), NOW)
@@ -221,7 +223,7 @@ async def test_a_body_that_is_still_rejected_has_a_reason_and_waits_for_the_next
         assert len(await core.store.bodies(waiting=True)) == 1
 
 
-async def test_a_question_that_was_replayed_pauses_no_longer(sqlite_url):
+async def test_a_replay_ends_the_pause_of_its_question(sqlite_url):
     async with open_core(sqlite_url, ALL) as core:
         await refused(core)
         (piece,) = batch().slices
@@ -239,8 +241,8 @@ async def test_annotations_of_the_body_are_known_from_the_replay_on(store_url):
     assert (verify(store_url)).findings == []
 
 
-async def test_replays_tell_nothing_of_radar(sqlite_url):
-    """They are no requests: not of the budget, of the lag, or of whether Radar answers."""
+async def test_replays_do_not_count_as_requests_or_as_answers_of_radar(sqlite_url):
+    """Replays do not change the budget, the lag, or the state of Radar."""
     async with open_core(sqlite_url, ALL) as core:
         for number in range(3):
             await refused(core, batch(end=NOW - number * DAY))
@@ -256,7 +258,7 @@ async def test_replays_tell_nothing_of_radar(sqlite_url):
         assert row.last_success is None
 
 
-async def test_a_word_that_the_body_does_not_name_is_as_the_series_has_it(store_url):
+async def test_a_replay_without_unit_or_normalization_keeps_those_of_the_series(store_url):
     async with open_core(store_url, ALL, FEW) as core:
         await refused(core, batch(query(), FEW.series[0].query, end=NOW - 5 * DAY))
         await core.fetcher.fetch(batch(), ["all"])

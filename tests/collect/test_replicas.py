@@ -1,4 +1,4 @@
-"""Several attendants on one Postgres: the fires are shared, and what one leaves behind another takes over."""
+"""Several workers on one Postgres share the fires, and take over those of a dead one."""
 
 import asyncio
 from collections import Counter
@@ -24,7 +24,7 @@ DUE = HOUR.floor(NOW)
 
 @asynccontextmanager
 async def replica(core, url, *profiles, lease=LEASE):
-    """One more replica beside those of *world*, with a store and a process's memory of its own."""
+    """Another replica beside those of *core*, with its own store and memory."""
     stop = asyncio.Event()
     async with Store.open(url, owner="run") as store, hold_lease(store, profiles, lease, stop):
         await store.activate_labels(profiles, core.clock())
@@ -34,7 +34,7 @@ async def replica(core, url, *profiles, lease=LEASE):
 
 def test_a_share_fills_whole_requests():
     profiles = [profile(f"p{number}") for number in range(10)]
-    assert [one.name for one in packing.fair_share(profiles, 1, 3)] == [one.name for one in profiles]
+    assert [profile.name for profile in packing.fair_share(profiles, 1, 3)] == [profile.name for profile in profiles]
     assert len(packing.fair_share(profiles, 5, 1)) == 2
     assert len(packing.fair_share(profiles, 5, 4)) == 4
     assert len(packing.fair_share(profiles, 2, 20)) == 10
@@ -42,7 +42,7 @@ def test_a_share_fills_whole_requests():
     assert packing.fair_share([], 2, 20) == []
 
 
-async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
+async def test_every_due_moment_is_handled_once_with_one_request(postgres_url):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
     async with (
         open_core(postgres_url, *profiles, series_per_request=2, patience=60) as core,
@@ -60,7 +60,7 @@ async def test_every_due_moment_is_seen_to_once_and_asked_once(postgres_url):
         assert {fire.outcome for fire in fires} == {"collected"}
 
 
-async def test_what_others_did_while_a_pass_took_long_is_not_done_again(postgres_url, monkeypatch):
+async def test_fires_that_other_replicas_finished_during_a_long_pass_are_not_repeated(postgres_url, monkeypatch):
     profiles = [profile(f"p{number}", filters={"ca": (f"CA {number}",)}) for number in range(12)]
     async with (
         open_core(postgres_url, *profiles, series_per_request=2) as core,
@@ -89,7 +89,7 @@ async def test_claims_of_a_dead_replica_are_taken_over_when_its_lease_expires(po
         replica(core, postgres_url, profile()) as (_, dead, _),
         replica(core, postgres_url, profile()) as (b, store, _),
     ):
-        await dead.claim("profile", ["all"], core.clock(), lambda free, _: [one.name for one in free])
+        await dead.claim("profile", ["all"], core.clock(), lambda free, _: [item.name for item in free])
         assert await b.run_due()
         assert b._others_hold_due
         assert await store.list_fires() == []
@@ -123,7 +123,7 @@ async def test_a_replica_that_lost_its_lease_stops(postgres_url):
         await asyncio.wait_for(stop.wait(), 10)
 
 
-async def test_a_job_that_another_replica_has_ended_meanwhile_is_not_done_again(postgres_url, monkeypatch, tmp_path):
+async def test_a_job_that_another_replica_has_finished_is_not_repeated(postgres_url, monkeypatch, tmp_path):
     path = tmp_path / "config.toml"
     path.write_text('[[profiles]]\nname = "all"\nagg_interval = "1h"\n')
     settings = load(str(path), environ={}, now=NOW)

@@ -28,11 +28,11 @@ def at(*time):
     ],
 )
 def test_a_fire_is_due_after_each_bucket_edge_and_the_delay(expected, previous, now):
-    found = BucketEdges(QUARTER, DELAY).get_next_fire_time(previous, now)
-    assert (found, found.tzinfo) == (expected, UTC)
+    fire_time = BucketEdges(QUARTER, DELAY).get_next_fire_time(previous, now)
+    assert (fire_time, fire_time.tzinfo) == (expected, UTC)
 
 
-async def test_a_late_wake_up_is_one_call_and_never_none():
+async def test_a_late_wake_up_causes_exactly_one_call():
     async def due():
         pass
 

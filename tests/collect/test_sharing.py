@@ -1,4 +1,4 @@
-"""Several replicas at one backfill: they share its windows, ask no more than one alone would, and end it once."""
+"""Several replicas run one backfill: they share its windows, send no extra requests, and end it once."""
 
 import asyncio
 from collections import Counter
@@ -31,7 +31,7 @@ LEASE = timedelta(minutes=5)
 
 @asynccontextmanager
 async def replica(core, *profiles):
-    """One more replica on the store of *world*; gives who does its jobs."""
+    """Another replica on the store of *core*. Yields its backfill runner."""
     stop = asyncio.Event()
     async with Store.open(core.url, owner="run") as store, hold_lease(store, profiles, LEASE, stop):
         await store.activate_labels(profiles, core.clock())
@@ -52,36 +52,38 @@ async def job_of(core, *names, force=False):
 
 
 async def take_part(backfill_runner, job, profiles):
-    """Do as a daemon does until the job has ended; gives the JobStatus if it was this one that ended it."""
+    """Run the job as a daemon does until it has ended. Returns the JobStatus if this runner ended it."""
     while True:
         standing = await backfill_runner.run(job, profiles)
-        found = await backfill_runner._store.backfill(job.id)
-        if standing or found.status.ended:
+        job_now = await backfill_runner._store.backfill(job.id)
+        if standing or job_now.status.ended:
             return standing
         await asyncio.sleep(0.02)
 
 
 def asked_twice(core):
-    """The buckets of series that were answered more than once."""
-    answered = [one for received in core.requests if received.status == 200 for one in received.request.series]
-    counts = Counter((one.query, start) for one in answered for start in range(one.start, one.end, HOUR.seconds))
+    """Return the buckets that were answered more than once."""
+    answered = [series for received in core.requests if received.status == 200 for series in received.request.series]
+    counts = Counter(
+        (series.query, start) for series in answered for start in range(series.start, series.end, HOUR.seconds)
+    )
     return [bucket for bucket, count in counts.items() if count > 1]
 
 
 async def alone(url, *profiles, **options):
-    """What one process spends on the same job; gives the requests, the job's Standing and the digest."""
+    """Run the same job in one process. Returns the number of requests, the JobStatus and the digest."""
     async with open_core(url, *profiles, limit=6000, **{**LIMITS, **options}) as core:
-        job = await job_of(core, *(one.name for one in profiles))
+        job = await job_of(core, *(profile.name for profile in profiles))
         standing = await BackfillRunner(core.store, core.batch_runner).run(job, profiles)
         return len(core.requests), standing, commands.digest(url)
 
 
-async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
+async def test_three_replicas_do_a_job_with_the_same_result_as_one(postgres_url, sqlite_url):
     requests, standing, digest = await alone(sqlite_url, OWNERS)
     async with replicas(postgres_url, 3, OWNERS) as (core, backfillers):
         job = await job_of(core)
-        ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
-        (last,) = [one for one in ended if one]
+        ended = await asyncio.gather(*(take_part(runner, job, [OWNERS]) for runner in backfillers))
+        (last,) = [status for status in ended if status]
         assert (last.state, last.message) == ("done", None)
         assert last.progress.points_inserted == standing.progress.points_inserted == 12 * 42 * 24
         assert last.progress.requests == len(core.requests) <= requests + 3 * 4
@@ -91,7 +93,7 @@ async def test_three_replicas_do_one_job_as_one_would(postgres_url, sqlite_url):
     assert commands.digest(postgres_url) == digest
 
 
-async def test_requests_that_were_refused_are_counted_however_often_the_record_is_told(sqlite_url, monkeypatch):
+async def test_every_refused_request_is_counted_however_often_the_progress_is_written(sqlite_url, monkeypatch):
     monkeypatch.setattr("collector.collect.backfill._REPORT_EVERY", -1)
     async with open_core(sqlite_url, OWNERS, limit=6000, **LIMITS) as core:
         await BackfillRunner(core.store, core.batch_runner).run(job := await job_of(core), [OWNERS])
@@ -100,11 +102,11 @@ async def test_requests_that_were_refused_are_counted_however_often_the_record_i
 
 
 async def test_the_others_request_only_the_windows_that_a_dead_replica_had_claimed(postgres_url, sqlite_url):
-    """It dies after some of its answers are saved and before it said so."""
+    """It dies after some of its answers were saved and before it recorded their windows as done."""
     _, standing, digest = await alone(sqlite_url, OWNERS)
     async with replicas(postgres_url, 3, OWNERS) as (core, (*backfillers, dead)):
         job = await job_of(core)
-        asked = len(core.requests)
+        sent = len(core.requests)
         stopped_short = dead._store.complete_windows
 
         async def dies(settled):
@@ -117,9 +119,9 @@ async def test_the_others_request_only_the_windows_that_a_dead_replica_had_claim
         dead._store.complete_windows = dies
         with pytest.raises(LeaseLost):
             await dead.run(job, [OWNERS])
-        saved = len(core.requests) - asked
-        ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in backfillers))
-        (last,) = [one for one in ended if one]
+        saved = len(core.requests) - sent
+        ended = await asyncio.gather(*(take_part(runner, job, [OWNERS]) for runner in backfillers))
+        (last,) = [status for status in ended if status]
         assert (last.state, last.progress.buckets_done) == ("done", standing.progress.buckets_done)
         assert last.progress.gaps_remaining == 0
         assert saved > 0
@@ -130,17 +132,19 @@ async def test_the_others_request_only_the_windows_that_a_dead_replica_had_claim
 async def test_failed_windows_of_a_shared_job_have_the_same_reason(postgres_url, sqlite_url):
     bad = int((MIDNIGHT - 30 * DAY).timestamp())
 
-    def ill(asked):
-        series = asked.request.series if asked.request else ()
-        return faults.api_error(400, 2000) if any(one.start <= bad < one.end for one in series) else None
+    def ill(received):
+        series = received.request.series if received.request else ()
+        return (
+            faults.api_error(400, 2000) if any(requested.start <= bad < requested.end for requested in series) else None
+        )
 
     async def failed(url, count):
         async with replicas(url, count, OWNERS) as (core, backfillers):
             core.script(ill)
             job = await job_of(core)
             runners = backfillers or [BackfillRunner(core.store, core.batch_runner)]
-            ended = await asyncio.gather(*(take_part(one, job, [OWNERS]) for one in runners))
-            (last,) = [one for one in ended if one]
+            ended = await asyncio.gather(*(take_part(runner, job, [OWNERS]) for runner in runners))
+            (last,) = [status for status in ended if status]
             return last.state, last.message, last.progress.gaps_remaining, last.progress.points_inserted
 
     assert await failed(postgres_url, 2) == await failed(sqlite_url, 0)
@@ -179,15 +183,20 @@ def test_a_portion_is_whole_requests_and_only_one_while_their_size_is_unproven()
 
 
 @pytest.mark.parametrize("count", [0, 2])
-async def test_of_values_that_are_relative_to_one_answer_the_newest_window_stands(sqlite_url, postgres_url, count):
-    """Also if it is asked for by force, and by several at once."""
+async def test_only_the_newest_window_is_stored_of_values_that_are_relative_to_one_answer(
+    sqlite_url, postgres_url, count
+):
+    """Also in a forced backfill, and with several replicas."""
     three, week = many(3), Window(MIDNIGHT - 7 * DAY, MIDNIGHT)
-    async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (core, found):
-        backfillers = found or [BackfillRunner(core.store, core.batch_runner)]
+    async with replicas(postgres_url if count else sqlite_url, count, three, normalization="MIN_MAX") as (
+        core,
+        runners,
+    ):
+        backfillers = runners or [BackfillRunner(core.store, core.batch_runner)]
         for force in [False, True, True]:
             core.clock.advance(minutes=1)
-            asked, job = len(core.requests), await job_of(core, force=force)
-            await asyncio.gather(*(take_part(one, job, [three]) for one in backfillers))
+            sent, job = len(core.requests), await job_of(core, force=force)
+            await asyncio.gather(*(take_part(runner, job, [three]) for runner in backfillers))
             assert (await core.store.backfill(job.id)).status.state == "done"
             assert {*(await core.store.extents([series.query for series in three.series])).values()} == {week}
-            assert len(core.requests) - asked == 3 or not force
+            assert len(core.requests) - sent == 3 or not force

@@ -15,7 +15,7 @@ QUARTER = AggInterval.FIFTEEN_MINUTES
 
 
 class Memory:
-    """What is known of the size of requests, without a store."""
+    """The limits in memory, in place of a store."""
 
     def __init__(self, known=None):
         self.known = known or initial_limits(QUARTER)
@@ -31,7 +31,9 @@ class Memory:
 
     @property
     def rejected(self):
-        return [(one.size.span / DAY, one.size.positions, one.cause) for one in self.known.rejected]
+        return [
+            (rejection.size.span / DAY, rejection.size.positions, rejection.cause) for rejection in self.known.rejected
+        ]
 
 
 def batch(days, positions, end=NOW):
@@ -46,8 +48,8 @@ def learner(known=None):
 
 def answered(*batches, known=None):
     limits = known or initial_limits(QUARTER)
-    for one in batches:
-        limits = accepted(limits, size_of(one))
+    for accepted_batch in batches:
+        limits = accepted(limits, size_of(accepted_batch))
     return limits
 
 
@@ -55,7 +57,7 @@ async def test_a_rejection_is_on_record_once_a_smaller_request_was_answered():
     learns, memory = learner()
     await learns.rejected(batch(14, 5), "refused")
     assert memory.rejected == []
-    assert [one.size for one in (await learns.limits()).rejected] == [size_of(batch(14, 5))]
+    assert [rejection.size for rejection in (await learns.limits()).rejected] == [size_of(batch(14, 5))]
     await learns.accepted(batch(7, 5))
     assert memory.rejected == [(14, 5, "refused")]
     await learns.accepted(batch(7, 4))
@@ -78,21 +80,21 @@ async def test_a_rejection_of_what_was_accepted_meanwhile_is_stale():
     assert memory.known == before
 
 
-async def test_a_size_that_is_not_accepted_any_more_is_on_record_at_once():
+async def test_a_size_that_is_no_longer_accepted_is_on_record_at_once():
     learns, memory = learner(answered(batch(7, 5)))
     await learns.no_longer_accepted(batch(7, 5), "too_costly")
     assert memory.rejected == [(7, 5, "too_costly")]
     assert memory.known.accepted == ()
 
 
-async def test_a_try_to_climb_that_was_in_vain_makes_the_next_pause_longer_at_once():
+async def test_a_rejected_climb_makes_the_next_pause_longer_at_once():
     limited = rejected(answered(batch(7, 5)), Rejection(size_of(batch(14, 5)), "refused"), NOW - 2 * DAY)
     learns, memory = learner(limited)
     await learns.rejected(batch(31, 5), "refused")
     assert memory.known == replace(limited, climbs=1, again_at=NOW + 2 * DAY)
 
 
-async def test_only_rejections_for_the_same_cause_that_overlap_the_window_are_forgotten():
+async def test_only_rejections_for_the_same_cause_that_overlap_the_window_are_dropped():
     learns, memory = learner()
     earlier = batch(14, 1, NOW - 30 * DAY)
     await learns.rejected(batch(14, 5), "refused")
@@ -107,7 +109,7 @@ async def test_only_rejections_for_the_same_cause_that_overlap_the_window_are_fo
     assert memory.known.accepted == (size_of(batch(7, 1)),)
 
 
-async def test_a_rejection_that_is_not_on_record_yet_is_forgotten_too():
+async def test_a_pending_rejection_is_dropped_after_a_content_error():
     learns, memory = learner()
     await learns.rejected(batch(14, 5), "refused")
     await learns.reset_after_content_error(batch(14, 1).slices[0].series, "refused")

@@ -1,4 +1,4 @@
-"""Snapshots: one pass asks for the whole range, and its answers are never mixed with those of another."""
+"""A pass requests the whole range of a snapshot. Its answers are never mixed with those of another pass."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -32,7 +32,7 @@ def valid(name="valid", **changed):
 
 
 def whole(opened, taken):
-    """The range of a profile's snapshot that is asked for just now."""
+    """Return the range that is requested for a snapshot of the profile now."""
     return Window(taken.since, taken.agg_interval.floor(opened.clock()))
 
 
@@ -45,49 +45,49 @@ async def exported(opened, **chosen):
 
 
 async def moments(opened):
-    """When the stored snapshots were asked for."""
-    found = await rows(opened.store, "SELECT asked_at FROM snapshots ORDER BY asked_at")
-    return [from_epoch(asked_at) if isinstance(asked_at, float) else asked_at for (asked_at,) in found]
+    """Return the moments of the stored snapshots."""
+    snapshots = await rows(opened.store, "SELECT asked_at FROM snapshots ORDER BY asked_at")
+    return [from_epoch(asked_at) if isinstance(asked_at, float) else asked_at for (asked_at,) in snapshots]
 
 
 async def count(opened, table):
     return (await rows(opened.store, f"SELECT count(*) FROM {table}"))[0][0]
 
 
-async def test_over_weeks_what_is_stored_is_what_upstream_says_at_the_newest_asking(store_url):
+async def test_over_weeks_the_stored_snapshot_equals_the_newest_answer(store_url):
     taken = valid(agg_interval=DAILY, since=MIDNIGHT - 90 * DAY)
     async with open_core(store_url, taken) as opened:
-        asked, told = taken.series[0].query, []
+        question, served = taken.series[0].query, []
         for _ in range(21):
             assert (await collect([taken], opened.clock(), opened.store, opened.batch_runner, gaps=True)).complete
-            truth = opened.truth(asked, whole(opened, taken))
+            truth = opened.truth(question, whole(opened, taken))
             assert await exported(opened) == truth
-            told.append((opened.clock(), truth))
+            served.append((opened.clock(), truth))
             opened.clock.advance(days=1)
-        first, last = told[0][1], told[-1][1]
+        first, last = served[0][1], served[-1][1]
         assert sum(last[t] for t in first) < 0.9 * sum(first.values()), "the valid ones of a past day shrink"
-        for moment, truth in told:
+        for moment, truth in served:
             assert await exported(opened, as_of=moment) == truth
             assert await exported(opened, as_of=moment + timedelta(hours=23)) == truth
-        assert await exported(opened, as_of=told[0][0] - timedelta(seconds=1)) == {}
+        assert await exported(opened, as_of=served[0][0] - timedelta(seconds=1)) == {}
         for table in ("points", "revisions", "vanished", "date_ranges"):
             assert await count(opened, table) == 0
         assert await find_gaps(opened.store, [taken], opened.clock()) == []
 
 
-async def test_a_past_bucket_of_a_snapshot_is_asked_for_at_every_fire_if_one_request_is_enough(store_url):
+async def test_the_whole_range_of_a_snapshot_is_requested_at_every_fire_if_one_request_is_enough(store_url):
     taken = valid()
     async with open_core(store_url, taken) as opened:
         for _ in range(3):
             before = len(opened.requests)
             assert (await pass_over(opened)).complete
             assert len(opened.requests) == before + 1
-            (asked,) = opened.requests[-1].request.series
-            assert window_of(asked) == whole(opened, taken)
+            (requested,) = opened.requests[-1].request.series
+            assert window_of(requested) == whole(opened, taken)
             opened.clock.advance(hours=1)
 
 
-async def test_it_is_asked_for_daily_if_that_takes_several_requests(store_url):
+async def test_a_snapshot_that_takes_several_requests_is_requested_daily(store_url):
     taken = valid()
     async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         assert (await pass_over(opened)).complete
@@ -124,8 +124,8 @@ async def test_parts_of_two_passes_are_never_mixed_when_one_request_fails(store_
 
         def ill(received):
             bad = (MIDNIGHT - 20 * DAY).timestamp()
-            asked = received.request and any(one.start <= bad < one.end for one in received.request.series)
-            return faults.api_error(500, 2000) if asked else None
+            is_hit = received.request and any(series.start <= bad < series.end for series in received.request.series)
+            return faults.api_error(500, 2000) if is_hit else None
 
         opened.script(ill)
         collected = await pass_over(opened)
@@ -178,16 +178,16 @@ async def test_a_pass_that_is_stopped_stores_nothing(store_url):
         assert await exported(opened) == opened.truth(taken.series[0].query, whole(opened, taken))
 
 
-async def test_a_series_that_fails_keeps_the_rest_of_its_profile_from_being_stored_and_no_other_profile(store_url):
+async def test_if_a_series_fails_nothing_of_its_profile_is_stored_and_other_profiles_are(store_url):
     both = valid("both", filters={}, each={"expirationStatus": ("VALID", "EXPIRED")})
     other = valid("other", filters={"expirationStatus": ("VALID",), "tld": ("com",)})
     async with open_core(store_url, both, other) as opened:
 
         def ill(received):
-            asked = received.request and any(
-                one.query.filters["expirationStatus"] == ("EXPIRED",) for one in received.request.series
+            is_hit = received.request and any(
+                series.query.filters["expirationStatus"] == ("EXPIRED",) for series in received.request.series
             )
-            return faults.api_error(400, 2001) if asked else None
+            return faults.api_error(400, 2001) if is_hit else None
 
         opened.script(ill)
         collected = await pass_over(opened)
@@ -198,8 +198,8 @@ async def test_a_series_that_fails_keeps_the_rest_of_its_profile_from_being_stor
         opened.clock.advance(minutes=2)
         assert (await pass_over(opened)).complete
         assert {label async for _, label, *_ in opened.store.export()} == {"both/VALID", "both/EXPIRED", "other"}
-        asked = {asked_at for _, asked_at in await rows(opened.store, "SELECT series_id, asked_at FROM snapshots")}
-        assert len(asked) == 1, "all answers of one pass are of one moment"
+        moments = {asked_at for _, asked_at in await rows(opened.store, "SELECT series_id, asked_at FROM snapshots")}
+        assert len(moments) == 1, "all answers of one pass are of one moment"
 
 
 async def test_a_change_of_the_unit_within_a_pass_stores_nothing(store_url):
@@ -223,7 +223,7 @@ async def test_the_earliest_since_of_several_profiles_counts_even_in_another_pro
     async with open_core(store_url, long, short) as opened:
         assert (await pass_over(opened, short)).complete
         taken = await opened.store.snapshots([short.series[0].query])
-        assert [one.start for one in taken.values()] == [long.since]
+        assert [window.start for window in taken.values()] == [long.since]
         assert len({label async for _, label, *_ in opened.store.export()}) == 2
 
 
@@ -237,7 +237,7 @@ async def test_without_since_a_snapshot_reaches_back_as_far_as_lookback(store_ur
             opened.clock.advance(days=1)
 
 
-async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
+async def test_healing_and_backfill_send_no_request_for_a_snapshot(store_url):
     taken, plain = valid(), profile("all", since=MIDNIGHT - 2 * DAY)
     async with open_core(store_url, taken, plain) as opened:
         await collect([taken], opened.clock(), opened.store, opened.batch_runner, fires=False, gaps=True)
@@ -246,7 +246,7 @@ async def test_healing_and_backfill_ask_nothing_of_a_snapshot(store_url):
         job = await opened.store.create_backfill(order, opened.clock())
         done = await BackfillRunner(opened.store, opened.batch_runner).run(job, opened.profiles)
         assert done.state == "done"
-        assert all(not one.query.filters for request in opened.requests for one in request.request.series)
+        assert all(not series.query.filters for request in opened.requests for series in request.request.series)
 
 
 async def test_a_snapshot_profile_shares_a_pass_with_others(store_url):
@@ -272,7 +272,7 @@ async def test_the_daemon_takes_a_snapshot_when_it_is_due(store_url):
         assert stored == opened.truth(taken.series[0].query, whole(opened, taken))
 
 
-async def test_the_state_is_snapshot_until_it_is_older_than_it_should_be(store_url):
+async def test_the_state_is_snapshot_until_the_snapshot_is_late(store_url):
     taken = valid()
     async with open_core(store_url, taken) as opened:
 
@@ -291,7 +291,7 @@ async def test_the_state_is_snapshot_until_it_is_older_than_it_should_be(store_u
         assert await state() == "late"
 
 
-async def test_one_that_is_taken_daily_is_late_after_more_than_a_day(store_url):
+async def test_a_daily_snapshot_is_late_after_more_than_a_day(store_url):
     taken = valid()
     async with open_core(store_url, taken, **ONE_BY_ONE) as opened:
         await pass_over(opened)
@@ -304,7 +304,7 @@ async def test_one_that_is_taken_daily_is_late_after_more_than_a_day(store_url):
         assert states[-1] == "late"
 
 
-async def test_what_an_earlier_version_stored_as_history_goes_with_the_first_snapshot(store_url):
+async def test_the_first_snapshot_deletes_the_history_that_an_earlier_version_stored(store_url):
     taken = valid()
     async with open_core(store_url, taken) as opened:
         plain = profile("valid")
@@ -318,12 +318,12 @@ async def test_what_an_earlier_version_stored_as_history_goes_with_the_first_sna
         for table in ("points", "revisions", "vanished", "date_ranges"):
             assert await count(opened, table) == 0
         assert await exported(opened) == opened.truth(taken.series[0].query, whole(opened, taken))
-        (row,) = [one for one in await opened.store.list_series() if one.active]
+        (row,) = [series for series in await opened.store.list_series() if series.active]
         assert row.points == len(await exported(opened))
 
 
 async def move_history(opened, source, target, taken):
-    """Let what was collected as *source* be what an earlier version collected as *target*."""
+    """Move the points of *source* to *target*, as if an earlier version had collected them."""
     import sqlalchemy as sa
 
     same = {"old": source.digest, "new": target.digest, "filters": target.filters_json}
@@ -370,7 +370,7 @@ def test_a_snapshot_is_due_at_every_fire_or_daily_or_if_it_begins_too_late(expec
         (None, [Reach(NOW + DAY, DAY)]),
     ],
 )
-def test_the_range_goes_back_to_the_earliest_start_that_is_wanted(expected, reaches):
+def test_the_range_begins_at_the_earliest_requested_start(expected, reaches):
     assert window(reaches, HOUR, NOW) == expected
 
 

@@ -1,4 +1,4 @@
-"""What a change of the unit upstream does to what is collected, exported and asked for."""
+"""The effects of a changed unit on collecting, exporting and requesting."""
 
 from datetime import timedelta
 
@@ -16,7 +16,7 @@ SINCE = NOW.replace(hour=0, minute=0) - 9 * DAY
 
 
 async def _exported(core, **options):
-    """(label, timestamp, value, unit) of all that is exported."""
+    """Return (label, timestamp, value, unit) of each exported point."""
     return [
         (block.label, timestamp, value, block.unit)
         async for block in core.store.export_blocks(**options)
@@ -31,7 +31,7 @@ async def _hours(core, number, *, gaps=False):
 
 
 async def _backfill(core):
-    order = backfill_request([one.name for one in core.profiles], SINCE, None, core.clock(), force=False)
+    order = backfill_request([profile.name for profile in core.profiles], SINCE, None, core.clock(), force=False)
     job = await core.store.create_backfill(order, core.clock())
     return await BackfillRunner(core.store, core.batch_runner).run(job, core.profiles)
 
@@ -73,7 +73,7 @@ async def test_after_another_unit_the_export_holds_every_bucket(store_url, chang
         assert await _exported(core, as_of=moment + timedelta(hours=1)) == before
 
 
-async def test_another_unit_in_one_answer_changes_nothing_for_good(store_url):
+async def test_another_unit_in_one_answer_has_no_lasting_effect(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
         await run_pass(core, gaps=True)
         core.script(faults.unit("requests"))
@@ -85,7 +85,7 @@ async def test_another_unit_in_one_answer_changes_nothing_for_good(store_url):
         assert await core.store.unit_changes([query()]) == []
 
 
-async def test_a_unit_that_changes_and_comes_back_leaves_the_history_whole(store_url):
+async def test_a_unit_that_changes_and_returns_leaves_the_history_complete(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
         await run_pass(core, gaps=True)
         for unit in ("requests", "certificates"):
@@ -95,7 +95,7 @@ async def test_a_unit_that_changes_and_comes_back_leaves_the_history_whole(store
         assert stored == core.truth(query(), Window(SINCE, HOUR.floor(core.clock())))
 
 
-async def test_what_is_stored_in_the_old_unit_is_not_asked_again(store_url):
+async def test_buckets_stored_in_the_old_unit_are_not_requested_again(store_url):
     async with open_core(store_url, profile(since=SINCE)) as core:
         await run_pass(core, gaps=True)
         await _changed(core, unit="requests")

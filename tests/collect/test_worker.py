@@ -49,9 +49,9 @@ async def test_it_works(store_url):
         assert await worker.run_due()
         assert await _fires(core) == [(DUE, "collected")]
         assert worker.health["all"].success == core.clock()
-        asked = len(core.requests)
+        sent = len(core.requests)
         assert await worker.run_due()  # nothing is due
-        assert len(core.requests) == asked
+        assert len(core.requests) == sent
 
 
 async def test_a_pass_that_fails_again_without_a_request_is_not_logged(sqlite_url, caplog):
@@ -67,8 +67,8 @@ async def test_a_pass_that_fails_again_without_a_request_is_not_logged(sqlite_ur
         assert len(core.requests) == 2
         core.clock.advance(minutes=56)
         assert not await worker.run_due()
-    told = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
-    assert [record.levelname for record in caplog.records if record.message == "collect"] == told
+    levels = ["WARNING", "DEBUG", "DEBUG", "WARNING", "WARNING"]
+    assert [record.levelname for record in caplog.records if record.message == "collect"] == levels
 
 
 async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
@@ -83,7 +83,7 @@ async def test_one_fire_per_due_edge_over_two_days(sqlite_url):
         assert {fire.due for fire in fires} == {DUE + timedelta(hours=hour) for hour in range(48)}
 
 
-async def test_a_day_of_downtime_is_one_pass_and_every_due_moment_is_accounted_for(store_url):
+async def test_after_a_day_of_downtime_one_pass_gives_every_due_moment_an_outcome(store_url):
     async with open_core(store_url, profile()) as core:
         await _worker(core).run_due()
         core.restart()
@@ -132,10 +132,10 @@ async def test_due_fires_stay_due_while_the_store_is_unavailable(store_url, monk
         await core.batch_runner.learn(measured(AggInterval.ONE_HOUR, 31 * DAY, 1, now=core.clock()))
         saves = count()
 
-        async def full_once(*asked, **how):
+        async def full_once(*arguments, **how):
             if next(saves) == 1:
                 raise StoreUnavailable("the disk is full")
-            return await save(*asked, **how)
+            return await save(*arguments, **how)
 
         monkeypatch.setattr(core.store, "save", full_once)
         with pytest.raises(StoreUnavailable):
@@ -160,7 +160,7 @@ async def test_a_stopped_pass_leaves_its_fire_to_the_next_start(sqlite_url):
 
 async def test_a_failing_profile_does_not_stop_the_others_of_its_group(sqlite_url):
     async with open_core(sqlite_url, profile("ill", filters={"ca": ("Nobody",)}), profile("well")) as core:
-        ill = lambda got: any(asked.query.filters for asked in got.request.series)  # noqa: E731 - a predicate
+        ill = lambda got: any(series.query.filters for series in got.request.series)  # noqa: E731 - a predicate
         core.script(faults.api_error(400, 2001).always().only(ill))
         worker = _worker(core)
         assert not await worker.run_due()
@@ -176,7 +176,7 @@ async def test_a_failing_profile_does_not_stop_the_others_of_its_group(sqlite_ur
         assert len(core.requests) - seen == 1  # only what failed is tried again
 
 
-async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_restarted(store_url):
+async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_despite_restarts(store_url):
     async with open_core(store_url, profile("ill", AggInterval.ONE_DAY, filters={"ca": ("Nobody",)})) as core:
         core.script(faults.api_error(400, 2001).always())
         worker = _worker(core)
@@ -194,7 +194,7 @@ async def test_a_profile_that_radar_refuses_costs_a_request_an_hour_whatever_is_
         assert await core.stored()
 
 
-async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnight(sqlite_url):
+async def test_a_day_that_is_published_late_is_requested_before_the_next_midnight(sqlite_url):
     lag = timedelta(minutes=45)
     async with open_core(sqlite_url, profile("days", AggInterval.ONE_DAY), lag=lag) as core:
         midnight = NOW.replace(hour=0, minute=3) + DAY
@@ -211,7 +211,7 @@ async def test_a_day_that_is_published_late_is_looked_for_before_the_next_midnig
         assert len(await _fires(core)) == 1
 
 
-async def test_the_loop_runs_when_noticed_and_ends_when_told(sqlite_url):
+async def test_the_loop_runs_when_woken_and_ends_at_a_stop(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         worker = _worker(core)
         running = asyncio.create_task(worker.run())
@@ -237,7 +237,7 @@ async def test_the_worker_continues_after_the_store_was_unavailable(sqlite_url, 
         await asyncio.wait_for(running, 5)
 
 
-async def test_first_of_several_events_or_the_time():
+async def test_a_wait_ends_with_the_first_of_several_events_or_after_its_time():
     set_, never = asyncio.Event(), asyncio.Event()
     set_.set()
     await asyncio.wait_for(first_of(never, set_), 5)

@@ -6,7 +6,8 @@ in any way: 400, 422, 414, an error page, no answer in time, a coarser interval,
 decide here. The way of the rejection is recorded as the *cause*.
 
 A rejection is explained by each kind in which it exceeds everything that was accepted. If only one kind is left, its
-bound is certain. `request_size` chooses the next size, and tells a rejection of the size from one of the content.
+bound is certain. `request_size` chooses the next size, and decides whether the size or the content was
+rejected.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _COMPARABLE = 4
 
 
 class Kind(StrEnum):
-    """What a limit limits."""
+    """The measure that a limit applies to."""
 
     SPAN = "span"
     POSITIONS = "positions"
@@ -93,7 +94,7 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class OtherIntervals:
-    """What the limits of the other intervals show. A limit on positions holds for all of them.
+    """A summary of the limits of the other intervals. A limit on positions applies to all intervals.
 
     *positions* were accepted. *too_many* are certainly too many. Each of *doubtful* was rejected, perhaps for another
     reason. *too_large* are sizes that were rejected at a coarser interval, so with fewer values.
@@ -134,18 +135,18 @@ class RequestLimits:
 
     @property
     def is_limited(self) -> bool:
-        """Whether anything was rejected and not accepted since."""
+        """Whether a size, a length or an empty position was rejected and not accepted since."""
         return bool(self.rejected) or not self.gaps or self.length < LONGEST_QUERY
 
     @property
     def is_explored(self) -> bool:
-        """Whether more than the smallest request was accepted, which only shows that Radar answers."""
+        """Whether a size above the smallest was accepted. The smallest only shows that Radar answers."""
         least = smallest(self.agg_interval)
         return not all(least.covers(size) for size in self.accepted)
 
     @property
     def shape(self) -> Shape:
-        """The shape to plan for: of the largest accepted product, and the longest span that may be accepted.
+        """The shape to plan for: the largest accepted product, with the longest span that may be accepted.
 
         Planned windows must not be too short, because `BatchRun` splits long windows, but does not join short ones.
         """
@@ -182,13 +183,13 @@ class RequestLimits:
 
     def bound(self, kind: Kind) -> float:
         """Return the smallest measure that is certainly too large, because no other kind explains its rejection."""
-        certain = [one.size for one in self.rejected if self.explanations(one.size) == [kind]]
+        certain = [rejection.size for rejection in self.rejected if self.explanations(rejection.size) == [kind]]
         rejected_elsewhere = self.others.too_many if kind == Kind.POSITIONS else inf
         return min([rejected_elsewhere, *(size.of_kind(kind) for size in certain)])
 
     def admits(self, size: Size) -> bool:
         """Return whether no known rejection rules out *size*."""
-        if any(size.covers(one.size) for one in self.rejected):
+        if any(size.covers(rejection.size) for rejection in self.rejected):
             return False
         return all(size.of_kind(kind) < self.bound(kind) for kind in (Kind.SPAN, Kind.POSITIONS, Kind.PRODUCT))
 
@@ -199,7 +200,7 @@ class RequestLimits:
 
     def covers(self, size: Size) -> bool:
         """Return whether an accepted size is at least as large in span and positions."""
-        return any(one.covers(size) for one in self.accepted)
+        return any(accepted_size.covers(size) for accepted_size in self.accepted)
 
     def is_due(self, now: datetime) -> bool:
         """Return whether a rejected size is to be tried again."""
@@ -222,7 +223,7 @@ def rungs(agg_interval: AggInterval) -> list[Size]:
 
 
 def smallest(agg_interval: AggInterval) -> Size:
-    """Return the smallest useful request. If it fails, its size is not to blame."""
+    """Return the smallest useful request. If it fails, the size is not the cause."""
     return Size(min(spans_of(agg_interval)[-1], _SMALLEST_BUCKETS * agg_interval.step), 1)
 
 
@@ -249,7 +250,7 @@ def measured(
     if now is None:
         return known
     more = (Size(span + agg_interval.step, 1), Size(agg_interval.step, positions + 1))
-    return replace(known, rejected=tuple(Rejection(one, "measured") for one in more), again_at=now + _CLIMB_AFTER)
+    return replace(known, rejected=tuple(Rejection(larger, "measured") for larger in more), again_at=now + _CLIMB_AFTER)
 
 
 def size_of(batch: Batch) -> Size:
@@ -260,8 +261,8 @@ def size_of(batch: Batch) -> Size:
 def has_gaps(batch: Batch) -> bool:
     """Return whether a request has empty positions: a filter that one slice lacks and a later one has."""
     series = [slice_.series for slice_ in batch.slices]
-    for name in {name for one in series for name in one.filters}:
-        has = [name in one.filters for one in series]
+    for name in {name for question in series for name in question.filters}:
+        has = [name in question.filters for question in series]
         if not all(has[: len(has) - has[::-1].index(True)]):
             return True
     return False
@@ -270,21 +271,21 @@ def has_gaps(batch: Batch) -> bool:
 def accepted(limits: RequestLimits, size: Size, *, gaps: bool = False) -> RequestLimits:
     """Learn that a request of *size* was answered completely. *gaps*: it had empty positions.
 
-    Rejections of smaller sizes are dropped: they were transient, or the limit was lifted. If all rejected requests had
-    empty positions, and this one is about as large without any, the empty positions are to blame.
+    Rejections of smaller sizes are dropped, because they were transient or the limit was lifted. If all rejected
+    requests had empty positions, and this one is about as large without any, the empty positions are the cause.
     """
-    void = [one for one in limits.rejected if size.covers(one.size)]
-    suspected = limits.rejected and not limits.gaps_accepted and all(one.gaps for one in limits.rejected)
+    void = [rejection for rejection in limits.rejected if size.covers(rejection.size)]
+    suspected = limits.rejected and not limits.gaps_accepted and all(rejection.gaps for rejection in limits.rejected)
     blames_gaps = bool(suspected) and not gaps and size.positions > 1 and _is_comparable(size, limits.rejected)
     void = list(limits.rejected) if blames_gaps else void
-    others = [one for one in limits.accepted if not size.covers(one)]
+    others = [accepted_size for accepted_size in limits.accepted if not size.covers(accepted_size)]
     if not limits.covers(size):
-        kept = sorted([*others, size], key=lambda one: one.product, reverse=True)[:_SIZES_KEPT]
+        kept = sorted([*others, size], key=lambda accepted_size: accepted_size.product, reverse=True)[:_SIZES_KEPT]
         limits = replace(limits, accepted=tuple(kept))
     longest = max(limits.longest, size.length)
     limits = replace(
         limits,
-        rejected=tuple(one for one in limits.rejected if one not in void),
+        rejected=tuple(rejection for rejection in limits.rejected if rejection not in void),
         longest=longest,
         length=LONGEST_QUERY if longest > limits.length else limits.length,
         gaps=(limits.gaps or gaps) and not blames_gaps,
@@ -300,13 +301,13 @@ def rejected(limits: RequestLimits, rejection: Rejection, now: datetime) -> Requ
     """
     size = rejection.size
     if not limits.covers(size):
-        others = [one for one in limits.rejected if not one.size.covers(size)]
-        if all(not size.covers(one.size) for one in others):
+        others = [earlier for earlier in limits.rejected if not earlier.size.covers(size)]
+        if all(not size.covers(earlier.size) for earlier in others):
             limits = replace(limits, rejected=(*others, rejection))
     elif size.length > limits.longest:
         limits = replace(limits, length=_shorter_url(limits.longest, size.length))
     else:  # a size that was accepted once is no longer accepted
-        smaller = tuple(one for one in limits.accepted if not one.covers(size))
+        smaller = tuple(accepted_size for accepted_size in limits.accepted if not accepted_size.covers(size))
         limits = replace(limits, accepted=smaller, rejected=(*limits.rejected, rejection))
     if limits.is_due(now):
         limits = replace(limits, climbs=limits.climbs + 1, again_at=None)
@@ -320,13 +321,13 @@ def climb_pause(climbs: int) -> timedelta:
 
 
 def relaxed(limits: RequestLimits, now: datetime) -> RequestLimits:
-    """Return the limits to pack for. If a retry is due, rejections are dropped or doubled, in turns.
+    """Return the limits to pack for. If a retry is due, the rejected sizes are ignored or doubled, in turns.
 
-    So both a limit that was removed and one that was raised a little are found.
+    The first finds a limit that was removed, the second one that was raised a little.
     """
     if not limits.is_due(now):
         return limits
-    farther = tuple(replace(one, size=_doubled(one.size)) for one in limits.rejected)
+    farther = tuple(replace(rejection, size=_doubled(rejection.size)) for rejection in limits.rejected)
     return replace(
         limits,
         rejected=farther if limits.climbs % 2 else (),
@@ -337,35 +338,37 @@ def relaxed(limits: RequestLimits, now: datetime) -> RequestLimits:
 
 
 def with_other_intervals(limits: RequestLimits, others: Iterable[RequestLimits]) -> RequestLimits:
-    """Return *limits* with what the limits of the other intervals show."""
+    """Return *limits* with a summary of the limits of the other intervals."""
     shown = OtherIntervals()
     for other in others:
-        doubtful = [one.size for one in other.rejected if Kind.POSITIONS in other.explanations(one.size)]
+        doubtful = [
+            rejection.size for rejection in other.rejected if Kind.POSITIONS in other.explanations(rejection.size)
+        ]
         is_coarser = other.agg_interval.step > limits.agg_interval.step
         shown = OtherIntervals(
             max(shown.positions, other.largest(Kind.POSITIONS)),
             min(shown.too_many, other.bound(Kind.POSITIONS)),
             shown.doubtful + tuple(size.positions for size in doubtful),
-            shown.too_large + (tuple(one.size for one in other.rejected) if is_coarser else ()),
+            shown.too_large + (tuple(rejection.size for rejection in other.rejected) if is_coarser else ()),
         )
     is_contradicted = shown.positions >= shown.too_many  # the limit has changed since
     return replace(limits, others=replace(shown, too_many=inf) if is_contradicted else shown)
 
 
 def reset_after_content_error(limits: RequestLimits, wrong: Collection[Rejection]) -> RequestLimits:
-    """Drop the *wrong* rejections, because the content was to blame. Accepted sizes stay."""
-    limits = replace(limits, rejected=tuple(one for one in limits.rejected if one not in wrong))
+    """Drop the *wrong* rejections, whose cause was the content. Accepted sizes stay."""
+    limits = replace(limits, rejected=tuple(rejection for rejection in limits.rejected if rejection not in wrong))
     return limits if limits.is_limited else replace(limits, again_at=None, climbs=0)
 
 
 def with_pending(limits: RequestLimits, pending: Iterable[Rejection]) -> RequestLimits:
     """Add the *pending* rejections, which no smaller answer has confirmed yet."""
-    more = tuple(one for one in pending if not limits.covers(one.size))
+    more = tuple(rejection for rejection in pending if not limits.covers(rejection.size))
     return replace(limits, rejected=(*limits.rejected, *more))
 
 
 def _is_comparable(size: Size, rejections: Iterable[Rejection]) -> bool:
-    return _COMPARABLE * size.product >= min(one.size.product for one in rejections)
+    return _COMPARABLE * size.product >= min(rejection.size.product for rejection in rejections)
 
 
 def _doubled(size: Size) -> Size:
@@ -394,7 +397,10 @@ def dump_limits(limits: RequestLimits) -> str:
     return json.dumps(
         {
             "accepted": [_pair(size) for size in limits.accepted],
-            "rejected": [{**_pair(one.size), "cause": one.cause, "gaps": one.gaps} for one in limits.rejected],
+            "rejected": [
+                {**_pair(rejection.size), "cause": rejection.cause, "gaps": rejection.gaps}
+                for rejection in limits.rejected
+            ],
             "length": limits.length,
             "longest": limits.longest,
             "gaps": limits.gaps,
@@ -417,7 +423,7 @@ def load_limits(kind: RequestKind, text: str) -> RequestLimits:
     return RequestLimits(
         kind.agg_interval,
         tuple(map(_size, record["accepted"])),
-        tuple(Rejection(_size(one), one["cause"], one["gaps"]) for one in record["rejected"]),
+        tuple(Rejection(_size(fields), fields["cause"], fields["gaps"]) for fields in record["rejected"]),
         length=record["length"],
         longest=record["longest"],
         gaps=record["gaps"],
@@ -448,8 +454,12 @@ def _load_old_limits(agg_interval: AggInterval, record: dict[str, Any]) -> Reque
     refused_at = _moment(record["refused_at"])
     return RequestLimits(
         agg_interval,
-        tuple(size for size in accepted if not any(one != size and one.covers(size) for one in accepted)),
-        tuple(Rejection(size, "refused") for size in sizes if not any(one.covers(size) for one in accepted)),
+        tuple(size for size in accepted if not any(other != size and other.covers(size) for other in accepted)),
+        tuple(
+            Rejection(size, "refused")
+            for size in sizes
+            if not any(accepted_size.covers(size) for accepted_size in accepted)
+        ),
         length=record["length"],
         longest=LONGEST_QUERY if accepted else 0,
         gaps=record["gaps"],

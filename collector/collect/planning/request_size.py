@@ -1,7 +1,7 @@
 """The size of the next request: one that is known to be accepted, or a larger one that is worth a try. Pure functions.
 
-A try is worth it if it may save several of the remaining requests. Each try halves the unknown range of one kind of
-limit, so no limit is approached step by step.
+A larger size is tried if it may save several of the remaining requests. Each try halves the unknown range of one kind
+of limit, so few tries are needed.
 """
 
 from __future__ import annotations
@@ -39,33 +39,36 @@ if TYPE_CHECKING:
 
 
 _WORTH = 1.0
-"""So many requests a try must save, as far as can be expected."""
+"""The number of requests that a try must be expected to save."""
 _WORTH_OF_FEW = 1.5
-"""The same if few requests are left: a try in vain then weighs more."""
+"""The same if few requests are left, because a failed try then costs more in proportion."""
 _PRICE = 2.0
-"""What a try that fails costs: a request, and those that its neighbours cost."""
+"""The requests that a failed try costs: its own, and those that the neighbouring slices then need."""
 _A_LITTLE, _FEW_BUCKETS = 1.25, 4
 _BETTER = 1e-6
 _SAMPLE = 20
 _FEW_REQUESTS = 16
-"""If no more are left, each number of positions that saves one is a candidate, not only those midway."""
+"""If at most so many requests are left, every number of positions that saves one is a candidate."""
 _BYTES_OF_REST = len("aggInterval=1h&format=JSON")
 _DAYS = ((7, 14, 28, 30, 31, 10, 60, 91, 182, 364), (1, 2, 3, 5, 21, 35, 42, 90, 120, 180, 270))
-"""Spans that limits tend to be, the likelier ones first; then any whole day, then any bucket."""
+"""Frequent limits on the span in days: the likeliest, then the likely ones. Any other whole number comes after them."""
 _WEIGHTS = (3, 1)
 _WEIGHT_OF_OTHERS = 2
 _DOUBT = 0.4
-"""How likely a rejection of another interval that the positions may explain has another reason; of two, its square."""
+"""The probability that a doubtful rejection of another interval has another cause than its positions.
+
+The probability for two such rejections is its square."""
 _WEIGHT_OF_ONE_CAUSE = 2
-"""A kind of limit that explains all that was rejected is the likelier one."""
+"""The weight of a kind of limit that explains all rejections. Any other kind has the weight 1."""
 _DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is left to ask for: how many *runs* (windows without a gap) of each duration; *bytes* that a position takes.
+    """The slices that are left to request.
 
-    *mixed*: the series have different filter keys, so that a request of several may have empty positions.
+    *runs* counts the windows without a gap by their duration. *bytes* is the mean length of one position in the URL.
+    *mixed*: the series have different filter keys, so a request of several series may have empty positions.
     """
 
     runs: Counter[timedelta]
@@ -82,7 +85,7 @@ class Work:
         return sum(count * -(-run // span) for run, count in self.runs.items())
 
     def requests(self, shape: Shape) -> int:
-        """Estimate how many requests of *shape* it takes."""
+        """Estimate the number of requests of *shape* that are needed."""
         slices: Counter[timedelta] = Counter()
         for run, count in self.runs.items():
             pieces = -(-run // shape.span)
@@ -94,7 +97,7 @@ class Work:
 
 
 def work_of(slices: Sequence[Slice]) -> Work:
-    """Sum up *slices*, one for each run."""
+    """Return the work of *slices*. Each slice is one run."""
     sample = Batch(tuple(slices[:_SAMPLE]))
     runs = Counter(slice_.window.duration for slice_ in slices)
     bytes_of_slices = len(query_string(sample)) - _BYTES_OF_REST
@@ -102,7 +105,7 @@ def work_of(slices: Sequence[Slice]) -> Work:
 
 
 def next_shape(limits: RequestLimits, work: Work) -> Shape:
-    """Choose the shape to pack *work* for: an accepted one, or one that may save so much that it is worth a try."""
+    """Choose the shape to pack *work* for: an accepted one, or a larger one that is expected to save requests."""
     if _blames_gaps(limits, work):
         return Shape(spans_of(limits.agg_interval)[0], limits.first_positions, gaps=False, length=limits.length)
     if not limits.is_explored:
@@ -124,7 +127,10 @@ def next_shape(limits: RequestLimits, work: Work) -> Shape:
 
 
 def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
-    """Return an accepted *size*, a little longer if whole runs fit then: the newest window grows bucket by bucket."""
+    """Return an accepted *size*, with a slightly longer span if whole runs fit into it.
+
+    The newest window grows by one bucket at a time, and would otherwise be split.
+    """
     longest = max(work.runs, default=size.span)
     usual = max(size.span * _A_LITTLE, _DAY, _FEW_BUCKETS * limits.agg_interval.step)
     usual = min(usual, spans_of(limits.agg_interval)[0])
@@ -133,7 +139,7 @@ def _fitted(limits: RequestLimits, size: Size, work: Work) -> Size:
 
 
 def _odds(limits: RequestLimits, size: Size) -> float:
-    """Estimate how likely *size* is accepted, by the rejection that speaks most against it."""
+    """Estimate the probability that *size* is accepted: the lowest estimate of all rejections."""
     return min(
         [
             _odds_by_other_intervals(limits, size),
@@ -143,7 +149,7 @@ def _odds(limits: RequestLimits, size: Size) -> float:
 
 
 def _odds_by_other_intervals(limits: RequestLimits, size: Size) -> float:
-    """Estimate it by the positions that were rejected of another interval, certainly for their number or not."""
+    """Estimate the probability from the other intervals: certain and doubtful rejections of positions."""
     low, elsewhere = limits.largest(Kind.POSITIONS), limits.others
     if size.positions <= low:
         return 1
@@ -157,12 +163,15 @@ def _odds_by_other_intervals(limits: RequestLimits, size: Size) -> float:
 
 
 def _share(low: float, high: float, measure: float) -> float:
-    """Return how much of what is between *low* and *high* is at *measure* or above it."""
+    """Return the part of the range from *low* to *high* that is above *measure*, from 0 to 1."""
     return min(max((high - measure) / (high - low), 0), 1) if high > low else 0
 
 
 def _odds_by_rejection(limits: RequestLimits, rejected: Size, size: Size) -> float:
-    """Estimate it by one rejection: each kind may be to blame for it, and then the nearer, the less likely."""
+    """Estimate the probability from one rejection, as a weighted mean over the kinds that explain it.
+
+    The closer *size* is to the rejected measure, the lower the estimate.
+    """
     shares, weights = [], []
     for kind in limits.explanations(rejected):
         low, high = limits.largest(kind), rejected.of_kind(kind)
@@ -174,7 +183,10 @@ def _odds_by_rejection(limits: RequestLimits, rejected: Size, size: Size) -> flo
 
 
 def _odds_of_span(low: float, high: float, span: timedelta, share: float) -> float:
-    """Estimate how likely *span* is accepted where the limit is from *low* up to *high*: most likely it is round."""
+    """Estimate the probability that *span* is accepted, if the limit is from *low* up to *high*.
+
+    Round limits are likelier than others.
+    """
     limits = [(day * _DAY, weight) for days, weight in zip(_DAYS, _WEIGHTS, strict=True) for day in days]
     possible = [(limit, weight) for limit, weight in limits if low <= limit.total_seconds() < high]
     larger = sum(weight for limit, weight in possible if limit >= span)
@@ -182,22 +194,22 @@ def _odds_of_span(low: float, high: float, span: timedelta, share: float) -> flo
 
 
 def _blames_gaps(limits: RequestLimits, work: Work) -> bool:
-    """Tell whether it is time to try without empty positions: they have been in all of several rejections."""
+    """Return whether to try without empty positions, because each of several rejected requests had some."""
     suspected = limits.gaps and not limits.gaps_accepted and work.mixed
     return suspected and len(limits.rejected) > 1 and all(rejection.gaps for rejection in limits.rejected)
 
 
 def _first_rung(limits: RequestLimits, work: Work) -> Size:
-    """Return the first size that may be accepted, by the rejections of this interval and of the others.
+    """Return the first size that no rejection of this interval or of another one rules out.
 
-    No more positions than judged here may be packed.
+    Its positions are the most that may be packed, because only this number was checked.
     """
     elsewhere, shortest = limits.others, spans_of(limits.agg_interval)[-1]
     for rung in rungs(limits.agg_interval):
         size = work.size(limits.shaped(rung))
         if 0 < elsewhere.positions < size.positions and (elsewhere.doubtful or elsewhere.too_many < inf):
             size = replace(size, positions=int(elsewhere.positions))
-        is_near = any(  # it was rejected for its span or product, because as many positions were accepted elsewhere
+        is_near = any(  # the cause was the span or the product, because as many positions were accepted elsewhere
             shortest < rejection.size.span <= size.span
             and size.positions < rejection.size.positions <= elsewhere.positions
             for rejection in limits.rejected
@@ -208,7 +220,7 @@ def _first_rung(limits: RequestLimits, work: Work) -> Size:
 
 
 def _sizes(limits: RequestLimits) -> Iterator[Size]:
-    """Yield the sizes that may be tried: more of one kind, or as much or more of the product in another form."""
+    """Yield the candidates: accepted sizes with more of one kind, and other forms of a larger product."""
     interval = limits.agg_interval
     spans = spans_of(interval)
     yield Size(spans[0], limits.first_positions)
@@ -229,7 +241,10 @@ def _sizes(limits: RequestLimits) -> Iterator[Size]:
 
 
 def _sizes_of_few(limits: RequestLimits, work: Work, least: int) -> Iterator[Size]:
-    """Yield the numbers of positions that each save a request more, if something was rejected, and *least* is few."""
+    """Yield sizes with each number of positions that saves another request.
+
+    Yields nothing if *least* requests are many, or if nothing was rejected.
+    """
     if least > _FEW_REQUESTS or not limits.rejected:
         return
     for size in limits.accepted:
@@ -238,7 +253,7 @@ def _sizes_of_few(limits: RequestLimits, work: Work, least: int) -> Iterator[Siz
 
 
 def _ceiling(limits: RequestLimits, size: Size, kind: Kind) -> float:
-    """Return the least measure of *kind* that is rejected, or certainly too large, beside the rest of *size*."""
+    """Return the smallest measure of *kind* that is too large together with the other measure of *size*."""
     other = Kind.SPAN if kind == Kind.POSITIONS else Kind.POSITIONS
     bounds = [
         rejection.size.of_kind(kind)
@@ -250,7 +265,10 @@ def _ceiling(limits: RequestLimits, size: Size, kind: Kind) -> float:
 
 
 def _middle_product(limits: RequestLimits) -> float:
-    """Return a product between the largest that is accepted and the least that is rejected for it, maybe."""
+    """Return the middle between the largest accepted product and the smallest rejected one.
+
+    A rejection counts if the product can explain it.
+    """
     low = limits.largest(Kind.PRODUCT)
     doubtful = [rejection.size for rejection in limits.rejected if Kind.PRODUCT in limits.explanations(rejection.size)]
     high = min((size.of_kind(Kind.PRODUCT) for size in doubtful), default=low)
@@ -258,7 +276,7 @@ def _middle_product(limits: RequestLimits) -> float:
 
 
 def round_number(low: int, high: int) -> int:
-    """Return the roundest number about midway between *low* and *high*; *low* where there is none between."""
+    """Return the roundest number about midway between *low* and *high*. Returns *low* if there is none between."""
     if high - low < 2:  # noqa: PLR2004 - neighbours
         return low
     quarter = (high - low) / 4
@@ -273,7 +291,10 @@ def _roundness(number: int) -> int:
 
 
 def round_span(low: timedelta, high: timedelta, agg_interval: AggInterval) -> timedelta:
-    """Return the likeliest span about midway between *low* and *high*, in whole buckets; *low* if none is between."""
+    """Return the likeliest span about midway between *low* and *high*, in whole buckets.
+
+    Returns *low* if there is none between.
+    """
     step = agg_interval.step
     quarter = (high - low) / 4
     for days in (*_DAYS, range(1, 365)):
@@ -286,7 +307,7 @@ def round_span(low: timedelta, high: timedelta, agg_interval: AggInterval) -> ti
 
 
 class Verdict(Enum):
-    """What becomes of the slices of a request that failed."""
+    """The next step for the slices of a failed request."""
 
     SMALLER = auto()
     WAIT = auto()
@@ -295,18 +316,19 @@ class Verdict(Enum):
 
 
 def may_be_too_large(limits: RequestLimits, batch: Batch, *, teaches_nothing: bool = False) -> bool:
-    """Tell whether the size of *batch* can be to blame if it fails: it can be smaller, and none as large is accepted.
+    """Return whether the size can be the cause if *batch* fails.
 
-    A series that is asked alone teaches nothing, because its content failed before; nor does a batch sent again.
+    It can if a smaller request is possible, and if no request as large was accepted. *teaches_nothing*: the batch is
+    sent again, or contains a series that is requested alone because its content failed before.
     """
     size = size_of(batch)
     return not (teaches_nothing or smallest(batch.agg_interval).covers(size) or limits.proves(batch))
 
 
 def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, teaches_nothing: bool, is_down: bool) -> Verdict:
-    """Decide what to do about *batch*, which failed with *error*.
+    """Decide the next step for *batch*, which failed with *error*.
 
-    *is_down*: Radar counts as down, so that nothing is learned.
+    *is_down*: Radar counts as down, so nothing is learned about sizes.
     """
     unanswered = isinstance(error, Unavailable)
     if _is_of_content(batch, error):
@@ -320,6 +342,6 @@ def judge(limits: RequestLimits, batch: Batch, error: RadarError, *, teaches_not
 
 
 def _is_of_content(batch: Batch, error: RadarError) -> bool:
-    """Tell whether an answer is unreadable although a request of its size is known to be taken."""
+    """Return whether the answer is unreadable, and the request no larger than Radar usually accepts."""
     unreadable = isinstance(error, Untrusted) and not isinstance(error, Coarsened)
     return unreadable and usual_size(batch.agg_interval).covers(size_of(batch))

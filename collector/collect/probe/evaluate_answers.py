@@ -1,4 +1,4 @@
-"""Findings about the answers: whether they can be read, what the values are, when and where buckets lie."""
+"""Findings about the answers: whether they can be read, what the values mean, and where buckets start."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ _AS_ASKED = "as asked, with an inclusive end"
 
 
 def findings_of_answers(seen: Seen) -> Iterator[Finding]:
-    """Yield what the first answers show."""
+    """Yield the findings about the first answers."""
     for agg_interval in AggInterval:
         yield _reading(agg_interval, seen.by_interval.get(agg_interval))
-    first = next((one for one in seen.by_interval.values() if one.is_data), None)
+    first = next((exchange for exchange in seen.by_interval.values() if exchange.is_data), None)
     if first is None:
         return
     meta = shape.meta_of(first.document)
@@ -77,7 +77,7 @@ def _compact(units: object) -> str:
 
 
 def _unit_text(unit: Mapping[str, object]) -> str:
-    """Write `name=value`, or what there is of them."""
+    """Return `name=value`, without a part that is absent."""
     parts = [unit.get("name"), unit.get("value")]
     return "=".join(str(part) for part in parts if part is not None) or "null"
 
@@ -107,9 +107,9 @@ def _normalization(meta: Mapping[str, object], comparison: tuple[int, int] | Non
 
 
 def compared(seen: Seen) -> tuple[int, int] | None:
-    """Compare the answers to a short and a long window: (equal, common) buckets; None if there is nothing to compare.
+    """Compare the answers to a short and a long window. Returns the numbers of (equal, common) buckets.
 
-    Values that are all equal tell nothing.
+    Returns None without two answers, or if all common values of the short window are equal, which shows nothing.
     """
     for agg_interval, longest in seen.longest.items():
         first = seen.by_interval.get(agg_interval)
@@ -155,7 +155,7 @@ def _last_updated(first: Exchange, meta: Mapping[str, object]) -> Finding:
 
 
 def _moment_updated(exchange: Exchange, content: object) -> datetime | None:
-    """Return lastUpdated as the reader took it, else as far as *content* can be read; None if it is unknown."""
+    """Return lastUpdated from the answer, or without an answer from *content*. Returns None if it is unknown."""
     if exchange.answer is None:
         moment = parse_answer_time(content)
         return moment.at if moment else None
@@ -164,37 +164,37 @@ def _moment_updated(exchange: Exchange, content: object) -> datetime | None:
 
 
 def _date_ranges(seen: Seen) -> Iterator[Finding]:
-    """Compare `dateRange` of the first answers with the dates that were sent; `dateEnd` is inclusive."""
-    found: dict[str, list[AggInterval]] = {}
+    """Compare `dateRange` of the first answers with the dates that were sent. `dateEnd` is inclusive."""
+    intervals_by_shift: dict[str, list[AggInterval]] = {}
     for agg_interval, exchange in seen.by_interval.items():
-        named = exchange.answer.meta.date_ranges[:1] if exchange.answer else ()
-        if named and named[0]:
+        ranges = exchange.answer.meta.date_ranges[:1] if exchange.answer else ()
+        if ranges and ranges[0]:
             window = exchange.request.batch.slices[0].window
             end = SLOTS.floor(window.end - timedelta(seconds=1))
-            if named[0][1] == grid_of(agg_interval, window.start).floor(end):
-                end = named[0][1]  # rounded to a bucket
-            found.setdefault(_shift((window.start, end), named[0]), []).append(agg_interval)
-    if not found:
+            if ranges[0][1] == grid_of(agg_interval, window.start).floor(end):
+                end = ranges[0][1]  # rounded to a bucket
+            intervals_by_shift.setdefault(_shift((window.start, end), ranges[0]), []).append(agg_interval)
+    if not intervals_by_shift:
         return
-    usual = found.keys() == {_AS_ASKED}
-    parts = [f"{shift} ({', '.join(intervals)})" for shift, intervals in found.items()]
+    usual = intervals_by_shift.keys() == {_AS_ASKED}
+    parts = [f"{shift} ({', '.join(intervals)})" for shift, intervals in intervals_by_shift.items()]
     answer = _AS_ASKED if usual else "; ".join(parts)
     meaning = "" if usual else "recorded as it came; buckets outside of it are not known to be absent"
     yield Finding(_SECTION, "date_range", "dateRange", answer, meaning, value=parts)
 
 
-def _shift(asked: tuple[datetime, datetime], named: tuple[datetime, datetime]) -> str:
-    """Say how far a range lies from the dates that were sent."""
+def _shift(dates_sent: tuple[datetime, datetime], date_range: tuple[datetime, datetime]) -> str:
+    """Return how far *date_range* differs from *dates_sent*, in words."""
     words = [
         f"{verb} {minutes(abs(there - sent))} {'later' if there > sent else 'earlier'} than asked"
-        for verb, sent, there in zip(("begins", "ends"), asked, named, strict=True)
+        for verb, sent, there in zip(("begins", "ends"), dates_sent, date_range, strict=True)
         if there != sent
     ]
     return " and ".join(words) or _AS_ASKED
 
 
 def minutes(span: timedelta) -> str:
-    """Write a length of time for a person."""
+    """Return *span* in words for people."""
     if abs(span) < timedelta(minutes=2):
         return f"{span.total_seconds():.0f} seconds"
     if abs(span) < timedelta(days=2):
@@ -237,7 +237,7 @@ def _buckets(agg_interval: AggInterval, exchange: Exchange) -> Iterator[Finding]
 
 
 def _phase(agg_interval: AggInterval, seconds: int) -> str:
-    """Say where in its unit a bucket begins: the minute, the time of day, or the weekday with it."""
+    """Return where a bucket starts inside its unit: the second, the time of day, or the weekday and time."""
     start = DEFAULT_ORIGIN + timedelta(seconds=seconds)
     if agg_interval.step < timedelta(days=1):
         return f"at {seconds} s past each {agg_interval.properties.unit}" if seconds else "on the full bucket"

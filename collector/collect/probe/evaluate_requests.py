@@ -30,7 +30,7 @@ _MOST_KEYS = 8
 
 
 def findings_of_connection(seen: Seen, exchanges: Sequence[Exchange]) -> Iterator[Finding]:
-    """Yield what headers and durations show."""
+    """Yield the findings about headers and durations."""
     replied = [exchange for exchange in exchanges if exchange.response]
     if not replied:
         return
@@ -45,7 +45,7 @@ def findings_of_connection(seen: Seen, exchanges: Sequence[Exchange]) -> Iterato
 
 def _clock(replied: Sequence[Exchange]) -> Finding:
     name, question = "clock", "this machine's clock"
-    differences = [one.clock_difference for one in replied if one.clock_difference is not None]
+    differences = [exchange.clock_difference for exchange in replied if exchange.clock_difference is not None]
     if not differences:
         return Finding(_CONNECTION, name, question, "not compared", "no Date header came")
     least = min(differences, key=abs)  # a slow or cached answer makes it larger
@@ -59,22 +59,23 @@ def _clock(replied: Sequence[Exchange]) -> Finding:
 
 
 def _rates(replied: Sequence[Exchange]) -> Finding:
-    rates = next((one.response.rate_headers for one in replied if one.response and one.response.rate_headers), {})
+    responses = [exchange.response for exchange in replied if exchange.response]
+    rates = next((response.rate_headers for response in responses if response.rate_headers), {})
     answer = sanitize(", ".join(f"{name}: {value}" for name, value in rates.items())) or "none"
     meaning = "hints only: the collector counts its requests itself"
     return Finding(_CONNECTION, "rate_headers", "rate-limit headers", answer, meaning, value=dict(rates))
 
 
 def _durations(replied: Sequence[Exchange]) -> Finding:
-    slowest = max(replied, key=lambda one: one.seconds)
-    middle = median(one.seconds for one in replied)
+    slowest = max(replied, key=lambda exchange: exchange.seconds)
+    middle = median(exchange.seconds for exchange in replied)
     answer = f"{middle:.2f} s in the median, {slowest.seconds:.2f} s at most ({slowest.request.name})"
     value = {"median_seconds": round(middle, 3), "slowest_seconds": round(slowest.seconds, 3)}
     return Finding(_CONNECTION, "durations", "time of an answer", answer, value=value)
 
 
 def findings_of_siblings(seen: Seen) -> Iterator[Finding]:
-    """Yield what the paths beside the time series answer; the collector does not need them."""
+    """Yield the findings about the paths beside the time series, which the collector does not need."""
     for exchange in seen.siblings:
         path = exchange.request.path
         name = "_".join(path.split("/")[3:]).lower()  # behind /radar/ct/
@@ -90,7 +91,7 @@ def findings_of_siblings(seen: Seen) -> Iterator[Finding]:
 
 
 def _why_not(exchange: Exchange) -> str:
-    """Say what an error of another path means."""
+    """Return the meaning of an error of another path."""
     match exchange.error:
         case Misdirected():
             return "not served at this address"
@@ -106,7 +107,7 @@ def _counted(item: tuple[str, Any]) -> str:
 
 
 def _groups(result: Mapping[str, Any]) -> str:
-    """How many groups or entries there are, and what they are called."""
+    """Return the number of groups or entries, and their names."""
     for key, content in result.items():
         if key == "meta":
             continue
@@ -121,14 +122,16 @@ def _groups(result: Mapping[str, Any]) -> str:
 
 _FILTERS = "Filters"
 _ALIKE = 0.9
-"""So large a part of two series is equal if they are the same: a young value may be revised between two requests."""
+"""The part of equal values from which two series count as the same.
+
+It is below 1, because young values may be revised between two requests."""
 _EMPTY = "empty filter positions"
 _TWO = 2
-"""Series of the request with a filtered and an unfiltered one; as a limit, one series a request."""
+"""The request has a filtered and an unfiltered series. If two series are rejected, a request may have only one."""
 
 
 def findings_of_filters(seen: Seen) -> Iterator[Finding]:
-    """Yield what the answers to filtered series show."""
+    """Yield the findings about the answers to filtered series."""
     base = seen.base
     if base is None:
         return
@@ -139,10 +142,10 @@ def findings_of_filters(seen: Seen) -> Iterator[Finding]:
         yield _comma(first, seen.comma_twice, seen.comma_once)
 
 
-def alike(one: Mapping[int, float], other: Mapping[int, float]) -> bool:
-    """Tell whether two series are the same but for a few revised values."""
-    common = one.keys() & other.keys()
-    return bool(common) and sum(one[moment] == other[moment] for moment in common) >= _ALIKE * len(common)
+def alike(points: Mapping[int, float], other: Mapping[int, float]) -> bool:
+    """Return whether two series are equal except for a few revised values."""
+    common = points.keys() & other.keys()
+    return bool(common) and sum(points[moment] == other[moment] for moment in common) >= _ALIKE * len(common)
 
 
 def _empty_positions(seen: Seen, first: Exchange, exchange: Exchange) -> Finding:
@@ -168,7 +171,10 @@ def _empty_positions(seen: Seen, first: Exchange, exchange: Exchange) -> Finding
 def _misplaced(
     whole: Mapping[int, float], plain: Mapping[int, float], filtered: Mapping[int, float]
 ) -> tuple[str, str] | None:
-    """Say what is wrong with two series of one answer, and what that means, if the *whole* is not in its place."""
+    """Return the problem of an answer with a *plain* and a *filtered* series, and its meaning.
+
+    Returns None if the plain series equals the *whole* one, and the filtered series differs from it.
+    """
     if alike(plain, filtered):
         return "both series are the same", "the filter has no effect, so its values would be wrong"
     if alike(plain, whole):
@@ -198,7 +204,7 @@ def _comma(first: Exchange, twice: Exchange, once: Exchange | None) -> Finding:
 
 
 def _has_values(points: Mapping[int, float], whole: Mapping[int, float]) -> bool:
-    """Whether a filtered series has values of its own, not those of the unfiltered one."""
+    """Return whether a filtered series has other values than the *whole*, unfiltered one."""
     return any(points.values()) and not alike(points, whole)
 
 
@@ -215,7 +221,7 @@ _SINGULARS = {"hours": "hour", "days": "day", "weeks": "week", "series": "series
 
 
 def findings_of_limits(seen: Seen, exchanges: Sequence[Exchange]) -> Iterator[Finding]:
-    """Yield how large a question may be, and what it was refused with."""
+    """Yield the findings about the limits of a request, with the error of a rejected one."""
     if seen.base is None:
         return
     yield _series(seen)
@@ -229,7 +235,7 @@ def findings_of_limits(seen: Seen, exchanges: Sequence[Exchange]) -> Iterator[Fi
 
 
 def limit(search: SizeSearch, unit: str) -> str:
-    """Write a limit in *unit*: exact, as a minimum, or as what it lies between."""
+    """Return the limit in *unit*: an exact number, a minimum, or a range."""
     words = f"1 {_SINGULARS[unit]}" if search.accepted == 1 else f"{search.accepted} {unit}"
     if search.refused is None:
         return f"{words} or more"
@@ -280,10 +286,14 @@ def _span(agg_interval: AggInterval, span: Span, seen: Seen) -> Finding:
 
 
 def _url(seen: Seen, exchanges: Sequence[Exchange]) -> Finding:
-    asked = [exchange for exchange in exchanges if exchange.request.is_read]
-    accepted = max((len(one.request.query) for one in asked if one.is_data), default=0)
-    long = [one for one in asked if one.status in _TOO_LONG or (one is seen.long_url and not one.is_data)]
-    shortest = min(long, key=lambda one: len(one.request.query), default=None)
+    series_exchanges = [exchange for exchange in exchanges if exchange.request.is_read]
+    accepted = max((len(exchange.request.query) for exchange in series_exchanges if exchange.is_data), default=0)
+    long = [
+        exchange
+        for exchange in series_exchanges
+        if exchange.status in _TOO_LONG or (exchange is seen.long_url and not exchange.is_data)
+    ]
+    shortest = min(long, key=lambda exchange: len(exchange.request.query), default=None)
     answer = f"{accepted:,} bytes of query are accepted"
     if shortest:
         answer += f"; {len(shortest.request.query):,} are refused: {shortest.error}"

@@ -1,4 +1,4 @@
-"""The requests of the probe, and the exchange that each one leads to: request, response or error, kept whole."""
+"""The requests of the probe, and their exchanges: each is a request with its complete response or its error."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ _SHOWN_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What is on record of an answer that is only looked at; a refusal there says nothing about the credentials."""
+    """The outcome on record of a request that the collector does not need, so its answer is not stored.
+
+    A rejection of such a request does not count against the credentials.
+    """
 
     status: int | None
     words: str = "looked at, nothing of it is kept"
@@ -52,9 +55,9 @@ class Probed:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request and what came: *answer* if the reader takes it, else *error* says why not.
+    """A request and its result. *answer* is the checked answer, or None with the reason in *error*.
 
-    *response* is None if no headers came. *seconds* is how long it all took.
+    *response* is None if no headers came. *seconds* is the duration of the whole exchange.
     """
 
     number: int
@@ -68,47 +71,47 @@ class Exchange:
 
     @property
     def status(self) -> int | None:
-        """HTTP's status."""
+        """The HTTP status. None without a response."""
         return self.response.status if self.response else None
 
     @property
     def outcome(self) -> str:
-        """The word on record."""
+        """The outcome on record."""
         return "ok" if self.answer else failure_of(self).outcome
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """The headers that came."""
+        """The headers of the response. Empty without a response."""
         return self.response.headers if self.response else {}
 
     @property
     def body(self) -> bytes:
-        """The body as it came, decompressed."""
+        """The decompressed body."""
         return (self.response and self.response.body) or b""
 
     @cached_property
     def document(self) -> Any:
-        """The body as JSON, however odd; None if it is none."""
+        """The body as JSON of any form. None if it is not JSON."""
         return shape.parse(self.body)
 
     @property
     def is_data(self) -> bool:
-        """Whether a JSON result came that is no refusal, whether or not the reader takes it."""
+        """Whether the response is a success with a JSON result. The checks of the reader may still reject it."""
         return self.status in _GOOD and bool(shape.result_of(self.document))
 
     @property
     def clock_difference(self) -> timedelta | None:
-        """How far this machine's clock is ahead of the server's, by its Date header; None if that says nothing."""
+        """The time by which the local clock is ahead of the Date header. None without a readable header."""
         date = shape.date_of(self.headers)
         return self.response.received_at.replace(microsecond=0) - date if self.response and date else None
 
     @cached_property
     def points(self) -> Mapping[int, float]:
-        """The first series: {epoch seconds: value}."""
+        """The points of the first series, as {epoch seconds: value}."""
         return self.points_of(0)
 
     def points_of(self, position: int) -> Mapping[int, float]:
-        """The series at *position*: as read, else as it stands in the document, however odd its form."""
+        """Return the points of the series at *position*, from the answer or, without one, from the document."""
         if self.answer is None:
             series = shape.in_order(shape.series_of(self.document))
             return shape.points_of(series[position][1]) if position < len(series) else {}
@@ -119,7 +122,7 @@ class Exchange:
 
 
 def failure_of(exchange: Exchange) -> FetchError:
-    """What is put on record of an exchange without an answer of the time series."""
+    """Return the outcome to record for an exchange without an answer of the time series."""
     error = exchange.error
     if error and (exchange.request.is_read or isinstance(error, RateLimited | Unavailable)):
         return error
@@ -127,7 +130,7 @@ def failure_of(exchange: Exchange) -> FetchError:
 
 
 def to_json(exchange: Exchange) -> dict[str, Any]:
-    """Return the fields of a request as the report has them."""
+    """Return the fields of a request in the report."""
     request, error = exchange.request, exchange.error
     return {
         "number": exchange.number,
@@ -155,20 +158,20 @@ def _start(body: bytes) -> str | None:
 
 MOST_REQUESTS = 30
 PROFILE = "(probe)"
-"""What requests of the probe are for, on record."""
+"""The profile on record for requests of the probe."""
 _UNREACHABLE = 3
-"""So many requests in a row that reached no server: nothing can be learnt today."""
+"""After so many requests in a row that reached no server, the probe ends."""
 _MOST_REPEATS = 3
 _BYTES = 1_048_576
 _BYTES_OF_BUCKET = 128
 
 
 class ProbeEnded(Exception):
-    """The rest cannot be asked; the text says why."""
+    """No other request can be sent or can help. The text is the reason."""
 
 
 class Asker:
-    """Sends requests one by one, at most *limit*; *on_exchange* is called with each one that has ended."""
+    """Sends at most *limit* requests, one after the other. Calls *on_exchange* with each completed exchange."""
 
     def __init__(self, fetcher: Fetcher, on_exchange: Callable[[Exchange], None], limit: int = MOST_REQUESTS) -> None:
         self.exchanges: list[Exchange] = []
@@ -182,17 +185,17 @@ class Asker:
 
     @property
     def left(self) -> int:
-        """How many requests may still be sent."""
+        """The number of requests that may still be sent."""
         return self._limit - len(self.exchanges) - self.others
 
     def count_one_more(self) -> None:
-        """Count a request that is sent by others on behalf of the probe."""
+        """Count a request that another part of the collector sends for the probe."""
         self.others += 1
 
     async def ask(self, request: ProbeRequest) -> Exchange | None:
-        """Send *request* and return what came; None if none is left. A rate limit is waited for, once.
+        """Send *request* and return its exchange. Returns None if no request is left.
 
-        ProbeEnded if no other request can bring more.
+        After a rate limit, waits and sends it once more. Raises ProbeEnded if further requests would be useless.
         """
         exchange = await self._once(request)
         if exchange and isinstance(exchange.error, RateLimited):
@@ -202,7 +205,10 @@ class Asker:
         return exchange
 
     async def ask_firmly(self, request: ProbeRequest) -> Exchange | None:
-        """Ask; what the server failed to answer is asked again a second later, a few times in all."""
+        """Send *request*, and once more after a second if the server did not answer.
+
+        The probe sends only a few such repeats in all.
+        """
         exchange = await self.ask(request)
         if not (exchange and isinstance(exchange.error, Unavailable) and self._repeats < _MOST_REPEATS and self.left):
             return exchange
@@ -237,7 +243,7 @@ class Asker:
             if request.is_read:
                 answer = answer_of(response, request.batch)
             elif not shape.result_of(shape.parse(response.body or b"")):
-                answer_of(response, request.batch)  # raises why it is no answer
+                answer_of(response, request.batch)  # raises the error of the response
         except ShuttingDown as error:
             await self._fetcher.record_failure(fetch_id, error)
             raise
@@ -247,7 +253,7 @@ class Asker:
         return Exchange(len(self.exchanges) + 1, request, fetch_id, sent_at, seconds, response, answer, problem)
 
     async def _record(self, exchange: Exchange) -> None:
-        """Put the outcome on record; of an answer only that, its deviations and its annotations."""
+        """Record the outcome. Of an answer, only its deviations and annotations are stored."""
         fetcher, batch, response, answer = self._fetcher, exchange.request.batch, exchange.response, exchange.answer
         await self._note_clock(exchange)
         if response is None or answer is None:
@@ -269,7 +275,7 @@ class Asker:
         await fetcher.record_deviations(exchange.fetch_id, reply)
 
     async def _note_clock(self, exchange: Exchange) -> None:
-        """Let the collector learn of its clock from what came, as from any other reply."""
+        """Note the clock difference that the response shows, as for any other response."""
         batch, response, answer, error = exchange.request.batch, exchange.response, exchange.answer, exchange.error
         if response is None:
             return
@@ -296,14 +302,20 @@ _HOUR = timedelta(hours=1)
 
 
 def _filter_of_few_values(dataset: Dataset) -> Filters:
-    """Return one value of the filter that has the fewest values, but at least three."""
-    parameter = min((one for one in dataset.parameters if len(one.values) > 2), key=lambda one: len(one.values))  # noqa: PLR2004 - not a boolean
+    """Return one value of the filter with the fewest values of those that have at least three."""
+    enumerations = [parameter for parameter in dataset.parameters if len(parameter.values) > 2]  # noqa: PLR2004 - not a boolean
+    parameter = min(enumerations, key=lambda parameter: len(parameter.values))
     return {parameter.name: (parameter.values[-1],)}
 
 
 def _filter_with_comma(dataset: Dataset) -> Filters:
     """Return the most frequent known value that contains a comma."""
-    shares = ((share, one.name, value) for one in dataset.parameters for value, share in one.shares if "," in value)
+    shares = (
+        (share, parameter.name, value)
+        for parameter in dataset.parameters
+        for value, share in parameter.shares
+        if "," in value
+    )
     _, name, value = max(shares)
     return {name: (value,)}
 
@@ -315,7 +327,7 @@ COMMA_NAME = next(iter(COMMA_FILTER.values()))[0]
 
 @dataclass(frozen=True, slots=True)
 class Labelled(Batch):
-    """A batch that is on record as *label*: a request to another path, whose slices are nominal."""
+    """A request to another path, which is on record as *label*. Its slices are only placeholders."""
 
     label: str = ""
 
@@ -325,9 +337,9 @@ class Labelled(Batch):
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """One request: *name* for people, *batch* for the record and the reader, *query* is encoded.
+    """One request. *name* is for people, *batch* for the record and the reader. *query* is the encoded query string.
 
-    *is_read*: the answer must satisfy the reader, else it is only looked at.
+    *is_read*: the reader checks the answer. Otherwise the answer is only described.
     """
 
     name: str
@@ -338,37 +350,41 @@ class ProbeRequest:
 
     @property
     def is_replayable(self) -> bool:
-        """Whether a kept body may be read again later: what was sent is what *batch* means, not a variation of it."""
+        """Whether a kept body may be replayed, because the sent query is exactly the query of *batch*."""
         return self.is_read and self.query == query_string(self.batch)
 
 
 def series_request(name: str, batch: Batch) -> ProbeRequest:
-    """Ask *batch* as the collector does."""
+    """Return the request for *batch* that the collector would send."""
     return ProbeRequest(name, batch, query_string(batch))
 
 
 def recent_batch(grid: Grid, span: timedelta, now: datetime, *filters: Mapping[str, tuple[str, ...]]) -> Batch:
-    """The newest *span* up to *now*, the bucket under way included, once for each of *filters*, by default for none."""
+    """Return the newest *span* up to *now*, with the unfinished bucket, for each of *filters*.
+
+    Without *filters*, the batch has one unfiltered slice.
+    """
     end = max(QUARTER.floor(now), grid.floor(now))
     window = Window(grid.floor(grid.floor(now) - span), end)
-    return Batch(tuple(Slice(Question(grid.interval, one), window) for one in filters or ({},)))
+    questions = [Question(grid.interval, question_filters) for question_filters in filters or ({},)]
+    return Batch(tuple(Slice(question, window) for question in questions))
 
 
 def closed_batch(grid: Grid, span: timedelta, now: datetime) -> Batch:
-    """The newest *span* of closed buckets."""
+    """Return the newest *span* of closed buckets."""
     end = grid.floor(now)
     return Batch((Slice(Question(grid.interval, {}), Window(end - span, end)),))
 
 
 def staggered_batch(grid: Grid, span: timedelta, count: int, now: datetime) -> Batch:
-    """*count* recent windows of *span*, each an hour (or a bucket) before the next, so that none is old."""
+    """Return *count* recent windows of *span*. Each one ends an hour, or a longer bucket, before the previous one."""
     end, shift = grid.floor(now), max(_HOUR, grid.step)
     ends = [end - shift * back for back in range(count)]
-    return Batch(tuple(Slice(Question(grid.interval, {}), Window(one - span, one)) for one in ends))
+    return Batch(tuple(Slice(Question(grid.interval, {}), Window(end - span, end)) for end in ends))
 
 
 def batch_of_days(grid: Grid, ages: Iterable[int], span: timedelta, now: datetime) -> Batch:
-    """Of the days that began so many days before today the first *span*, each as a window of its own."""
+    """Return one window for each of *ages*: the first *span* of the day that many days before today."""
     today = packing.midnight(now)
     starts = [grid.floor(today - timedelta(days=age)) for age in ages]
     windows = [Window(start, start + span) for start in starts]
@@ -376,9 +392,9 @@ def batch_of_days(grid: Grid, ages: Iterable[int], span: timedelta, now: datetim
 
 
 def request_within_bucket(grid: Grid, now: datetime) -> ProbeRequest:
-    """Ask a window that begins in the midst of a bucket: on a Wednesday at 1w, at 05:00 at 1d.
+    """Return a request whose window begins inside a bucket: on a Wednesday at 1w, at 05:00 at 1d.
 
-    The collector never asks such, so the reader would refuse the answer.
+    The reader would reject the answer, because the collector never sends such requests.
     """
     end = grid.floor(now)
     offset = timedelta(days=2) if grid.interval is AggInterval.ONE_WEEK else timedelta(hours=5)
@@ -388,14 +404,17 @@ def request_within_bucket(grid: Grid, now: datetime) -> ProbeRequest:
 
 
 def single_encoded(batch: Batch) -> ProbeRequest:
-    """Ask *batch*, whose filter holds a comma, with the comma encoded once instead of twice."""
+    """Return the request for *batch*, with the comma of its filter encoded once instead of twice."""
     return ProbeRequest("comma encoded once", batch, query_string(batch).replace("%252C", "%2C"))
 
 
 def long_url_batch(grid: Grid, span: timedelta, now: datetime, positions: int) -> Batch | None:
-    """As many of *positions* as make the longest query that the collector sends; None if they stay far below it."""
-    longest = sorted(DEFAULT.parameters, key=lambda one: len(one.values), reverse=True)[:2]
-    everything = {one.name: one.values for one in longest}
+    """Return the batch with the longest query string that the collector would send.
+
+    Returns None if *positions* positions do not reach that length.
+    """
+    longest = sorted(DEFAULT.parameters, key=lambda parameter: len(parameter.values), reverse=True)[:2]
+    everything = {parameter.name: parameter.values for parameter in longest}
     window = closed_batch(grid, span, now).slices[0].window
     best: Batch | None = None
     for count in range(1, positions + 1):
@@ -407,12 +426,15 @@ def long_url_batch(grid: Grid, span: timedelta, now: datetime, positions: int) -
 
 
 def sibling_requests(now: datetime) -> list[ProbeRequest]:
-    """Return one request to each path that tells about the same objects in another shape."""
+    """Return one request to each path that serves the same data in another form."""
     batch = closed_batch(Grid(AggInterval.ONE_DAY), 7 * packing.DAY, now)
     window = batch.slices[0].window
     dates = f"dateStart={rfc3339(window.start)}&dateEnd={rfc3339(window.end - QUARTER.step)}"
-    found = []
-    for one in DEFAULT.siblings:
-        path, query = f"/radar/{one.path}", "&".join(filter(None, (one.query, dates if one.has_dates else "", _FORMAT)))
-        found.append(ProbeRequest(one.name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False))
-    return found
+    requests = []
+    for sibling in DEFAULT.siblings:
+        path = f"/radar/{sibling.path}"
+        query = "&".join(filter(None, (sibling.query, dates if sibling.has_dates else "", _FORMAT)))
+        requests.append(
+            ProbeRequest(sibling.name, Labelled(batch.slices, f"{path}?{query}"), query, path, is_read=False)
+        )
+    return requests

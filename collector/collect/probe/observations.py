@@ -22,16 +22,19 @@ if TYPE_CHECKING:
 
 MOST_SERIES = 100
 _SPARSE = 6
-"""An answer that has only one of so many buckets was made coarser, or cut."""
+"""An answer with at most one of so many expected buckets is coarser than requested, or truncated."""
 SIX_HOURS = timedelta(hours=6)
-"""A window that is shorter than what is asked at first, and whole in every interval below a day."""
+"""A window that is shorter than the first requests, and a multiple of every interval below a day."""
 OLDEST_AGE = 5_000
-"""Days: certificate transparency began in 2013."""
+"""In days. Certificate transparency began in 2013."""
 
 
 @dataclass(frozen=True, slots=True)
 class SizeSearch:
-    """The largest accepted size, exactly: *accepted* was (0: none), *refused* was not (None: none); *top* is enough."""
+    """The search for the largest accepted size, which ends at *top*.
+
+    *accepted* is the largest accepted size so far (0: none), *refused* the smallest rejected one (None: none).
+    """
 
     top: int
     accepted: int = 0
@@ -39,7 +42,7 @@ class SizeSearch:
 
     @property
     def next(self) -> int | None:
-        """The size to try next; None if the limit is known, or if there is none up to the top."""
+        """The size to try next. None if the limit is known, or if *top* was accepted."""
         if self.refused is None:
             return self.top if self.accepted < self.top else None
         if self.refused - self.accepted <= 1:
@@ -49,7 +52,7 @@ class SizeSearch:
         return min(max(middle, self.accepted + 1), self.refused - 1)
 
     def after(self, size: int, *, accepted: bool) -> SizeSearch:
-        """Learn what became of *size*."""
+        """Return the search after a try of *size*."""
         if accepted:
             refused = self.refused if self.refused is None or self.refused > size else None
             return replace(self, accepted=max(self.accepted, size), refused=refused)
@@ -59,16 +62,16 @@ class SizeSearch:
 
     @property
     def is_exact(self) -> bool:
-        """Whether nothing is left to try."""
+        """Whether no size is left to try."""
         return self.next is None
 
 
 @dataclass(frozen=True, slots=True)
 class AgeSearch:
-    """The oldest day with data, by its age in days: *with_data* has some, *without* (None: unknown) has none.
+    """The search for the oldest day with data, by age in days.
 
-    *suspects* are ages of one refused request, ascending, at least one of which is refused; *refused* says that
-    *without* was refused, not empty.
+    The day *with_data* has data. The day *without* (None: unknown) has none: *refused* if it was rejected, otherwise it
+    was empty. *suspects* are the ages of one rejected request, ascending. At least one of them was the cause.
     """
 
     with_data: int
@@ -78,34 +81,34 @@ class AgeSearch:
 
     @property
     def meets_refusals(self) -> bool:
-        """Whether days are refused for their age, as far as is known."""
+        """Whether a day was rejected for its age, as far as is known."""
         return self.refused or bool(self.suspects)
 
     def next(self, most: int) -> tuple[int, ...]:
-        """Choose the ages to ask in one request, ascending, at most *most*; none if the day is known."""
+        """Choose the ages for the next request, at most *most*, ascending. Returns none if the day is known."""
         if self.suspects:
             return self.suspects[: (len(self.suspects) + 1) // 2][:most]
         if self.refused:
-            most = 1  # a request says no more than whether its oldest day is refused
+            most = 1  # a rejection only shows that the oldest day of the request is too old
         end = OLDEST_AGE if self.without is None else self.without - 1
         return _spread(self.with_data, end, most) if end > self.with_data else ()
 
-    def answered(self, asked: Sequence[int], having: Collection[int]) -> AgeSearch:
-        """Learn that of the days *asked* those in *having* hold data."""
+    def answered(self, ages: Sequence[int], having: Collection[int]) -> AgeSearch:
+        """Return the search after an answer to *ages*, of which those in *having* have data."""
         with_data = max([self.with_data, *having])
-        empty = [age for age in asked if age > with_data]
-        suspects = tuple(age for age in self.suspects if age not in asked and age > with_data)
-        if len(suspects) == 1:  # the others were answered, so it was the one that was refused
+        empty = [age for age in ages if age > with_data]
+        suspects = tuple(age for age in self.suspects if age not in ages and age > with_data)
+        if len(suspects) == 1:  # the other suspects were answered
             return _narrowed(replace(self, with_data=with_data), suspects[0], refused=True)
         without = None if self.without is not None and self.without <= with_data else self.without
-        found = replace(self, with_data=with_data, without=without, suspects=suspects)
-        return _narrowed(found, min(empty), refused=False) if empty else found
+        search = replace(self, with_data=with_data, without=without, suspects=suspects)
+        return _narrowed(search, min(empty), refused=False) if empty else search
 
-    def rejected(self, asked: Sequence[int]) -> AgeSearch:
-        """Learn that a request for *asked* was refused."""
-        if len(asked) > 1:
-            return replace(self, suspects=tuple(asked))
-        return _narrowed(self, asked[0], refused=True)
+    def rejected(self, ages: Sequence[int]) -> AgeSearch:
+        """Return the search after a rejected request for *ages*."""
+        if len(ages) > 1:
+            return replace(self, suspects=tuple(ages))
+        return _narrowed(self, ages[0], refused=True)
 
 
 def _narrowed(search: AgeSearch, age: int, *, refused: bool) -> AgeSearch:
@@ -115,7 +118,10 @@ def _narrowed(search: AgeSearch, age: int, *, refused: bool) -> AgeSearch:
 
 
 def _spread(low: int, high: int, most: int) -> tuple[int, ...]:
-    """At most *most* whole numbers above *low* up to *high*, in equal ratios; of one alone the middle is taken."""
+    """Return at most *most* whole numbers above *low* up to *high*, in equal ratios.
+
+    If *most* is 1, returns the geometric middle.
+    """
     if high - low <= most:
         return tuple(range(low + 1, high + 1))
     if most == 1:
@@ -127,7 +133,10 @@ def _spread(low: int, high: int, most: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """How long a window of one interval may be, searched in units of *unit*."""
+    """The search for the longest window of one interval, in units of *unit*.
+
+    *refusal* is the reason of the last rejection.
+    """
 
     unit: timedelta
     search: SizeSearch
@@ -135,7 +144,7 @@ class Span:
 
     @property
     def accepted(self) -> timedelta:
-        """The longest accepted span; zero if none was."""
+        """The longest accepted span. Zero if none was accepted."""
         return self.unit * self.search.accepted
 
     @property
@@ -150,7 +159,7 @@ class Span:
 
 @dataclass
 class Seen:
-    """The exchanges by what they were for, and the state of each search."""
+    """The exchanges by their purpose, and the state of each search."""
 
     first: Exchange | None = None
     by_interval: dict[AggInterval, Exchange] = field(default_factory=dict)
@@ -173,43 +182,46 @@ class Seen:
 
     @property
     def base(self) -> AggInterval | None:
-        """The finest interval that brought data; None if none did."""
+        """The finest interval with data. None if no interval has any."""
         return next((interval for interval in AggInterval if interval in self.spans), None)
 
     def start_of(self, age: int) -> datetime:
-        """When the bucket of a day of *age* begins, in UTC."""
+        """Return the start of the bucket that contains the day of *age*, in UTC."""
         assert self.now is not None, "the probe has not ended"
         day = packing.midnight(self.now) - timedelta(days=age)
         return self.ages_grid.floor(day) if self.ages_grid else day
 
     @property
     def oldest(self) -> datetime | None:
-        """The oldest bucket of all answers; of a week only if nothing finer came, because it may begin too early."""
+        """The start of the oldest bucket of all answers.
+
+        Weeks count only without a finer answer, because a week may start before the oldest day.
+        """
         both = [*self.by_interval.values(), *self.longest.values()]
         finer = [exchange for exchange in both if exchange.request.batch.agg_interval.step <= packing.DAY]
-        found = [min(points) for exchange in finer if (points := exchange.points)]
-        found = found or [min(points) for exchange in both if (points := exchange.points)]
-        return from_epoch(min(found)) if found else None
+        starts = [min(points) for exchange in finer if (points := exchange.points)]
+        starts = starts or [min(points) for exchange in both if (points := exchange.points)]
+        return from_epoch(min(starts)) if starts else None
 
 
 def first_span(agg_interval: AggInterval) -> timedelta:
-    """How much is asked of an interval at first: what nobody would find too much."""
+    """Return the span of the first request of an interval. It is too small for any plausible limit."""
     if agg_interval.step < timedelta(hours=1):
         return packing.DAY
     return timedelta(days=7) if agg_interval.step < packing.DAY else timedelta(days=28)
 
 
 def start_of_search(agg_interval: AggInterval, accepted: timedelta) -> Span:
-    """Search the longest span, knowing that *accepted* was."""
+    """Return a new search for the longest span, of which *accepted* is known to be accepted."""
     unit = max(packing.DAY, agg_interval.step) if accepted >= packing.DAY else timedelta(hours=1)
     top = timedelta(days=agg_interval.properties.spans[0])
     return Span(unit, SizeSearch(top // unit, accepted // unit))
 
 
 def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
-    """Say in what an answer stays behind its question; None if it is whole, whether or not the reader takes it.
+    """Return what an answer lacks of its request, or None if it is complete. It need not pass the reader.
 
-    *oldest* is the oldest bucket that any answer had: one that begins later than it could have was cut short.
+    *oldest* is the oldest bucket of all answers. An answer that begins later than it could is truncated.
     """
     batch = exchange.request.batch
     if not exchange.is_data or isinstance(exchange.error, Coarsened):
@@ -223,18 +235,19 @@ def shortfall(exchange: Exchange, oldest: datetime | None) -> str | None:
         return None
     begins, could_begin = from_epoch(min(timestamps)), max(window.start, oldest)
     expected = (window.end - could_begin) // step
-    doubt = (
-        2 * step if oldest <= window.start else max(2 * step, packing.DAY)
-    )  # the oldest may be known to the day only
+    doubt = 2 * step if oldest <= window.start else max(2 * step, packing.DAY)  # *oldest* may be precise to a day only
     if begins > could_begin + doubt:
         return f"only the newest {len(timestamps)} of {expected} buckets came"
-    if len(timestamps) * _SPARSE <= expected:  # a single bucket does not tell that it is wider than asked
+    if len(timestamps) * _SPARSE <= expected:  # a single bucket does not show its own width
         return f"only {len(timestamps)} of {expected} buckets came"
     return None
 
 
 def unevenness(exchange: Exchange) -> str | None:
-    """Say how a series of an answer to windows of equal length was cut; None if all are about as long."""
+    """Return how the lengths of the series differ in an answer to windows of equal length.
+
+    Returns None if all are about as long.
+    """
     lengths = [len(exchange.points_of(position)) for position in range(len(exchange.request.batch.slices))]
     if max(lengths, default=0) > 2 * min(lengths, default=0):
         return f"a series of {min(lengths)} values came beside one of {max(lengths)}"
@@ -242,7 +255,7 @@ def unevenness(exchange: Exchange) -> str | None:
 
 
 def ages_having_data(exchange: Exchange, ages: tuple[int, ...], is_empty: Callable[[float], bool]) -> set[int]:
-    """Of the *ages*, one a position, those whose window holds a value that is not empty."""
+    """Return those of *ages* whose window has a value that is not empty. Each position is one age."""
     return {
         age
         for position, age in enumerate(ages)
@@ -255,9 +268,9 @@ NOT_ASKED = "not asked"
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found out about *question*; *name* and *value* are for programs, *meaning* for the user.
+    """The answer to *question*. *name* and *value* are for programs, *meaning* is for the user.
 
-    *settled* is False where the collector needs to know more, None where it needs nothing.
+    *settled* is False if the collector needs to know more, and None if it does not need the answer.
     """
 
     section: str
@@ -270,5 +283,5 @@ class Finding:
 
     @property
     def is_unasked(self) -> bool:
-        """Whether it is open only because nothing was asked about it."""
+        """Whether no request was sent about the question."""
         return self.answer == NOT_ASKED

@@ -1,4 +1,4 @@
-"""The plan of the probe: the important requests first, as long as requests are left."""
+"""The plan of the probe. It sends the important requests first, until no request is left."""
 
 from __future__ import annotations
 
@@ -52,17 +52,19 @@ if TYPE_CHECKING:
 
 
 _MOST_WINDOWS = 16
-"""Days of different age in one request: enough to come near in two of them, few enough to halve when one is refused."""
+"""Days of different age in one request.
+
+They are enough to narrow the range down in two requests, and few enough to bisect if one is rejected."""
 _SERIES_TRIES = 8
 _AGE_TRIES = 8
 
 
 def _ignore(_exchange: Exchange) -> None:
-    """Hear nothing."""
+    """Ignore an exchange."""
 
 
 class Prober:
-    """Asks everything once; *on_exchange* is called with each request that has ended."""
+    """Sends the requests of one probe. Calls *on_exchange* with each completed exchange."""
 
     def __init__(self, batch_runner: BatchRunner, on_exchange: Callable[[Exchange], None] = _ignore) -> None:
         self.seen = Seen()
@@ -72,7 +74,7 @@ class Prober:
         self._first = FirstAnswers(batch_runner, self._asker, self.seen)
 
     async def probe(self) -> ProbeReport:
-        """Ask as much as is allowed, remember the limits, and report; what ends it early is part of the report."""
+        """Send the requests, store the limits, and return the report, with the reason if the probe ended early."""
         started_at = self._clock()
         try:
             await self._ask_all()
@@ -115,20 +117,20 @@ class Prober:
         return self._first.grids
 
     def _a_day(self, agg_interval: AggInterval) -> timedelta:
-        """A window of a day, of less if a day is too much, of a bucket if that is longer."""
+        """Return a day, or the longest accepted span if it is shorter, but at least one bucket."""
         return max(min(packing.DAY, self.seen.spans[agg_interval].accepted), agg_interval.step)
 
     async def _look_at_filters(self, base: AggInterval) -> None:
-        """Ask for a filtered series behind an unfiltered one, and for a name that holds a comma in both encodings."""
+        """Request an unfiltered and a filtered series together, and a name with a comma in both encodings."""
         span = self.seen.spans[base].accepted
         both = recent_batch(self._grids[base], span, self._now, {}, FILTERED)
         self.seen.empties = await self._asker.ask_firmly(series_request("empty filter position", both))
-        named = recent_batch(self._grids[base], span, self._now, COMMA_FILTER)
-        self.seen.comma_twice = await self._asker.ask_firmly(series_request("comma encoded twice", named))
-        self.seen.comma_once = await self._asker.ask(single_encoded(named))
+        batch = recent_batch(self._grids[base], span, self._now, COMMA_FILTER)
+        self.seen.comma_twice = await self._asker.ask_firmly(series_request("comma encoded twice", batch))
+        self.seen.comma_once = await self._asker.ask(single_encoded(batch))
 
     async def _count_series(self, base: AggInterval, tries: int) -> None:
-        """Search how many series fit into a request, whose windows are all recent."""
+        """Search for the largest number of series in one request. All windows are recent."""
         span, seen = self._a_day(base), self.seen
         if seen.positions.accepted == 0:
             seen.positions = seen.positions.after(1, accepted=True)
@@ -143,7 +145,10 @@ class Prober:
             seen.positions_refusal = short or seen.positions_refusal
 
     async def _try_shorter_and_more(self, base: AggInterval) -> None:
-        """Ask four times the series over a quarter of the time, to tell a limit of series from one of values."""
+        """Request four times as many series for a shorter time.
+
+        The answer shows whether the number of series or the number of values is limited.
+        """
         seen, span = self.seen, max(SIX_HOURS, base.step)
         if seen.positions.refused and span < seen.spans[base].accepted:
             count = min(4 * seen.positions.accepted, MOST_SERIES)
@@ -151,7 +156,7 @@ class Prober:
             seen.shorter_and_more = await self._asker.ask(series_request(f"{count} series of 6 hours", batch))
 
     async def _look_for_oldest(self, tries: int) -> None:
-        """Search the oldest day that has values, many days a request; zeros before the first value are none."""
+        """Search for the oldest day with values, with many days in a request. Zeros count as no values."""
         seen = self.seen
         interval = AggInterval.ONE_DAY if AggInterval.ONE_DAY in seen.spans else seen.base
         if interval is None or seen.oldest is None:
@@ -179,7 +184,7 @@ class Prober:
                 self.seen.siblings.append(exchange)
 
     async def _measure_span(self, agg_interval: AggInterval, tries: int) -> None:
-        """Search how long a window may be, no further back than days that are refused for their age."""
+        """Search for the longest window, but not into days that are rejected for their age."""
         seen, ages = self.seen, self.seen.ages
         while tries:
             span = seen.spans[agg_interval]
@@ -201,7 +206,7 @@ class Prober:
             seen.spans[agg_interval] = replace(span, search=search, refusal=short or span.refusal)
 
     async def _look_at_rest(self, base: AggInterval) -> None:
-        """Ask what is good to know: how long a URL may be, and where buckets begin."""
+        """Send the less important requests: a long URL, and windows that begin inside a bucket."""
         seen = self.seen
         if long := long_url_batch(self._grids[base], self._a_day(base), self._now, seen.positions.accepted):
             seen.long_url = await self._asker.ask(series_request("a long URL", long))
@@ -218,7 +223,10 @@ _TRIES_OF_LESS = 2
 
 
 class FirstAnswers:
-    """Asks them; *grids* are where buckets start, *now* is the present as far as Radar takes questions."""
+    """Sends the first request of each interval.
+
+    *grids* are where buckets start. *now* is the present by Radar's clock, if that is behind ours.
+    """
 
     def __init__(self, batch_runner: BatchRunner, asker: Asker, seen: Seen) -> None:
         self.grids = {interval: Grid(interval) for interval in AggInterval}
@@ -229,11 +237,11 @@ class FirstAnswers:
 
     @property
     def now(self) -> datetime:
-        """The present, less how far our clock is ahead of Radar's."""
+        """The present, minus the time by which the local clock is ahead of Radar's."""
         return self._batch_runner.fetcher.clock() - self._ahead
 
     async def look_at_intervals(self) -> None:
-        """Ask for a little at each interval; ProbeEnded if the address is wrong."""
+        """Send a small request at each interval. Raises ProbeEnded if the address is wrong."""
         self.grids = await self._batch_runner.fetcher.store.grids()
         self._ahead = await self._batch_runner.fetcher.clock_watch.ahead()
         for agg_interval in AggInterval:
@@ -249,11 +257,11 @@ class FirstAnswers:
             if shortfall(exchange, None) is None:
                 duration = exchange.request.batch.duration
                 self._seen.spans[agg_interval] = start_of_search(agg_interval, duration)
-        if all(isinstance(one.error, Misdirected) for one in self._seen.by_interval.values()):
+        if all(isinstance(exchange.error, Misdirected) for exchange in self._seen.by_interval.values()):
             raise ProbeEnded("no such path at this address: check base_url under [radar]")
 
     async def _first_of(self, agg_interval: AggInterval) -> Exchange | None:
-        """Ask for a little; with the clock put right if Radar says that it is wrong, and refuses."""
+        """Send a small request. If Radar rejects it and its clock is behind, send it again by Radar's clock."""
         name, span = f"first answer at {agg_interval}", first_span(agg_interval)
         exchange = await self._asker.ask_firmly(
             series_request(name, recent_batch(self.grids[agg_interval], span, self.now))
@@ -265,11 +273,14 @@ class FirstAnswers:
         batch = recent_batch(self.grids[agg_interval], span, self.now)
         corrected = await self._asker.ask_firmly(series_request(f"{name}, up to Radar's present", batch))
         if corrected and not corrected.is_data:
-            self._ahead = before  # that was not why
+            self._ahead = before  # the clock was not the cause
         return corrected
 
     async def _learn_grid(self, exchange: Exchange, error: OffGrid) -> Exchange | None:
-        """Let the collector learn where buckets start, which takes it a request, and ask again there if it did."""
+        """Learn where buckets start, by another request, then send the first request on that grid.
+
+        Returns None if no other grid was learned.
+        """
         batch, fetcher = exchange.request.batch, self._batch_runner.fetcher
         try:
             moved = await self._batch_runner.grids.learn(batch, error, [PROFILE], self._asker.count_one_more)
@@ -285,9 +296,9 @@ class FirstAnswers:
         )
 
     async def _ask_for_less(self, agg_interval: AggInterval, exchange: Exchange) -> Exchange:
-        """Ask for a quarter of what failed, then for a quarter of that, if the address is right; returns the last try.
+        """Request a quarter of the failed window, then a quarter of that. Returns the last exchange.
 
-        No window is shorter than six hours, or than a bucket.
+        No window is shorter than six hours or a bucket. If the address is wrong, nothing is sent.
         """
         span, shortest = first_span(agg_interval), max(SIX_HOURS, agg_interval.step)
         coarsened = isinstance(exchange.error, Coarsened)
@@ -297,17 +308,17 @@ class FirstAnswers:
                 break
             span = smaller
             batch = recent_batch(self.grids[agg_interval], span, self.now)
-            asked = await self._asker.ask(series_request(f"less at {agg_interval}", batch))
-            if asked is None:
+            next_exchange = await self._asker.ask(series_request(f"less at {agg_interval}", batch))
+            if next_exchange is None:
                 break
-            exchange = asked
+            exchange = next_exchange
             if exchange.answer or (exchange.is_data and not coarsened):
                 break
         return exchange
 
 
 async def remember(batch_runner: BatchRunner, seen: Seen) -> None:
-    """Store the limits that were found; what was not tried stays a guess."""
+    """Store the measured limits. Limits that were not measured keep their defaults."""
     for agg_interval, span in seen.spans.items():
         rejected = _rejected(span, seen, agg_interval.step)
         positions = seen.positions.accepted if seen.positions.refused is not None else FIRST_POSITIONS
@@ -325,14 +336,14 @@ async def remember(batch_runner: BatchRunner, seen: Seen) -> None:
 
 
 def _rejected(span: Span, seen: Seen, step: timedelta) -> tuple[Rejection, ...]:
-    """Return what was rejected: a span for one series, and a number of series over any span."""
+    """Return the rejected sizes: a span for one series, and a number of series for one bucket."""
     sizes = [] if span.search.refused is None else [Size(span.unit * span.search.refused, 1)]
     sizes += [] if seen.positions.refused is None else [Size(step, seen.positions.refused)]
     return tuple(Rejection(size, "probe") for size in sizes)
 
 
 def _takes_gaps(seen: Seen) -> bool:
-    """Whether a filter position may be empty; refused beside a second series at all, that is not known."""
+    """Return whether empty filter positions may be sent. True if that is unknown, because two series are rejected."""
     if seen.empties is None or seen.positions.refused == 2:  # noqa: PLR2004 - even two series are refused
         return True
     return seen.empties.is_data

@@ -1,4 +1,4 @@
-"""The result of a probe as one value, and as the fields of JSON."""
+"""The result of a probe, as one value and as JSON fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DeviationSeen:
-    """What several answers have in common; *verdict* is `read`, `refused`, or the outcome on record."""
+    """A deviation or a refusal that several answers share.
+
+    *verdict* is `read`, `refused`, `no answer`, or the outcome on record.
+    """
 
     text: str
     verdict: str
@@ -38,9 +41,9 @@ class DeviationSeen:
 
 @dataclass(frozen=True)
 class ProbeReport:
-    """All that a probe found out; *skipped* names what the cap left no request for.
+    """The result of a probe. *skipped* are the names of requests that the cap left out.
 
-    *others* are requests sent on behalf of the probe, to learn where buckets start.
+    *others* counts the requests that the collector sent for the probe, to learn where buckets start.
     """
 
     started_at: datetime
@@ -57,7 +60,7 @@ class ProbeReport:
 
     @property
     def unsettled(self) -> list[str]:
-        """What the collector needs and what the probe could not settle, a sentence each; empty: exit code 0."""
+        """One sentence for each open question that matters to the collector. If empty, the exit code is 0."""
         ended = [f"the probe ended early: {self.seen.ended}"] if self.seen.ended else []
         open_ = [
             finding for finding in self.findings if finding.settled is False and not (ended and finding.is_unasked)
@@ -66,24 +69,26 @@ class ProbeReport:
 
     @property
     def deviations(self) -> list[DeviationSeen]:
-        """Each kind of deviation once, in the order in which they were met."""
+        """Each kind of deviation once, in the order of its first answer."""
         return _grouped(self.exchanges, _deviations)
 
     @property
     def refusals(self) -> list[DeviationSeen]:
-        """Each kind of refusal once: why there was no answer with data, as far as something came."""
+        """Each kind of refusal once: the reasons of requests that got no answer with data."""
         return _grouped(self.exchanges, _refusals)
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """The `meta` of the first answer that has one, as it came."""
-        return next((meta for one in self.exchanges if (meta := shape.meta_of(one.document))), {})
+        """The unchanged `meta` of the first answer that has one."""
+        return next((meta for exchange in self.exchanges if (meta := shape.meta_of(exchange.document))), {})
 
     @property
     def shape(self) -> Mapping[str, str]:
-        """The form of the first answer with data, else of the first JSON at all."""
-        documents = [one.document for one in self.exchanges if one.document is not None]
-        best = next((one for one in documents if shape.series_of(one)), documents[0] if documents else None)
+        """The form of the first answer with data, or without one, of the first JSON document."""
+        documents = [exchange.document for exchange in self.exchanges if exchange.document is not None]
+        best = next(
+            (document for document in documents if shape.series_of(document)), documents[0] if documents else None
+        )
         return shape.describe(best) if best is not None else {}
 
     def to_json(self, base_url: str) -> dict[str, Any]:
@@ -111,13 +116,13 @@ class ProbeReport:
 def _grouped(
     exchanges: Sequence[Exchange], noted: Callable[[Exchange], Iterator[tuple[str, str, str]]]
 ) -> list[DeviationSeen]:
-    """Count what is *noted* of each exchange as (kind, verdict, text); of a kind the first text is shown."""
-    found: dict[tuple[str, str], DeviationSeen] = {}
+    """Count what *noted* yields for each exchange, as (kind, verdict, text). The first text of a kind is kept."""
+    groups: dict[tuple[str, str], DeviationSeen] = {}
     for exchange in exchanges:
         for kind, verdict, text in dict.fromkeys(noted(exchange)):
-            known = found.get((kind, verdict), DeviationSeen(text, verdict, 0, exchange.number))
-            found[kind, verdict] = replace(known, answers=known.answers + 1)
-    return list(found.values())
+            known = groups.get((kind, verdict), DeviationSeen(text, verdict, 0, exchange.number))
+            groups[kind, verdict] = replace(known, answers=known.answers + 1)
+    return list(groups.values())
 
 
 def _deviations(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
@@ -135,7 +140,7 @@ def _deviations(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
 def _refusals(exchange: Exchange) -> Iterator[tuple[str, str, str]]:
     error = exchange.error
     if error and exchange.request.is_read and exchange.status not in ANSWERED:
-        yield str(error), exchange.outcome, str(error)  # a kind has no words: all refusals with one code are alike
+        yield str(error), exchange.outcome, str(error)  # not the kind, which is the same for one code
 
 
 def evaluate(seen: Seen, exchanges: Sequence[Exchange]) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""The form of a JSON document: its keys, types and spellings, for people and for comparisons."""
+"""The form of a JSON document: its keys, types and spellings. Used for the report and for comparisons."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _PLAUSIBLE = range(1, 2**33)
 
 
 def parse(body: bytes) -> Any:
-    """Read JSON leniently, as a person would look at it; None if it is none."""
+    """Parse JSON leniently. Returns None if the body is not JSON."""
     try:
         return json.loads(body.decode("utf-8-sig", "replace"), parse_constant=str, parse_float=_finite)
     except (ValueError, RecursionError):
@@ -41,13 +41,13 @@ def parse(body: bytes) -> Any:
 
 
 def _finite(text: str) -> float | str:
-    """Read a number; one that no double holds stays a text, so that what is made of it is JSON."""
+    """Return the number, or its text if no double can hold it, because JSON has no infinity."""
     number = float(text)
     return number if math.isfinite(number) else text
 
 
 def result_of(document: Any) -> Mapping[str, Any]:
-    """`result` of a document that does not say `success: false`; empty if there is none."""
+    """Return `result` of a document without `success: false`. Returns an empty mapping if there is none."""
     if not isinstance(document, dict) or document.get("success") is False:
         return {}
     result = document.get("result")
@@ -55,27 +55,27 @@ def result_of(document: Any) -> Mapping[str, Any]:
 
 
 def meta_of(document: Any) -> Mapping[str, Any]:
-    """`result.meta`; empty if there is none."""
+    """Return `result.meta`. Returns an empty mapping if there is none."""
     meta = result_of(document).get("meta")
     return meta if isinstance(meta, dict) else {}
 
 
 def series_of(document: Any) -> list[Series]:
-    """The (key, content) of everything that looks like a series, in the order of the document."""
-    found = ((key, content) for key, content in result_of(document).items() if key != "meta")
-    return [(key, part) for key, part in found if isinstance(part, dict) and {"timestamps", "values"} & part.keys()]
+    """Return (key, content) of each member that looks like a series, in the order of the document."""
+    members = ((key, content) for key, content in result_of(document).items() if key != "meta")
+    return [(key, part) for key, part in members if isinstance(part, dict) and {"timestamps", "values"} & part.keys()]
 
 
 def in_order(series: list[Series]) -> list[Series]:
-    """Sort *series* by the number in each key if every key has one of its own."""
+    """Return *series* sorted by the number in each key, if every key has exactly one and all differ."""
     numbers = [re.findall(r"[0-9]{1,9}", key) for key, _ in series]
-    if len({tuple(found) for found in numbers}) < len(series) or any(len(found) != 1 for found in numbers):
+    if len({tuple(digits) for digits in numbers}) < len(series) or any(len(digits) != 1 for digits in numbers):
         return series
-    return sorted(series, key=lambda one: int(re.findall(r"[0-9]{1,9}", one[0])[0]))
+    return sorted(series, key=lambda entry: int(re.findall(r"[0-9]{1,9}", entry[0])[0]))
 
 
 def points_of(content: Mapping[str, Any]) -> dict[int, float]:
-    """The points of a series as far as they can be read: {epoch seconds: value}; what cannot is left out."""
+    """Return the readable points of a series, as {epoch seconds: value}."""
     timestamps, values = content.get("timestamps"), content.get("values")
     if not isinstance(timestamps, list) or not isinstance(values, list):
         return {}
@@ -85,7 +85,7 @@ def points_of(content: Mapping[str, Any]) -> dict[int, float]:
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """The moment of the Date header; None if it cannot be read."""
+    """Return the moment of the Date header. Returns None if it cannot be read."""
     try:
         moment = parsedate_to_datetime(headers.get("Date", ""))
     except ValueError:
@@ -94,7 +94,7 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def describe(document: Any) -> dict[str, str]:
-    """Say of each part of an answer what form it has, a line a part."""
+    """Return the form of each part of an answer, as {part: words}."""
     parts = {"document": _members(document)}
     result = result_of(document)
     if result:
@@ -113,12 +113,14 @@ def describe(document: Any) -> dict[str, str]:
 def _members(content: Any) -> str:
     if not isinstance(content, dict):
         return kind_of(content)
-    named = [f"{key[:40]}: {kind_of(value)}" for key, value in content.items()]
-    return ", ".join(named[:_MOST_KEYS]) + (f" and {len(named) - _MOST_KEYS} more" if len(named) > _MOST_KEYS else "")
+    members = [f"{key[:40]}: {kind_of(value)}" for key, value in content.items()]
+    return ", ".join(members[:_MOST_KEYS]) + (
+        f" and {len(members) - _MOST_KEYS} more" if len(members) > _MOST_KEYS else ""
+    )
 
 
 def kind_of(content: Any) -> str:
-    """Name the JSON type of *content*, with its size."""
+    """Return the JSON type of *content*, with its size."""
     match content:
         case None:
             return "null"
@@ -135,7 +137,7 @@ def kind_of(content: Any) -> str:
 
 
 def describe_timestamps(timestamps: Any) -> str:
-    """Say how timestamps are spelt and ordered."""
+    """Return how timestamps are spelled and ordered."""
     if not isinstance(timestamps, list):
         return kind_of(timestamps)
     if not timestamps:
@@ -147,7 +149,7 @@ def describe_timestamps(timestamps: Any) -> str:
 
 
 def form_of_time(content: Any) -> str:
-    """Name the form of a time, in the plural."""
+    """Return the form of a time, in the plural."""
     if isinstance(content, int | float) and not isinstance(content, bool):
         return f"numbers, {'milliseconds' if abs(content) >= _MILLISECONDS else 'seconds'} since 1970"
     if not isinstance(content, str):
@@ -163,7 +165,7 @@ def form_of_time(content: Any) -> str:
 
 
 def describe_values(values: Any) -> str:
-    """Say how values are written."""
+    """Return how values are written."""
     if not isinstance(values, list):
         return kind_of(values)
     if not values:
@@ -172,7 +174,7 @@ def describe_values(values: Any) -> str:
 
 
 def form_of_value(content: Any) -> str:
-    """Name the form of a value, in the plural: a text or number, plain, whole or decimal."""
+    """Return the form of a value, in the plural: texts or numbers, whole or decimal."""
     if isinstance(content, bool) or not isinstance(content, int | float | str):
         return f"{kind_of(content)}s"
     kind = "texts" if isinstance(content, str) else "numbers"
@@ -192,7 +194,7 @@ def _counted(forms: Counter[str]) -> str:
 
 
 def phases(timestamps: Iterable[int], step: timedelta, origin: datetime) -> list[int]:
-    """How many seconds behind the grid of *step* from *origin* timestamps lie, each distance once."""
+    """Return the distinct offsets of *timestamps* from the grid of *step* that starts at *origin*, in seconds."""
     width, start = int(step.total_seconds()), int(origin.timestamp())
     return sorted({(moment - start) % width for moment in timestamps})
 
@@ -220,7 +222,7 @@ _CONSTANT = re.compile(r"[A-Z0-9]+(_[A-Z0-9]+)*", re.ASCII)
 
 
 def unusual(document: Any, content_type: str) -> Iterator[str]:
-    """Yield what has another form than the contract's."""
+    """Yield each difference from the form in the contract."""
     if "json" not in content_type.lower():
         yield "Content-Type is not JSON"
     if isinstance(document, dict):
@@ -274,7 +276,7 @@ def _series(document: Any) -> Iterator[str]:
 def _words(meta: Mapping[str, Any]) -> Iterator[str]:
     if "lastUpdated" in meta and (form := form_of_time(meta["lastUpdated"])) != _RFC3339_FORM:
         yield f"meta.lastUpdated is of the form: {form}"
-    if "aggInterval" in meta and meta["aggInterval"] not in {interval.name for interval in AggInterval}:
+    if "aggInterval" in meta and meta["aggInterval"] not in [interval.name for interval in AggInterval]:
         yield "meta.aggInterval is none of the words of the contract"
     word = meta.get("normalization")
     if word is None:
@@ -294,7 +296,11 @@ def _units(units: Any) -> Iterator[str]:
     if len(units) != 1:
         yield "meta.units has another number of entries than one"
     for unit in units:
-        if not isinstance(unit, dict) or unit.keys() != _UNIT or not all(isinstance(one, str) for one in unit.values()):
+        if (
+            not isinstance(unit, dict)
+            or unit.keys() != _UNIT
+            or not all(isinstance(text, str) for text in unit.values())
+        ):
             yield "an entry of meta.units is no pair of name and value"
         elif unit["value"] != unit["value"].strip().lower():
             yield "a unit has capitals, or blanks around it"
@@ -305,10 +311,10 @@ def _ranges(ranges: Any) -> Iterator[str]:
         return
     if isinstance(ranges, dict):
         yield "meta.dateRange is one object, not an array"
-    for one in ranges if isinstance(ranges, list) else [ranges]:
-        if not isinstance(one, dict) or one.keys() != _RANGE:
+    for date_range in ranges if isinstance(ranges, list) else [ranges]:
+        if not isinstance(date_range, dict) or date_range.keys() != _RANGE:
             yield "an entry of meta.dateRange is no pair of startTime and endTime"
-        elif {form_of_time(moment) for moment in one.values()} != {_RFC3339_FORM}:
+        elif {form_of_time(moment) for moment in date_range.values()} != {_RFC3339_FORM}:
             yield "times of meta.dateRange are spelt otherwise"
 
 

@@ -70,12 +70,12 @@ def _coarsened(*, says_so: bool) -> Callable[[Draft], None]:
         coarser = _COARSER.get(draft.request.agg_interval)
         if coarser is None or not _is_long(draft):
             return
-        for requested, one in zip(draft.request.series, draft.series, strict=True):
+        for requested, series in zip(draft.request.series, draft.series, strict=True):
             query = replace(requested.query, agg_interval=coarser)
             start, end = (int(coarser.floor(from_epoch(at)).timestamp()) for at in (requested.start, requested.end))
             moments, texts = draft.honest(query, start, end)
-            one["timestamps"] = [rfc3339(from_epoch(moment)) for moment in moments]
-            one["values"] = [*texts]
+            series["timestamps"] = [rfc3339(from_epoch(moment)) for moment in moments]
+            series["values"] = [*texts]
         if says_so:
             draft.meta["aggInterval"] = coarser.name
         else:
@@ -87,9 +87,9 @@ def _coarsened(*, says_so: bool) -> Callable[[Draft], None]:
 def _newest(draft: Draft) -> None:
     """Keep only the newest buckets of a long window."""
     if _is_long(draft):
-        for one in draft.series:
+        for series in draft.series:
             for key in ("timestamps", "values"):
-                one[key] = one[key][-_most(draft) :]
+                series[key] = series[key][-_most(draft) :]
 
 
 _REPLIES: tuple[tuple[str, str, HttpReply], ...] = (
@@ -132,7 +132,7 @@ LIMITS = (
 
 
 _SHORT_SPANS: Mapping[AggInterval, timedelta] = MappingProxyType(
-    {one: max(timedelta(days=1), 8 * one.step) for one in AggInterval}
+    {interval: max(timedelta(days=1), 8 * interval.step) for interval in AggInterval}
 )
 _HOUR, _A_DAY, _WEEK = AggInterval.ONE_HOUR, AggInterval.ONE_DAY, AggInterval.ONE_WEEK
 _NOT_FOUND = ErrorCode(404, 2001)

@@ -65,8 +65,8 @@ def _spelt_updated(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
 
 
 _INTERVALS: tuple[tuple[str, str, Callable[[Draft], object]], ...] = (
-    ("short", "as it is asked for, 1h", _by_word({one.value: one.value for one in AggInterval})),
-    ("short-upper", "as 1H", _by_word({one.value: one.value.upper() for one in AggInterval})),
+    ("short", "as it is asked for, 1h", _by_word({interval.value: interval.value for interval in AggInterval})),
+    ("short-upper", "as 1H", _by_word({interval.value: interval.value.upper() for interval in AggInterval})),
     ("lower", "as one_hour", _of("aggInterval", str.lower)),
     ("blank", "as One Hour", _of("aggInterval", lambda word: word.replace("_", " ").title())),
     ("camel", "as OneHour", _of("aggInterval", lambda word: word.title().replace("_", ""))),
@@ -179,9 +179,9 @@ def _each(**fields: Any) -> Callable[[Draft], None]:
     """Return a change that replaces fields of every annotation; the value Ellipsis removes a field."""
 
     def change(draft: Draft) -> None:
-        annotations = [{**one, **fields} for one in (*draft.info["annotations"], _OTHER_INFO)]
+        annotations = [{**annotation, **fields} for annotation in (*draft.info["annotations"], _OTHER_INFO)]
         draft.info["annotations"] = [
-            {key: content for key, content in one.items() if content is not ...} for one in annotations
+            {key: content for key, content in annotation.items() if content is not ...} for annotation in annotations
         ]
 
     return change
@@ -242,26 +242,26 @@ _ANNOTATIONS: tuple[tuple[str, str, Verdict, Callable[[Draft], object]], ...] = 
     ("naive", "without zones", "take", _each(startDate="2025-03-01T00:00:00", endDate="2025-03-02 00:00:00")),
     ("epoch", "with seconds since 1970", "take", _each(startDate=1_740_787_200, endDate=1_740_873_600)),
     ("backwards", "ending before they start", "take", _each(startDate="2025-03-02T00:00:00Z", endDate="2025-03-01")),
-    ("snake", "with start_date and the like", "take", _list(lambda ones: [*map(_snake_keys, ones)])),
-    ("twice", "all twice", "take", _list(lambda ones: ones * 2)),
+    ("snake", "with start_date and the like", "take", _list(lambda annotations: [*map(_snake_keys, annotations)])),
+    ("twice", "all twice", "take", _list(lambda annotations: annotations * 2)),
     ("null", "null", "take", _list(lambda _: None)),
     (
         "by-id",
         "as an object, one below each id",
         "take",
-        _list(lambda ones: {f"id{n}": one for n, one in enumerate(ones)}),
+        _list(lambda annotations: {f"id{n}": annotation for n, annotation in enumerate(annotations)}),
     ),
     ("hostile", "with hostile text", "take", _each(description="<script>\u202e\0", linkedUrl="javascript:alert(1)")),
     ("start-absent", "without a start", "leave out", _each(startDate=...)),
     ("start-words", "with a start that is a word", "leave out", _each(startDate="lately")),
-    ("no-objects", "that are texts", "leave out", _list(lambda ones: ["text" for _ in ones])),
+    ("no-objects", "that are texts", "leave out", _list(lambda annotations: ["text" for _ in annotations])),
     ("too-many", f"{_TOO_MANY} of them", "leave out", _list(lambda _: [_SMALL] * _TOO_MANY)),
     ("too-long", "with a text of 70,000 letters", "leave out", _each(description="x" * _TOO_LONG)),
 )
 
 
-def _snake_keys(one: dict[str, Any]) -> dict[str, Any]:
-    return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): content for key, content in one.items()}
+def _snake_keys(annotation: dict[str, Any]) -> dict[str, Any]:
+    return {"".join(f"_{c.lower()}" if c.isupper() else c for c in key): content for key, content in annotation.items()}
 
 
 CONFIDENCE = (
@@ -342,11 +342,11 @@ def _elsewhere(draft: Draft, position: int) -> Span:
 
 
 def _spelt(spell: Callable[[int], Any]) -> Callable[[list[dict[str, str]]], Any]:
-    return lambda ranges: [{key: spell(epoch(text)) for key, text in one.items()} for one in ranges]
+    return lambda ranges: [{key: spell(epoch(text)) for key, text in date_range.items()} for date_range in ranges]
 
 
 def _range_renamed(start: str, end: str) -> Callable[[list[dict[str, str]]], Any]:
-    return lambda ranges: [{start: one["startTime"], end: one["endTime"]} for one in ranges]
+    return lambda ranges: [{start: date_range["startTime"], end: date_range["endTime"]} for date_range in ranges]
 
 
 def _by_name(draft: Draft) -> None:
@@ -378,13 +378,17 @@ _RANGES: tuple[tuple[str, str, Verdict, Callable[[Draft], object]], ...] = (
         "text",
         "as ISO 8601 writes intervals",
         "take",
-        on_meta("dateRange", lambda ranges: [f"{one['startTime']}/{one['endTime']}" for one in ranges]),
+        on_meta(
+            "dateRange", lambda ranges: [f"{date_range['startTime']}/{date_range['endTime']}" for date_range in ranges]
+        ),
     ),
     (
         "pairs",
         "as lists of two moments",
         "take",
-        on_meta("dateRange", lambda ranges: [[one["startTime"], one["endTime"]] for one in ranges]),
+        on_meta(
+            "dateRange", lambda ranges: [[date_range["startTime"], date_range["endTime"]] for date_range in ranges]
+        ),
     ),
     ("by-name", "as an object with one range for each series", "take", _by_name),
     ("absent", "absent", "take", without_meta("dateRange")),

@@ -23,30 +23,30 @@ def _each_series(arrange: Callable[[Document], Any]) -> Callable[[Draft], None]:
 
 def _keyed(**names: str) -> Callable[[Draft], None]:
     """Rename keys of every series."""
-    return _each_series(lambda one: {names.get(key, key): content for key, content in one.items()})
+    return _each_series(lambda series: {names.get(key, key): content for key, content in series.items()})
 
 
-def _pairs(one: Document) -> list[tuple[Any, Any]]:
-    return [*zip(one["timestamps"], one["values"], strict=False)]
+def _pairs(series: Document) -> list[tuple[Any, Any]]:
+    return [*zip(series["timestamps"], series["values"], strict=False)]
 
 
 def _by_timestamp(draft: Draft) -> None:
     """Write {timestamp: value} where no timestamp is null, none comes twice and all are texts."""
     for name in draft.names:
-        one = draft.result[name]
-        if all(isinstance(moment, str) and "\0" not in moment for moment in one["timestamps"]):
-            pairs = dict(_pairs(one))
-            draft.result[name] = pairs if len(pairs) == len(one["timestamps"]) else one
+        series = draft.result[name]
+        if all(isinstance(moment, str) and "\0" not in moment for moment in series["timestamps"]):
+            pairs = dict(_pairs(series))
+            draft.result[name] = pairs if len(pairs) == len(series["timestamps"]) else series
 
 
 def _shared_timestamps(draft: Draft) -> None:
     """Write the timestamps once, if they are those of all series."""
     series = [draft.result.pop(name) for name in draft.names]
-    if all(one["timestamps"] == series[0]["timestamps"] for one in series):
+    if all(document["timestamps"] == series[0]["timestamps"] for document in series):
         draft.result["timestamps"] = series[0]["timestamps"]
-        series = [one["values"] for one in series]
-    for name, one in zip(draft.names, series, strict=True):
-        draft.result[name] = one
+        series = [document["values"] for document in series]
+    for name, content in zip(draft.names, series, strict=True):
+        draft.result[name] = content
 
 
 def _below(key: str) -> Callable[[Draft], None]:
@@ -63,15 +63,16 @@ def _as_list(draft: Draft) -> None:
     """Put all series into a list, each with its name."""
     series = [(name, draft.result.pop(name)) for name in draft.names]
     draft.result["series"] = [
-        {"name": name, **one} if isinstance(one, dict) else {"name": name, "data": one} for name, one in series
+        {"name": name, **content} if isinstance(content, dict) else {"name": name, "data": content}
+        for name, content in series
     ]
 
 
 def _meta_inside(draft: Draft) -> None:
     meta = draft.result.pop("meta")
     for name in draft.names:
-        one = draft.result[name]
-        draft.result[name] = {"meta": meta, **one} if isinstance(one, dict) else {"meta": meta, "data": one}
+        content = draft.result[name]
+        draft.result[name] = {"meta": meta, **content} if isinstance(content, dict) else {"meta": meta, "data": content}
 
 
 def _meta_beside(draft: Draft) -> None:
@@ -122,7 +123,7 @@ _SHAPES: tuple[_Row, ...] = (
         "lists of {timestamp, value}",
         "take",
         "series.shape",
-        _each_series(lambda one: [{"timestamp": moment, "value": value} for moment, value in _pairs(one)]),
+        _each_series(lambda series: [{"timestamp": moment, "value": value} for moment, value in _pairs(series)]),
     ),
     ("series-pairs", "lists of [timestamp, value]", "take", "series.shape", _each_series(_pairs)),
     ("series-by-timestamp", "objects of {timestamp: value}", "take", "series.shape", _by_timestamp),
@@ -131,7 +132,7 @@ _SHAPES: tuple[_Row, ...] = (
         "with their arrays below data",
         "take",
         "series.shape",
-        _each_series(lambda one: {"name": "x", "data": one}),
+        _each_series(lambda series: {"name": "x", "data": series}),
     ),
     (
         "series-upper",
@@ -153,7 +154,7 @@ _SHAPES: tuple[_Row, ...] = (
         "with dates beside timestamps",
         "take",
         "series.shape",
-        _each_series(lambda one: {**one, "dates": [1], "previous": []}),
+        _each_series(lambda series: {**series, "dates": [1], "previous": []}),
     ),
     (
         "series-shared",
@@ -176,7 +177,7 @@ _SHAPES: tuple[_Row, ...] = (
         "with a number for the values",
         "refuse",
         "series.shape",
-        _each_series(lambda one: {**one, "values": len(one["values"])}),
+        _each_series(lambda series: {**series, "values": len(series["values"])}),
     ),
 )
 _META_INSIDE: tuple[_Row, ...] = (  # before the series move to another place

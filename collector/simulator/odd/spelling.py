@@ -74,24 +74,25 @@ MOMENTS: tuple[tuple[str, str, Callable[[int], Any]], ...] = (
 
 def _by_turns(draft: Draft) -> None:
     """Write every second timestamp in another zone: the same moments on the same grid."""
-    for one in draft.series:
+    for series in draft.series:
         zones = (in_zone(0), in_zone(1), in_zone(-5))
-        one["timestamps"] = [text and zones[n % 3](epoch(text)) for n, text in enumerate(one["timestamps"])]
+        series["timestamps"] = [text and zones[n % 3](epoch(text)) for n, text in enumerate(series["timestamps"])]
 
 
 def _dates(draft: Draft) -> None:
     """Write the date alone if every bucket begins at midnight."""
-    for one in draft.series:
-        texts = one["timestamps"]
+    for series in draft.series:
+        texts = series["timestamps"]
         if not any(epoch(text) % _DAY for text in texts if text):
-            one["timestamps"] = [text and text[:10] for text in texts]
+            series["timestamps"] = [text and text[:10] for text in texts]
 
 
 def _spans(draft: Draft) -> None:
     """Write start and end of every bucket."""
-    for one in draft.series:
-        one["timestamps"] = [
-            text and {"start": text, "end": rfc3339(from_epoch(epoch(text) + draft.step))} for text in one["timestamps"]
+    for series in draft.series:
+        series["timestamps"] = [
+            text and {"start": text, "end": rfc3339(from_epoch(epoch(text) + draft.step))}
+            for text in series["timestamps"]
         ]
 
 
@@ -163,10 +164,10 @@ def _with_a_digit(text: str) -> str:
 
 
 def _mixed(draft: Draft) -> None:
-    for one in draft.series:
-        one["values"] = [
+    for series in draft.series:
+        series["values"] = [
             verbatim(text) if n % 2 and isinstance(text, str) and text.isdecimal() else text
-            for n, text in enumerate(one["values"])
+            for n, text in enumerate(series["values"])
         ]
 
 
@@ -246,10 +247,10 @@ def _on_points(arrange: Callable[[Points, int], Points]) -> Callable[[Draft], No
     """Arrange (timestamp, value) of every series anew; a timestamp that stays an integer is written as usual."""
 
     def change(draft: Draft) -> None:
-        for one, points in zip(draft.series, draft.points(), strict=True):
+        for series, points in zip(draft.series, draft.points(), strict=True):
             arranged = arrange([*points], draft.step)
-            one["timestamps"] = [_written(moment) for moment, _ in arranged]
-            one["values"] = [value for _, value in arranged]
+            series["timestamps"] = [_written(moment) for moment, _ in arranged]
+            series["values"] = [value for _, value in arranged]
 
     return change
 
@@ -279,11 +280,11 @@ def _without_timestamps(points: Points, step: int) -> Points:
 
 def _outside(draft: Draft) -> None:
     """Add the bucket before the window and, if there is one, the bucket after it."""
-    for requested, one in zip(draft.request.series, draft.series, strict=True):
+    for requested, series in zip(draft.request.series, draft.series, strict=True):
         for start in (requested.start - draft.step, requested.end):
             moments, texts = draft.honest(requested.query, start, start + draft.step)
-            one["timestamps"] += [rfc3339(from_epoch(moment)) for moment in moments]
-            one["values"] += texts
+            series["timestamps"] += [rfc3339(from_epoch(moment)) for moment in moments]
+            series["values"] += texts
 
 
 def _ends(points: Points, step: int) -> Points:
@@ -296,8 +297,8 @@ def _several_grids(points: Points, step: int) -> Points:
 
 def _fewer(key: str) -> Callable[[Draft], None]:
     def change(draft: Draft) -> None:
-        for one in draft.series:
-            one[key] = one[key][:-1]
+        for series in draft.series:
+            series[key] = series[key][:-1]
 
     return change
 

@@ -41,7 +41,7 @@ _ORDERED = (
     *HTTP,
     *BEHAVIOUR,
 )
-VARIATIONS: Mapping[str, Variation] = MappingProxyType({one.name: one for one in _ORDERED})
+VARIATIONS: Mapping[str, Variation] = MappingProxyType({variation.name: variation for variation in _ORDERED})
 """Every variation by its name."""
 
 
@@ -57,41 +57,45 @@ def choose(names: Iterable[str]) -> tuple[Variation, ...]:
     wanted = set(names)
     for name in sorted(wanted - {*VARIATIONS}):
         raise NoVariation(f"no variation {name!r}{did_you_mean(name, VARIATIONS)}; `--odd help` lists them")
-    chosen = tuple(one for one in _ORDERED if one.name in wanted)
-    for one, other in combinations(chosen, 2):
-        if part := one.common_part(other):
-            raise NoVariation(f"{one.name} and {other.name} both change {part}; choose one of them")
+    chosen = tuple(variation for variation in _ORDERED if variation.name in wanted)
+    for variation, other in combinations(chosen, 2):
+        if part := variation.common_part(other):
+            raise NoVariation(f"{variation.name} and {other.name} both change {part}; choose one of them")
     return chosen
 
 
 def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> SimulatorOptions:
     """Return *options* with the switches of *variations*."""
-    for one in variations:
-        options = replace(options, **one.options)
+    for variation in variations:
+        options = replace(options, **variation.options)
     return options
 
 
 def write(reply: HttpReply, draft: Draft, variations: Sequence[Variation]) -> HttpReply:
     """Return *reply*, a correct JSON answer with the document *draft*, in the form of *variations*."""
-    for one in variations:
-        one.change(draft)
+    for variation in variations:
+        variation.change(draft)
         if draft.instead:
             return draft.instead
     body = encode(draft.document)
-    for one in variations:
-        body = one.rewrite(body)
+    for variation in variations:
+        body = variation.rewrite(body)
     reply = replace(reply, body=body)
-    for one in variations:
-        reply = one.resend(reply)
+    for variation in variations:
+        reply = variation.resend(reply)
     return reply
 
 
 def listing(variations: Iterable[Variation]) -> str:
     """Return one line for each variation, in groups: its name, what the collector makes of it, and its description."""
     known = [*variations]
-    width = max(len(one.name) for one in known)
+    width = max(len(variation.name) for variation in known)
     lines = []
-    for group in dict.fromkeys(one.group for one in known):
+    for group in dict.fromkeys(variation.group for variation in known):
         lines.append(f"{group}:")
-        lines += [f"  {one.name:<{width}}  {one.verdict:<9}  {one.line}" for one in known if one.group == group]
+        lines += [
+            f"  {variation.name:<{width}}  {variation.verdict:<9}  {variation.line}"
+            for variation in known
+            if variation.group == group
+        ]
     return "\n".join(lines)

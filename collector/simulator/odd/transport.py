@@ -111,8 +111,8 @@ def _type(content_type: str) -> Callable[[HttpReply], HttpReply]:
 
 
 def _headers(**fields: str) -> Callable[[HttpReply], HttpReply]:
-    named = {name.replace("_", "-"): text for name, text in fields.items()}
-    return lambda reply: replace(reply, headers={**reply.headers, **named})
+    headers = {name.replace("_", "-"): text for name, text in fields.items()}
+    return lambda reply: replace(reply, headers={**reply.headers, **headers})
 
 
 def _encoded(encoding: str, encode: Callable[[bytes], bytes]) -> Callable[[HttpReply], HttpReply]:

@@ -51,20 +51,20 @@ class Draft:
     @property
     def result(self) -> Document:
         """The object with `meta` and the series."""
-        found: Document = self.document["result"]
-        return found
+        result: Document = self.document["result"]
+        return result
 
     @property
     def meta(self) -> Document:
         """The object `meta`."""
-        found: Document = self.result["meta"]
-        return found
+        meta: Document = self.result["meta"]
+        return meta
 
     @property
     def info(self) -> Document:
         """The object with level and annotations."""
-        found: Document = self.meta["confidenceInfo"]
-        return found
+        info: Document = self.meta["confidenceInfo"]
+        return info
 
     @property
     def series(self) -> list[Document]:
@@ -79,8 +79,8 @@ class Draft:
     def points(self) -> list[list[tuple[int, Any]]]:
         """Return (epoch seconds, value) of each series; only while no variation has changed the timestamps."""
         return [
-            [(epoch(moment), value) for moment, value in zip(one["timestamps"], one["values"], strict=True)]
-            for one in self.series
+            [(epoch(moment), value) for moment, value in zip(series["timestamps"], series["values"], strict=True)]
+            for series in self.series
         ]
 
 
@@ -107,9 +107,11 @@ class Variation:
 
     def common_part(self, other: Variation) -> str | None:
         """Return the part that both change, if there is one."""
-        pairs = ((one, two) for one in self.part.split() for two in other.part.split())
-        found = (max(one, two, key=len) for one, two in pairs if _contains(one, two) or _contains(two, one))
-        return next(found, None)
+        pairs = ((mine, theirs) for mine in self.part.split() for theirs in other.part.split())
+        common = (
+            max(mine, theirs, key=len) for mine, theirs in pairs if _contains(mine, theirs) or _contains(theirs, mine)
+        )
+        return next(common, None)
 
     def keeps(self, timestamp: int, step: int) -> bool:
         """Return whether the bucket at *timestamp* (epoch seconds) can still be read."""
@@ -152,8 +154,8 @@ def on_values(spell: Callable[[str], Any]) -> Callable[[Draft], None]:
     """Return a change that spells every number with *spell*."""
 
     def change(draft: Draft) -> None:
-        for one in draft.series:
-            one["values"] = [spell(text) if _is_number(text) else text for text in one["values"]]
+        for series in draft.series:
+            series["values"] = [spell(text) if _is_number(text) else text for text in series["values"]]
 
     return change
 
@@ -166,8 +168,8 @@ def on_timestamps(spell: Callable[[int], Any]) -> Callable[[Draft], None]:
     """Return a change that spells every timestamp, given as epoch seconds, with *spell*; null stays."""
 
     def change(draft: Draft) -> None:
-        for one in draft.series:
-            one["timestamps"] = [text and spell(epoch(text)) for text in one["timestamps"]]
+        for series in draft.series:
+            series["timestamps"] = [text and spell(epoch(text)) for text in series["timestamps"]]
 
     return change
 
