@@ -31,10 +31,10 @@ FROM series_set_members m JOIN answers a ON a.set_id = m.set_id
 UNION ALL
 SELECT series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled FROM series_ranges"""
 _COLUMNS = ("series_id", "end", "fetch_id", "start", "start_time", "end_time", "checksum", "overruled")
-_NAMES = ", ".join(f'"{name}"' for name in _COLUMNS)
-_NEW = ", ".join(f'NEW."{name}"' for name in _COLUMNS)
+_NAMES = [f'"{name}"' for name in _COLUMNS]
 _VERBS = {
-    "INSERT": f"INSERT INTO series_ranges ({_NAMES}) VALUES ({_NEW})",  # noqa: S608 - our names
+    "INSERT": f"""
+INSERT INTO series_ranges ({", ".join(_NAMES)}) VALUES ({", ".join(f"NEW.{name}" for name in _NAMES)})""",  # noqa: S608 - our names
     "DELETE": """
 DELETE FROM series_ranges WHERE series_id = OLD.series_id AND "end" = OLD."end" AND fetch_id = OLD.fetch_id""",
 }
@@ -107,14 +107,14 @@ def downgrade() -> None:
 
 
 def _create_trigger(verb: str, statement: str) -> None:
-    name, head = f"{verb.lower()}_date_range", f"INSTEAD OF {verb} ON date_ranges FOR EACH ROW"
+    name, row = f"{verb.lower()}_date_range", "NEW" if verb == "INSERT" else "OLD"
+    trigger = f"CREATE TRIGGER {name} INSTEAD OF {verb} ON date_ranges FOR EACH ROW"
     if op.get_context().dialect.name == "sqlite":
-        op.execute(f"CREATE TRIGGER {name} {head} BEGIN {statement}; END")
+        op.execute(f"{trigger} BEGIN{statement}; END")
         return
-    row = "NEW" if verb == "INSERT" else "OLD"
-    body = f"$$ BEGIN {statement}; RETURN {row}; END $$"
+    body = f"$$ BEGIN{statement}; RETURN {row}; END $$"
     op.execute(f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {body}")
-    op.execute(f"CREATE TRIGGER {name} {head} EXECUTE FUNCTION {name}()")
+    op.execute(f"{trigger} EXECUTE FUNCTION {name}()")
 
 
 def _rights(table: str) -> list[tuple[str, str]]:
@@ -124,12 +124,16 @@ def _rights(table: str) -> list[tuple[str, str]]:
 
 
 def _rename_keys(before: str, after: str) -> None:
-    if op.get_context().dialect.name == "postgresql":
-        op.execute(f"ALTER INDEX ix_{before}_fetch_id RENAME TO ix_{after}_fetch_id")
-        op.execute(f"ALTER TABLE {after} RENAME CONSTRAINT pk_{before} TO pk_{after}")
+    """Rename the index, and on Postgres the constraints that have the table's name, but not the key."""
+    if op.get_context().dialect.name == "sqlite":
+        op.drop_index(f"ix_{before}_fetch_id", after)
+        op.execute(f'CREATE INDEX ix_{after}_fetch_id ON "{after}" (fetch_id)')
         return
-    op.drop_index(f"ix_{before}_fetch_id", after)
-    op.create_index(f"ix_{after}_fetch_id", after, ["fetch_id"])
+    op.execute(f"ALTER INDEX ix_{before}_fetch_id RENAME TO ix_{after}_fetch_id")
+    names = f"SELECT conname FROM pg_constraint WHERE conrelid = '{after}'::regclass"  # noqa: S608 - our names
+    for (name,) in op.get_bind().exec_driver_sql(names).all():
+        if name.startswith(before):
+            op.execute(f"ALTER TABLE {after} RENAME CONSTRAINT {name} TO {after}{name.removeprefix(before)}")
 
 
 def _by_series() -> Iterator[list[dict[str, Any]]]:

@@ -255,11 +255,10 @@ class _SharedRows:
         )
         for row in coverage.rows(self._connection, list(ids.scalars()), lambda table: table.c.fetch_id == fetch_id):
             written = coverage.written(self._connection, [row])
-            if (
-                len(row.members) > 1
-                and (sum(row.checksum_of(one, written) for one in row.members) - row.checksum) % CHECKSUMS
-            ):
-                yield f"what {row.described()} brought for {_period(row.start, row.end)} is not what it was (checksum)"
+            now = sum(row.checksum_of(series_id, written) for series_id in row.members)
+            if len(row.members) > 1 and now % CHECKSUMS != row.checksum:
+                period = _period(row.start, row.end)
+                yield f"what fetch {fetch_id} brought for {period}, of {row.owners}, is not what it was (checksum)"
 
 
 def _groups(connection: sa.Connection, select: Any) -> Generator[Group, None, None]:

@@ -223,15 +223,17 @@ true if an answer with a later lastUpdated had come, so that this one only added
 
 series_ranges = _table(
     "series_ranges",
-    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
-    sa.Column("end", BucketTime, primary_key=True),
-    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("series_id", BigInt, nullable=False, autoincrement=False),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("fetch_id", BigInt, nullable=False, autoincrement=False),
     sa.Column("start", BucketTime, nullable=False),
     sa.Column("start_time", Timestamp),
     sa.Column("end_time", Timestamp),
     sa.Column("checksum", BigInt, nullable=False),
     sa.Column("overruled", Boolean),
+    sa.PrimaryKeyConstraint("series_id", "end", "fetch_id", name="pk_date_ranges"),
     sa.Index("ix_series_ranges_fetch_id", "fetch_id"),
+    quote=True,  # as SQLite writes the name of a renamed table
 )
 """The same with a row for each series, as versions before schema 0011 wrote it. They move to `answers` bit by bit."""
 
@@ -474,6 +476,33 @@ digest with that offset behind it (see `digests`): its values are shown where no
 The comparison with 'A' finds them by an index, because a digit comes before it in every collation. CROSS JOIN keeps
 SQLite from reading all points first."""
 
+_COVERAGE = [f'"{column.name}"' for column in series_ranges.c]
+_VIEW_STATEMENTS = {
+    "INSERT": f"""
+INSERT INTO series_ranges ({", ".join(_COVERAGE)}) VALUES ({", ".join(f"NEW.{name}" for name in _COVERAGE)})""",  # noqa: S608 - our names
+    "DELETE": """
+DELETE FROM series_ranges WHERE series_id = OLD.series_id AND "end" = OLD."end" AND fetch_id = OLD.fetch_id""",
+}
+
+
+def triggers() -> dict[str, list[str]]:
+    """Return by backend the statements that let replicas of a version before 0011 write to `date_ranges`.
+
+    They see no row of `answers`, so they leave those alone.
+    """
+    created: dict[str, list[str]] = {"sqlite": [], "postgresql": []}
+    for verb, statement in _VIEW_STATEMENTS.items():
+        name, row = f"{verb.lower()}_date_range", "NEW" if verb == "INSERT" else "OLD"
+        trigger = f"CREATE TRIGGER {name} INSTEAD OF {verb} ON date_ranges FOR EACH ROW"
+        created["sqlite"].append(f"{trigger} BEGIN{statement}; END")
+        body = f"$$ BEGIN{statement}; RETURN {row}; END $$"
+        created["postgresql"] += [
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS {body}",
+            f"{trigger} EXECUTE FUNCTION {name}()",
+        ]
+    return created
+
+
 _ddl: Any = sa.DDL
 
 for _statement in create_partitions():
@@ -483,6 +512,12 @@ for _name, _query in VIEWS.items():
     for _backend, _step in STEPS.items():
         _statement = f"CREATE VIEW {_name} AS{_query.format(step=_step)}"
         sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect=_backend))
+for _backend, _statements in triggers().items():
+    for _statement in _statements:
+        sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect=_backend))
+for _verb in _VIEW_STATEMENTS:
+    _drop = _ddl(f"DROP FUNCTION IF EXISTS {_verb.lower()}_date_range() CASCADE")
+    sa.event.listen(metadata, "before_drop", _drop.execute_if(dialect="postgresql"))
 for _name in reversed(VIEWS):
     sa.event.listen(metadata, "before_drop", _ddl(f"DROP VIEW {_name}"))
 

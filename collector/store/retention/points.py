@@ -99,7 +99,8 @@ def _begin_at(connection: sa.Connection, rows: Sequence[CoverageRow], start: int
         then = sum(row.checksum_of(series_id, written, start) for series_id in row.members)
         if now % checksums.CHECKSUMS != row.checksum:
             damaged.append(
-                f"the values of {row.described()} do not match their checksum: `collector db verify` tells more"
+                f"the values of fetch {row.fetch_id}, of {row.owners}, do not match their checksum:"
+                " `collector db verify` tells more"
             )
         changes.append((row, start, then - now))
     coverage.update(connection, changes)

@@ -164,10 +164,10 @@ class CoverageRow(NamedTuple):
         answered = answered_range(series_id, self.fetch_id, first, self.end, self.named)
         return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
 
-    def described(self) -> str:
-        """Return the words that name it in a finding."""
-        ids = ", ".join(map(str, self.members))
-        return f"fetch {self.fetch_id} of series {ids}"
+    @property
+    def owners(self) -> str:
+        """The series, in the words of a finding."""
+        return f"series {', '.join(map(str, self.members))}"
 
 
 def rows(

@@ -95,14 +95,18 @@ async def test_relative_answers_are_sound(store_url):
 
 
 DAMAGE = {
-    "UPDATE points SET value = 1.5 WHERE fetch_id = 1": "all: what fetch 1 brought for 2026-04-30T00:00:00Z..",
+    "UPDATE points SET value = 1.5 WHERE fetch_id = 1": "what fetch 1 brought for 2026-04-30T00:00:00Z..",
     "UPDATE revisions SET value = value + 1 WHERE fetch_id = 1": "what fetch 1 brought",
     "UPDATE points SET fetch_id = 1 WHERE fetch_id = 2": "what fetch 2 brought",
     "UPDATE points SET fetch_id = 9 WHERE fetch_id = 2": "said to be from fetch 9",
     "DELETE FROM points WHERE fetch_id = 2": "points counted as they came",
     "UPDATE points SET series_id = 77 WHERE series_id = 2": "points of a series 77",
-    "UPDATE date_ranges SET start_time = end_time WHERE fetch_id = 1": "what fetch 1 brought",
-    "DELETE FROM date_ranges WHERE fetch_id = 1": "said to be from fetch 1",
+    "UPDATE answers SET start_time = end_time WHERE fetch_id = 1": "what fetch 1 brought",
+    "UPDATE answers SET checksum = checksum + 1 WHERE fetch_id = 1": "what fetch 1 brought",
+    "DELETE FROM answers WHERE fetch_id = 1": "said to be from fetch 1",
+    "UPDATE answers SET set_id = 77 WHERE fetch_id = 1": "answers of a set of series that is not there",
+    "DELETE FROM series_set_members WHERE series_id = 2": "the set 1 of series has not the members",
+    "INSERT INTO series_set_members VALUES (1, 77)": "rows of date_ranges of a series that does not exist",
     "DELETE FROM fetches WHERE id = 1": "date ranges of a fetch that is not on record",
     "UPDATE fetches SET unit = 'x' WHERE id = 1": "with another unit, normalization or interval",
     "UPDATE series SET unit = 'x' WHERE id = 1": "with another unit, normalization or interval",
@@ -136,7 +140,7 @@ async def test_what_does_not_fit_is_found(url, statement):
 
 SQLITE_DAMAGE = {
     "UPDATE fires SET due = due + 1": "all: a fire was due at 2026-04-30T00:00:01Z, when no bucket ends",
-    "UPDATE date_ranges SET series_id = 77 WHERE series_id = 2": "rows of date_ranges of a series that does not",
+    "UPDATE series_set_members SET series_id = 77 WHERE series_id = 2": "rows of date_ranges of a series that does",
     "UPDATE revisions SET series_id = 77 WHERE series_id = 2": "rows of revisions of a series that does not exist",
     "UPDATE series SET points = points + 1 WHERE id = 1": "all: points counted as they came: 505; stored: 504",
     "UPDATE points SET series_id = 77 WHERE series_id = 2": "points of a series 77 that does not exist: 504",

@@ -200,7 +200,7 @@ async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
     assert (await store.last_fire("all")).due == DAY + 2 * HOUR
 
 
-async def test_a_damaged_series_is_left_alone_and_told_of(store):
+async def test_damage_is_reported_stops_nothing_and_is_not_hidden(store):
     asked = batch((ALL, hours(0, 24)), (query(tld="com"), hours(0, 24)))
     await saved(store, asked, range(24), range(24))
 
@@ -209,9 +209,11 @@ async def test_a_damaged_series_is_left_alone_and_told_of(store):
 
     await store._database.write(damage)
     gone = await store.prune(keep(points_1h=KEEP), LATER)
-    assert gone.counts["points"] == 10
-    assert [text.partition(",")[0] for text in gone.damaged] == ["nothing is deleted of series 1"]
-    assert (await values(store))[0.0] == 0.0
+    assert gone.counts["points"] == 20
+    assert [text.partition(",")[0] for text in gone.damaged] == ["the values of fetch 1"]
+    assert (await values(store))[12.0] == 99.0
+    url = store._database.location.url.set(drivername=store.backend).render_as_string(hide_password=False)
+    assert ["what fetch 1 brought" in finding for finding in verify(url).findings] == [True]
 
 
 async def test_relative_answers_are_pruned_alike(store):
