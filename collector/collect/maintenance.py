@@ -47,6 +47,9 @@ _PRUNE_EVERY = timedelta(days=1)
 _OTHERS_HEAL_INTERVAL = timedelta(minutes=1)
 _JOB_POLL_INTERVAL = timedelta(seconds=5)
 _OTHERS_JOB_POLL_INTERVAL = timedelta(seconds=1)
+_REGROUP_INTERVAL = timedelta(hours=1)
+_REGROUP_PAUSE_SECONDS = 0.05
+"""Between two steps, so that other writes come in between."""
 _ALL = "*"
 
 
@@ -97,6 +100,26 @@ async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) 
         yield claim.mine
     finally:
         await store.release(kind, claim.mine)
+
+
+async def regroup_coverage(batch_runner: BatchRunner) -> None:
+    """Move what a previous version recorded of answers to the table of this one, some rows at a time, beside all else.
+
+    Look again every hour, because a replica of that version may write more.
+    """
+    fetcher, moved = batch_runner.fetcher, 0
+
+    async def work() -> timedelta:
+        nonlocal moved
+        while not fetcher.stop.is_set() and (number := await fetcher.store.regroup_coverage()):
+            moved += number
+            await asyncio.sleep(_REGROUP_PAUSE_SECONDS)
+        if moved:
+            log.info("regrouped", extra={"rows": moved})
+        moved = 0
+        return _REGROUP_INTERVAL
+
+    await _repeat("regroup", work, fetcher.stop)
 
 
 async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted: asyncio.Event) -> None:

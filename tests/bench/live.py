@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 
 from collector.circuit_breaker import Wait
 from collector.interval import AggInterval
-from collector.model import Answer, Batch, LabelledSeries, Meta, Points, Slice, Window
+from collector.model import Answer, Batch, Meta, Points, Slice, Window
+from collector.profile import LabelledSeries
 from collector.store import Store
 from collector.store.ledger.fires import Fire
 from tests.bench import disk, run

@@ -156,7 +156,8 @@ fetches = _table(
 )
 """One row per request, recorded before it is sent: the ledger of the request budget.
 
-*windows* is a JSON array of [start, end] in RFC 3339, one per position. *last_updated* is never ahead of the clock.
+*windows* is a JSON array of [start, end] in RFC 3339, one per position; NULL if they are all the one that *request*
+names. *last_updated* is never ahead of the clock.
 *replay_of* is NULL for a request; otherwise nothing was sent, and the kept body of that fetch was read again.
 """
 

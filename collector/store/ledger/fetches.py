@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 import sqlalchemy as sa
 
 from collector.circuit_breaker import Wait
+from collector.model import Window
 from collector.store.db import sql
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
@@ -195,7 +196,7 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
             "positions": len(request.batch.slices),
             "agg_interval": request.batch.agg_interval.value,
             "replica_id": request.replica_id,
-            "windows": json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in request.batch.windows]),
+            "windows": windows_text(request.batch),
         }
         for request in requests
     ]
@@ -208,6 +209,21 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
     if links:
         connection.execute(_LINK, links)
     return started
+
+
+def windows_text(batch: Batch) -> str | None:
+    """Write the windows of a batch as JSON, [start, end] of each position; None if all are the one in its text."""
+    if len(set(batch.windows)) == 1:
+        return None
+    return json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in batch.windows])
+
+
+def windows_of(windows: str | None, request: str, positions: int) -> tuple[Window, ...] | None:
+    """Read the windows of a request, one per position; None if it is not on record."""
+    if windows is not None:
+        return tuple(Window(utc(start), utc(end)) for start, end in json.loads(windows))
+    start, separator, end = request.rpartition(" over ")[2].partition("..")
+    return (Window(utc(start), utc(end)),) * positions if separator and " in " not in end else None
 
 
 def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:

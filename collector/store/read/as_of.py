@@ -19,12 +19,21 @@ from collector.model import Annotation, Question
 from collector.rules.clock_difference import radar_lag
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
-from collector.store.db.schema import date_ranges, fetches, points, profile_series, revisions
+from collector.store.db.schema import (
+    answers,
+    date_ranges,
+    fetches,
+    points,
+    profile_series,
+    revisions,
+    series_ranges,
+    series_set_members,
+)
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import upstream
 from collector.store.read.points import first_of_each, merged, select_points
-from collector.store.series import generations, snapshots
+from collector.store.series import coverage, generations, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
 from collector.timestamps import from_epoch
@@ -192,11 +201,21 @@ class AsOfReader:
 
     def last_updated(self, ids: Collection[int]) -> dict[int, datetime]:
         """Find the lastUpdated of the answer that reached furthest, the newest of such, per series; absent for none."""
-        every = [other for series_id in ids for other in self._same(series_id)]
-        rows = self._connection.execute(last_updated(self._as_of), {"ids": every})
-        latest = {row.id: row.last_updated for row in rows if row.last_updated is not None}
-        parts = {series_id: [latest[other] for other in self._same(series_id) if other in latest] for series_id in ids}
-        return {series_id: max(each) for series_id, each in parts.items() if each}
+        furthest = self._furthest([other for series_id in ids for other in self._same(series_id)])
+        parts = {
+            series_id: [furthest[other].last_updated for other in self._same(series_id) if other in furthest]
+            for series_id in ids
+        }
+        return {series_id: max(moments) for series_id, moments in parts.items() if moments}
+
+    def _furthest(self, ids: Collection[int]) -> dict[int, Any]:
+        """Read the answer that reached furthest, the newest of such, per series; absent for none."""
+        furthest: dict[int, Any] = {}
+        for row in self._connection.execute(furthest_answers(self._as_of), {"ids": list(ids)}):
+            before = furthest.get(row.series_id)
+            if before is None or (before.end, before.fetch_id) < (row.end, row.fetch_id):
+                furthest[row.series_id] = row
+        return {series_id: row for series_id, row in furthest.items() if row.last_updated is not None}
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Return until when Radar has published each series at *now*, as far as its answers show; epoch seconds.
@@ -207,11 +226,10 @@ class AsOfReader:
         ahead = upstream.read_clock_difference(self._connection).ahead if self._as_of is None else timedelta(0)
         now -= ahead.total_seconds()
         published_until = dict.fromkeys(ids, now)
-        answers = self._connection.execute(furthest_answers(self._as_of), {"ids": list(ids)})
-        for series_id, updated, finished in answers:
-            if updated is not None and finished is not None:
-                behind = max(radar_lag(finished - updated, ahead).total_seconds(), 0.0)
-                published_until[series_id] = min(now, max(updated.timestamp(), now - behind))
+        for series_id, row in self._furthest(ids).items():
+            if row.finished_at is not None:
+                behind = max(radar_lag(row.finished_at - row.last_updated, ahead).total_seconds(), 0.0)
+                published_until[series_id] = min(now, max(row.last_updated.timestamp(), now - behind))
         for series_id in self._taken.keys() & published_until.keys():
             snapshot = self._taken[series_id]
             behind = max(radar_lag(snapshot.asked_at - snapshot.last_updated, ahead).total_seconds(), 0.0)
@@ -371,27 +389,34 @@ def _end(*, newest: bool, as_of: datetime | None) -> Any:
     )
 
 
-def _of_furthest_answer(column: sa.Column[Any], as_of: datetime | None) -> Any:
-    """Select *column* of the answer that reached furthest for a series, and of these of the newest."""
-    select = sa.select(column).join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-    select = select.where(date_ranges.c.series_id == series_table.c.id, *_known(as_of), _counts)
-    return select.order_by(date_ranges.c.end.desc(), date_ranges.c.fetch_id.desc()).limit(1).scalar_subquery()
-
-
-@lru_cache(maxsize=16)
-def last_updated(as_of: datetime | None) -> Any:
-    """Select (id, last_updated) of the answer that reached furthest, for the series *ids*."""
-    latest = _of_furthest_answer(fetches.c.last_updated, as_of).label("last_updated")
-    return sa.select(series_table.c.id, latest).where(series_table.c.id.in_(_IDS))
-
-
 @lru_cache(maxsize=16)
 def furthest_answers(as_of: datetime | None) -> Any:
-    """Select (id, last_updated, finished_at) of the answer that `last_updated` chooses, for the series *ids*."""
-    columns = series_table.c.id, fetches.c.last_updated, fetches.c.finished_at
-    fetch_id = _of_furthest_answer(fetches.c.id, as_of)
-    select = sa.select(*columns).join_from(series_table, fetches, fetches.c.id == fetch_id)
-    return select.where(series_table.c.id.in_(_IDS))
+    """Select (series_id, end, fetch_id, last_updated, finished_at) of answers about the series *ids*.
+
+    Of each set of series, it is the answer that reached furthest, and of such the newest; *end* is in epoch seconds.
+    """
+    members = series_set_members.c
+    sets = sa.select(members.set_id.label("id")).where(members.series_id.in_(_IDS)).distinct().subquery("sets")
+    alone = sa.select(series_table.c.id).where(series_table.c.id.in_(_IDS)).subquery("alone")
+    grouped, single = _furthest(answers, sets, as_of), _furthest(series_ranges, alone, as_of)
+    times = fetches.c.last_updated, fetches.c.finished_at
+    of_sets = sa.select(members.series_id, grouped.c.end, grouped.c.fetch_id, *times)
+    of_sets = of_sets.join_from(grouped, fetches, fetches.c.id == grouped.c.fetch_id)
+    of_sets = of_sets.join(series_set_members, members.set_id == grouped.c.id).where(members.series_id.in_(_IDS))
+    of_one = sa.select(single.c.id, single.c.end, single.c.fetch_id, *times)
+    return sa.union_all(of_sets, of_one.join_from(single, fetches, fetches.c.id == single.c.fetch_id))
+
+
+def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> sa.Subquery:
+    """Select (id, end, fetch_id) of the furthest answer of each owner of rows of *table*: a set, or a series."""
+
+    def furthest(column: Any) -> Any:
+        select = sa.select(column).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
+        select = select.where(coverage.owner(table) == owners.c.id, table.c.overruled.is_(None), *_known(as_of))
+        return select.order_by(table.c.end.desc(), table.c.fetch_id.desc()).limit(1).scalar_subquery()
+
+    columns = furthest(epoch(table.c.end)).label("end"), furthest(table.c.fetch_id).label("fetch_id")
+    return sa.select(owners.c.id, *columns).subquery()
 
 
 @lru_cache(maxsize=128)
@@ -400,13 +425,16 @@ def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None
 
     The first selects their distinct levels. The second selects (series_id, start, end, level), the newest first.
     """
+    ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for series_id, *window in windows:
+        ids_by_window[window[0], window[1]].append(series_id)
     overlapping = [
         sa.and_(
-            date_ranges.c.series_id == series_id,
+            date_ranges.c.series_id.in_(ids),
             date_ranges.c.end > from_epoch(start),
             date_ranges.c.start < from_epoch(end),
         )
-        for series_id, start, end in windows
+        for (start, end), ids in ids_by_window.items()
     ]
     levels = sa.select(fetches.c.confidence_level).join_from(
         date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id

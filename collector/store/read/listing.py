@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 import sqlalchemy as sa
 
-from collector.model import Window
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
     bodies,
@@ -21,14 +20,16 @@ from collector.store.db.schema import (
     series,
     withdrawals,
 )
+from collector.store.ledger.fetches import windows_of
 from collector.store.ledger.fires import Fire
 from collector.store.series import snapshots
 from collector.store.series.generations import question_of
-from collector.timestamps import utc
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
+
+    from collector.model import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,18 +210,12 @@ def list_fetches(connection: sa.Connection, chosen: ListFilter) -> list[FetchRow
             **{
                 **row,
                 "profiles": tuple(json.loads(row["profiles"])),
-                "windows": _windows(row["windows"]),
+                "windows": windows_of(row["windows"], row["request"], row["positions"]),
                 "body": bool(row["body"]),
             }
         )
         for row in rows
     ]
-
-
-def _windows(text: str | None) -> tuple[Window, ...] | None:
-    if text is None:
-        return None
-    return tuple(Window(utc(start), utc(end)) for start, end in json.loads(text))
 
 
 def list_annotations(connection: sa.Connection, chosen: ListFilter) -> list[AnnotationRow]:

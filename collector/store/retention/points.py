@@ -43,13 +43,22 @@ class ReplacedRow(NamedTuple):
     replaced_at: datetime
 
 
-def delete_points(
-    connection: sa.Connection, interval: AggInterval, cutoff: datetime
-) -> tuple[int, int, list[str]] | None:
+class DeletedPoints(NamedTuple):
+    """How many points and revisions were deleted, and of which fetches a window is no longer covered.
+
+    *damaged* has a sentence for each answer whose values do not match their checksum.
+    """
+
+    points: int
+    revisions: int
+    fetch_ids: set[int]
+    damaged: list[str]
+
+
+def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: datetime) -> DeletedPoints | None:
     """Delete the oldest points of all series of *interval* before *cutoff*, with all rows about their buckets.
 
-    All at once, because they share rows of coverage; some buckets at a time. Returns the numbers of points and
-    revisions, and a sentence for each answer whose values do not match their checksum; None if there was nothing to
+    All at once, because they share rows of coverage; some buckets at a time. Returns None if there was nothing to
     delete. A wrong checksum stays wrong, so that the damage is not hidden.
     """
     of_interval = sa.select(series.c.id).where(series.c.agg_interval == interval.value).order_by(series.c.id)
@@ -66,10 +75,10 @@ def delete_points(
     number = connection.execute(_older(revisions, ids, end)).rowcount
     marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
     checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
-    coverage.delete_before(connection, ids, end)
+    fetch_ids = coverage.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
-    return counts.total(), number, damaged
+    return DeletedPoints(counts.total(), number, fetch_ids, damaged)
 
 
 def _older(table: sa.Table, ids: Sequence[int], end: datetime) -> sa.Delete:

@@ -11,6 +11,7 @@ import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -19,14 +20,23 @@ from collector.interval import AggInterval, Grid
 from collector.model import Normalization
 from collector.store import checksums
 from collector.store.db import schema, sql
-from collector.store.db.schema import absences, date_ranges, fetch_profiles, fetches, fires, revisions, series
+from collector.store.db.schema import (
+    absences,
+    date_ranges,
+    fetch_profiles,
+    fetches,
+    fires,
+    profile_series,
+    revisions,
+    series,
+)
 from collector.store.ledger import bodies
 from collector.store.retention import points
 from collector.store.series import coverage, grids, snapshots
 from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from collector.settings import RetentionSettings
@@ -37,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CUTOFF_KEY = "kept_from:{}"
+_CONSIDERED_KEY = "fetches_considered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +62,7 @@ class Pruned:
 
     def __add__(self, other: Pruned) -> Pruned:
         sums = {name: number + other.counts[name] for name, number in self.counts.items()}
-        return Pruned(**sums, damaged=self.damaged + other.damaged)
+        return Pruned(**sums, damaged=tuple(dict.fromkeys(self.damaged + other.damaged)))
 
     @property
     def counts(self) -> dict[str, int]:
@@ -93,15 +104,16 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
     current = cutoffs(retention, now, await database.read_in_thread(grids.in_force))
     await database.write(lambda connection: _store_cutoffs(connection, current))
     pruned = Pruned()
+    fetch_cutoff = now - retention.fetches if retention.fetches else None
     for agg_interval, first_kept in current.items():
-        pruned += await _prune_points(database, agg_interval, first_kept)
+        pruned += await _prune_points(database, agg_interval, first_kept, fetch_cutoff)
     for series_id, interval in await database.read_in_thread(_list_series):
         if cutoff := current.get(AggInterval(interval)):
             pruned += await _prune_snapshots(database, series_id, cutoff)
         if retention.revisions:
             pruned += await _prune_revisions(database, series_id, now - retention.revisions)
-    if retention.fetches:
-        pruned += await _prune_fetches(database, now - retention.fetches, current)
+    if fetch_cutoff:
+        pruned += await _prune_fetches(database, fetch_cutoff)
     if retention.fires:
         pruned += await _prune_fires(database, now - retention.fires)
     for finding in pruned.damaged:
@@ -114,14 +126,31 @@ def _list_series(connection: sa.Connection) -> list[tuple[int, str]]:
     return [(row.id, row.agg_interval) for row in rows]
 
 
-async def _prune_points(database: Database, interval: AggInterval, cutoff: datetime) -> Pruned:
-    pruned, damaged = Pruned(), dict[str, None]()
-    delete_some = partial(points.delete_points, interval=interval, cutoff=cutoff)
-    while counts := await database.write(delete_some):
-        number, replaced, findings = counts
-        pruned += Pruned(points=number, revisions=replaced)
-        damaged |= dict.fromkeys(findings)
-    return pruned + Pruned(damaged=tuple(damaged))
+async def _prune_points(
+    database: Database, interval: AggInterval, cutoff: datetime, fetch_cutoff: datetime | None
+) -> Pruned:
+    """Delete the points of *interval* before *cutoff*, and the fetches that nothing needs without them."""
+
+    def delete_some(connection: sa.Connection) -> Pruned | None:
+        deleted = points.delete_points(connection, interval, cutoff)
+        if deleted is None:
+            return None
+        old = _ended_before(connection, deleted.fetch_ids, fetch_cutoff)
+        number = delete_fetches(connection, deletable_fetches(connection, old, {}))
+        return Pruned(deleted.points, deleted.revisions, number, damaged=tuple(deleted.damaged))
+
+    pruned = Pruned()
+    while step := await database.write(delete_some):
+        pruned += step
+    return pruned
+
+
+def _ended_before(connection: sa.Connection, fetch_ids: Collection[int], cutoff: datetime | None) -> list[int]:
+    """Choose the fetches that ended before *cutoff*; none if it is None."""
+    if cutoff is None:
+        return []
+    ended = sa.select(fetches.c.id).where(fetches.c.id.in_(fetch_ids), fetches.c.finished_at < cutoff)
+    return list(connection.execute(ended.order_by(fetches.c.id)).scalars())
 
 
 async def _prune_snapshots(database: Database, series_id: int, cutoff: datetime) -> Pruned:
@@ -140,15 +169,26 @@ async def _prune_revisions(database: Database, series_id: int, cutoff: datetime)
     return Pruned(revisions=count)
 
 
-async def _prune_fetches(database: Database, cutoff: datetime, point_cutoffs: Cutoffs) -> Pruned:
-    def delete_some(connection: sa.Connection, after: int) -> tuple[int, int] | None:
-        result = deletable_fetches(connection, cutoff, point_cutoffs, after)
-        return (delete_fetches(connection, result[0]), result[1]) if result else None
+async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
+    """Delete what is not needed of the fetches that have become old since the last time."""
 
-    count, after = 0, 0
-    while result := await database.write(partial(delete_some, after=after)):
-        count, after = count + result[0], result[1]
+    def read(connection: sa.Connection) -> OldFetches | None:
+        return old_fetches(connection, cutoff, {}, _considered(connection))
+
+    def write(connection: sa.Connection, old: OldFetches) -> int:
+        cut_fetches(connection, old.rest)
+        sql.put_state(connection, _CONSIDERED_KEY, str(max([*old.delete, *old.rest])))
+        return delete_fetches(connection, old.delete)
+
+    count = 0
+    while old := await database.read_in_thread(read):
+        count += await database.write(partial(write, old=old))
     return Pruned(fetches=count)
+
+
+def _considered(connection: sa.Connection) -> int:
+    """Return the last fetch that was considered when fetches were pruned; 0 for none."""
+    return int(sql.get_state(connection, _CONSIDERED_KEY) or 0)
 
 
 async def _prune_fires(database: Database, cutoff: datetime) -> Pruned:
@@ -172,9 +212,7 @@ def prunable(connection: sa.Connection, retention: RetentionSettings, now: datet
     )
     if retention.revisions:
         older_revisions.append(revisions.c.replaced_at < now - retention.revisions)
-    number, after = 0, 0
-    while retention.fetches and (result := deletable_fetches(connection, now - retention.fetches, current, after)):
-        number, after = number + len(result[0]), result[1]
+    number = len(_prunable_fetches(connection, now - retention.fetches, current)) if retention.fetches else 0
     due_before = fire_cutoffs(connection, now - retention.fires) if retention.fires else {}
     older_fires = [sa.and_(fires.c.profile == profile, fires.c.due < due) for profile, due in due_before.items()]
     in_snapshots = sum(_count_snapshot_points(connection, *item) for item in current.items())
@@ -185,6 +223,26 @@ def prunable(connection: sa.Connection, retention: RetentionSettings, now: datet
         number,
         _count(connection, fires, older_fires),
     )
+
+
+def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs: Cutoffs) -> set[int]:
+    """Return the fetches that `prune` would delete: since the last time, and those whose last points go."""
+    after, delete = _considered(connection), set[int]()
+    ending = _ended_before(connection, _fetches_of_old_points(connection, point_cutoffs), cutoff)
+    delete |= {*deletable_fetches(connection, ending, point_cutoffs)} if ending else set()
+    while old := old_fetches(connection, cutoff, point_cutoffs, after):
+        after = max([*old.delete, *old.rest])
+        delete |= {*old.delete}
+    return delete
+
+
+def _fetches_of_old_points(connection: sa.Connection, point_cutoffs: Cutoffs) -> set[int]:
+    of_interval = [
+        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
+        for interval, cutoff in point_cutoffs.items()
+    ]
+    ending = sa.select(date_ranges.c.fetch_id).join(series, series.c.id == date_ranges.c.series_id).distinct()
+    return set(connection.execute(ending.where(sa.or_(sa.false(), *of_interval))).scalars())
 
 
 def _count(connection: sa.Connection, table: sa.FromClause, any_of: Sequence[sa.ColumnElement[bool]]) -> int:
@@ -228,20 +286,36 @@ _LATER = timedelta(days=60)
 """How much later a date range may end than those it makes superfluous: bounds the search."""
 
 
-def deletable_fetches(
-    connection: sa.Connection, cutoff: datetime, point_cutoffs: Cutoffs, after: int
-) -> tuple[list[int], int] | None:
-    """Choose from some fetches with an id above *after* those that ended before *cutoff* and may be deleted.
+@dataclass(frozen=True, slots=True)
+class OldFetches:
+    """Fetches that ended before a cutoff: those to *delete*, and the *rest*, whose details are deleted."""
+
+    delete: Sequence[int]
+    rest: Sequence[int]
+
+
+def old_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs: Cutoffs, after: int) -> OldFetches | None:
+    """Read some fetches with an id above *after* that ended before *cutoff*; None if there are none.
+
+    They end at the first one that ended later, or not yet, so that the next ones can be read by their id.
+    """
+    table = fetches.c
+    following = sa.select(table.id, table.finished_at, table.started_at).where(table.id > after).order_by(table.id)
+    rows = connection.execute(following.limit(_FETCHES_AT_ONCE))
+    ids = [row.id for row in takewhile(lambda row: (row.finished_at or row.started_at) < cutoff, rows)]
+    if not ids:
+        return None
+    delete = deletable_fetches(connection, ids, point_cutoffs)
+    return OldFetches(delete, sorted({*ids} - {*delete}))
+
+
+def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutoffs: Cutoffs) -> list[int]:
+    """Choose from some fetches those that nothing needs.
 
     A fetch may be deleted if it has no answer, or all its buckets are before *point_cutoffs*, or it changed nothing and
     a later answer covers its windows. The newest answer of each profile stays, and so does a fetch that proves a gap
-    or whose body is kept.
-    Returns their ids, and the last id that was considered; None if there was none.
+    or whose body is kept, or that is under way.
     """
-    older = sa.select(fetches.c.id).where(fetches.c.id > after, fetches.c.finished_at < cutoff)
-    ids = connection.execute(older.order_by(fetches.c.id).limit(_FETCHES_AT_ONCE)).scalars().all()
-    if not ids:
-        return None
     ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
     last = connection.execute(ends).scalar()
     own_ranges = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
@@ -251,9 +325,10 @@ def deletable_fetches(
         ~sa.exists().where(own_ranges, ~_superseded(last + _LATER)).correlate(fetches) if last else sa.true(),
     )
     unused = sa.or_(~sa.exists().where(own_ranges).correlate(fetches), changed_nothing)
-    candidates = connection.execute(sa.select(fetches.c.id).where(fetches.c.id.in_(ids), unused)).scalars().all()
+    ended = sa.select(fetches.c.id).where(fetches.c.id.in_(ids), fetches.c.finished_at.is_not(None), unused)
+    candidates = connection.execute(ended.order_by(fetches.c.id)).scalars().all()
     needed = _newest_answers(connection) | _proofs(connection, ids) | bodies.kept_fetches(connection, ids)
-    return [fetch_id for fetch_id in candidates if fetch_id not in needed], ids[-1]
+    return [fetch_id for fetch_id in candidates if fetch_id not in needed]
 
 
 def _younger(point_cutoffs: Cutoffs) -> list[Any]:
@@ -289,9 +364,25 @@ def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
 
 
 def _newest_answers(connection: sa.Connection) -> set[int]:
-    newest = sa.select(sa.func.max(fetch_profiles.c.fetch_id)).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
-    newest = newest.where(fetches.c.outcome == "ok").group_by(fetch_profiles.c.profile)
-    return set(connection.execute(newest).scalars())
+    """Return the newest answer of each profile that has had labels."""
+    profiles = sa.select(profile_series.c.profile).distinct().subquery()
+    newest = sa.select(fetch_profiles.c.fetch_id).join(fetches, fetches.c.id == fetch_profiles.c.fetch_id)
+    newest = newest.where(fetch_profiles.c.profile == profiles.c.profile, fetches.c.outcome == "ok")
+    newest = newest.order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
+    return {*connection.execute(sa.select(newest.scalar_subquery()).select_from(profiles)).scalars()} - {None}
+
+
+def cut_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
+    """Delete the details of fetches that stay because values, coverage or annotations refer to them.
+
+    What a read of an earlier moment needs stays: when it was requested and came, its lastUpdated, unit and confidence
+    level, and what it changed.
+    """
+    if fetch_ids:
+        details = {"request": "", "windows": None, "message": None, "status": None, "bytes": None}
+        newest = _newest_answers(connection)
+        cut = sa.update(fetches).where(fetches.c.id.in_([each for each in fetch_ids if each not in newest]))
+        connection.execute(cut.values(details))
 
 
 def delete_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> int:

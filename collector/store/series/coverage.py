@@ -176,11 +176,11 @@ def rows(
     """Read the rows about any of some series for which *where* holds, given their table."""
     found = []
     for table, members in _tables(connection, series_ids):
-        owner = _owner(table)
-        columns = (owner, table.c.fetch_id, epoch(table.c.start), epoch(table.c.end))
+        whose = owner(table)
+        columns = (whose, table.c.fetch_id, epoch(table.c.start), epoch(table.c.end))
         select = sa.select(*columns, table.c.start_time, table.c.end_time, table.c.checksum)
         for owner_id, fetch_id, start, end, *named, stored in connection.execute(
-            select.where(owner.in_(members), where(table))
+            select.where(whose.in_(members), where(table))
         ):
             times = start, end, (named[0], named[1])
             found.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, stored))
@@ -233,12 +233,13 @@ def update(connection: sa.Connection, changes: Iterable[tuple[CoverageRow, int, 
         new = {"a": from_epoch(start), "c": (row.checksum + difference) % CHECKSUMS}
         by_table[row.table].append({**key, **new})
     for table, parameters in by_table.items():
-        same = (_owner(table) == sa.bindparam("o"), table.c.end == sa.bindparam("e"))
+        same = (owner(table) == sa.bindparam("o"), table.c.end == sa.bindparam("e"))
         changing = sa.update(table).where(*same, table.c.fetch_id == sa.bindparam("f"))
         connection.execute(changing.values(start=sa.bindparam("a"), checksum=sa.bindparam("c")), parameters)
 
 
-def _owner(table: sa.Table) -> sa.Column[int]:
+def owner(table: sa.Table) -> sa.Column[int]:
+    """Return the column of a table of coverage that says whose a row is: a set's, or one series'."""
     return table.c.set_id if table is answers else table.c.series_id
 
 
@@ -248,16 +249,22 @@ def delete_of_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> No
         connection.execute(sa.delete(table).where(table.c.fetch_id.in_(fetch_ids)))
 
 
-def delete_before(connection: sa.Connection, series_ids: Collection[int], end: datetime) -> None:
-    """Delete the rows that end at *end* or earlier. *series_ids* are all series of an interval."""
+def delete_before(connection: sa.Connection, series_ids: Collection[int], end: datetime) -> set[int]:
+    """Delete the rows that end at *end* or earlier. *series_ids* are all series of an interval.
+
+    Returns the fetches that had such rows.
+    """
+    fetch_ids = set[int]()
     for table, members in _tables(connection, series_ids):
-        connection.execute(sa.delete(table).where(_owner(table).in_(members), table.c.end <= end))
+        ended = sa.delete(table).where(owner(table).in_(members), table.c.end <= end)
+        fetch_ids |= set(connection.execute(ended.returning(table.c.fetch_id)).scalars())
+    return fetch_ids
 
 
 def first_start(connection: sa.Connection, series_ids: Collection[int]) -> datetime | None:
     """Return the first bucket that an answer covers of any of some series; None if there is no answer."""
     firsts = [
-        connection.execute(sa.select(sa.func.min(table.c.start)).where(_owner(table).in_(members))).scalar()
+        connection.execute(sa.select(sa.func.min(table.c.start)).where(owner(table).in_(members))).scalar()
         for table, members in _tables(connection, series_ids)
     ]
     return min((first for first in firsts if first is not None), default=None)

@@ -41,13 +41,19 @@ async def test_a_request_with_several_windows_is_on_record_with_all_of_them(stor
     assert str(ASKED) == "1 x 1h over 2026-04-30T00:00:00Z..2026-04-30T01:00:00Z"
 
 
-async def test_a_request_of_an_older_version_has_no_windows(store):
-    await store.start_fetch(ASKED, ["all"], NOW, 1)
+async def test_windows_are_on_record_whether_they_differ_or_not(store):
+    alike = batch((query(), hours(0, 1)), (query(tld="com"), hours(0, 1)))
+    different = batch((query(), hours(0, 1)), (query(tld="com"), hours(1, 2)))
+    for asked in (alike, different):
+        await store.start_fetch(asked, ["all"], NOW, 9)
+    assert [fetch.windows for fetch in await store.list_fetches()] == [different.windows, alike.windows]
+    assert await rows(store, "SELECT windows IS NULL FROM fetches ORDER BY id") == [(True,), (False,)]
 
-    def work(connection):
-        connection.exec_driver_sql("UPDATE fetches SET windows = NULL")
 
-    await store._database.write(work)
+async def test_different_windows_of_a_request_of_an_older_version_are_not_known(store):
+    asked = batch((query(), hours(0, 1)), (query(tld="com"), hours(1, 2)))
+    await store.start_fetch(asked, ["all"], NOW, 1)
+    await store._database.write(lambda connection: connection.exec_driver_sql("UPDATE fetches SET windows = NULL"))
     assert [fetch.windows for fetch in await store.list_fetches()] == [None]
 
 

@@ -191,6 +191,31 @@ async def test_requests_whose_buckets_are_all_gone_go_but_the_newest_answer_of_a
     assert (status.points, status.last_success) == (0, NOW)
 
 
+async def test_of_a_fetch_that_stays_the_details_go_but_not_what_an_earlier_moment_needs(store):
+    asked = batch((ALL, hours(0, 4)), (query(tld="com"), hours(0, 4)))
+    for number in range(3):
+        await saved(store, asked, [number] * 4, [number] * 4, now=NOW + number * HOUR, updated=NOW + number * HOUR)
+    before = [await values(store, as_of=NOW + number * HOUR + HOUR / 2) for number in range(3)]
+    needed = "id, started_at, finished_at, outcome, last_updated, normalization, unit, confidence_level, revised"
+    kept = await rows(store, f"SELECT {needed} FROM fetches ORDER BY 1")
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    requests = [request for (request,) in await rows(store, "SELECT request FROM fetches ORDER BY id")]
+    assert requests == ["", "", str(asked)]
+    assert await rows(store, f"SELECT {needed} FROM fetches ORDER BY 1") == kept
+    assert [await values(store, as_of=NOW + number * HOUR + HOUR / 2) for number in range(3)] == before
+
+
+async def test_fetches_are_considered_once_and_again_when_their_points_go(store):
+    for start in range(0, 12, 4):
+        await saved(store, batch((ALL, hours(start, start + 4))), [1, 2, 3, 4])
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    assert await rows(store, "SELECT value FROM state WHERE key = 'fetches_considered'") == [("3",)]
+    await saved(store, batch((ALL, hours(12, 16))), [1, 2, 3, 4], now=LATER)
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    assert await pruned(store, keep(points_1h=KEEP, fetches=DAYS)) == Pruned(points=10, fetches=2)
+    assert await rows(store, "SELECT id FROM fetches ORDER BY 1") == [(3,), (4,)]
+
+
 async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
     dues = [("all", 0), ("all", 1), ("all", 2), ("other", 0)]
     await store.activate_labels([profile(), profile("other")], NOW)
