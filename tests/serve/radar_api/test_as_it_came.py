@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 
 from collector.serve.radar_api import query_history
-from collector.store.db.schema import date_ranges
+from collector.store.db.schema import answers
 from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import NOW, open_core, run_pass
@@ -94,5 +94,5 @@ async def test_the_names_of_a_unit_are_those_of_the_newest_answer(store_url):
 async def test_without_an_answer_on_record_the_level_is_unassigned(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         assert (await _collected(core))["confidenceInfo"]["level"] == 5
-        await core.store._database.write(lambda connection: connection.execute(sa.delete(date_ranges)))
+        await core.store._database.write(lambda connection: connection.execute(sa.delete(answers)))
         assert (await _meta(core))["confidenceInfo"]["level"] == 4
