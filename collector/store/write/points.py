@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from bisect import bisect_right
 from collections import defaultdict
 from itertools import chain, repeat
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -52,9 +54,25 @@ def read(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> Stored:
     stored: Stored = defaultdict(dict)
     for first in range(0, len(spans), _SPANS_AT_ONCE):
         part = spans[first : first + _SPANS_AT_ONCE]
-        for series_id, timestamp, value, fetch_id in _rows(connection, "points", part, "t.value, t.fetch_id"):
+        for series_id, timestamp, value, fetch_id in _tuples(connection, "points", part, "t.value, t.fetch_id"):
             stored[series_id][timestamp] = (value, fetch_id)
     return stored
+
+
+def read_values(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> dict[int, list[tuple[int, int, float]]]:
+    """Read the stored points of *spans*, ascending, without their fetches: rows (series_id, timestamp, value)."""
+    rows: list[tuple[int, int, float]] = []
+    for first in range(0, len(spans), _SPANS_AT_ONCE):
+        rows += _tuples(connection, "points", spans[first : first + _SPANS_AT_ONCE], "t.value")
+    rows.sort()
+    values: dict[int, list[tuple[int, int, float]]] = {}
+    first = 0
+    while first < len(rows):
+        series_id = rows[first][0]
+        last = bisect_right(rows, series_id, first, key=_SERIES_ID)
+        values[series_id] = rows[first:last]
+        first = last
+    return values
 
 
 def read_vanished(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> dict[int, set[int]]:
@@ -65,7 +83,24 @@ def read_vanished(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> d
     return timestamps_by_series
 
 
+_SERIES_ID = itemgetter(0)
+
+
+def _tuples(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> list[Any]:
+    """Read rows as the driver has them: SQLAlchemy's rows cost as much as reading them."""
+    result = _execute(connection, table, spans, columns)
+    rows = list(result.cursor.fetchall()) if result.cursor else []
+    result.close()
+    return rows
+
+
 def _rows(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> Sequence[Any]:
+    return _execute(connection, table, spans, columns).all()
+
+
+def _execute(
+    connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str
+) -> sa.CursorResult[Any]:
     backend = connection.dialect.name
     columns = f"t.series_id, {_TIMESTAMP[backend]}, {columns}"
     if backend == "sqlite":
@@ -75,7 +110,7 @@ def _rows(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], 
         sql = _READ[backend].format(columns=columns, table=table)
         ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
         parameters = (ids, starts, ends, min(starts), max(ends))
-    return connection.exec_driver_sql(sql, parameters).all()
+    return connection.exec_driver_sql(sql, parameters)
 
 
 _SPANS_AT_ONCE, _ROWS_AT_ONCE = 10, 5_000

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import chain, repeat
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from collector.rules.edge import Edge
     from collector.rules.finality import Evidence
     from collector.store.ledger.fetches import ReceivedAnswer
+    from collector.store.write.diff import StoredValue
     from collector.store.write.points import Stored
     from collector.windows import EpochWindow
 
@@ -196,12 +198,33 @@ def _compare(
     ]
     hull = min(span.start for span in spans), max(span.end for span in spans)
     settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
-    stored = points.read(connection, spans)
-    missed = points.read_vanished(connection, spans) if stored else {}
-    newer = _newer_ranges(connection, list(windows), arrivals) if stored or before else {}
+    values = points.read_values(connection, spans)
+    missed = points.read_vanished(connection, spans) if values else {}
+    equal = {i for i, rows in values.items() if i not in missed and rows == _rows_of(answers, i)}
+    differing = [span for span in spans if span.series_id in values and span.series_id not in equal]
+    stored = _Stored(points.read(connection, differing) if differing else {}, missed, equal)
+    newer = _newer_ranges(connection, list(windows), arrivals) if values or before else {}
     after = {series_id: list(rows) for series_id, rows in before.items()}
-    changes = [answer.compared(stored, missed, newer, settles, after) for answer in answers]
+    changes = [answer.compared(stored, newer, settles, after) for answer in answers]
     return changes, {series_id: (before.get(series_id, []), rows) for series_id, rows in after.items()}
+
+
+def _rows_of(answers: Sequence[_Answered], series_id: int) -> list[tuple[int, int, float]]:
+    """Return what *answers* have of a series, as `points.read_values` returns it."""
+    parts = [part for answer in answers for part in answer.points.get(series_id, ())]
+    rows = [row for part in parts for row in zip(repeat(series_id), part.timestamps, part.values)]
+    return rows if len(parts) == 1 else sorted(rows)
+
+
+class _Stored(NamedTuple):
+    """The stored *points* in the windows of some answers, and which of these are marked as vanished.
+
+    Of the series that are *equal* to the answers, no points are read.
+    """
+
+    points: Stored
+    vanished: Mapping[int, Iterable[int]]
+    equal: Collection[int]
 
 
 class _Answered:
@@ -212,7 +235,7 @@ class _Answered:
         self._edges = known_edges
         self._moved_on: dict[int, int] = {}
         self.windows: dict[int, list[EpochWindow]] = defaultdict(list)
-        self.points: dict[int, dict[int, float]] = defaultdict(dict)
+        self.points: dict[int, list[Points]] = defaultdict(list)
         self.parts: dict[int, list[AnswerPart]] = defaultdict(list)
         asked_at = (arrival.asked_at or arrival.now).timestamp()
         meta = arrival.answer.meta
@@ -222,7 +245,7 @@ class _Answered:
         ):
             window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
             self.windows[ids[slice_.series]].append(window)
-            self.points[ids[slice_.series]].update(_values(series_points, slice_.window))
+            self.points[ids[slice_.series]].append(_inside(series_points, slice_.window))
             spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
             self.parts[ids[slice_.series]].append(
                 AnswerPart(slice_, series_points.timestamps, spoken, asked_at, told_at)
@@ -230,8 +253,7 @@ class _Answered:
 
     def compared(
         self,
-        stored: Stored,
-        missed: Mapping[int, Iterable[int]],
+        stored: _Stored,
         newer: Newer,
         settles: Mapping[int, int],
         rows: dict[int, list[Evidence]],
@@ -240,10 +262,10 @@ class _Answered:
         differences: dict[int, Difference] = {}
         absences: dict[int, list[Absence]] = {}
         overruled, cut_off = set(), []
-        for i, answered in self.points.items():
+        for i in self.points:
             spans = merge(self.windows[i])
-            known = {t: value for t, value in stored.get(i, {}).items() if _within(t, spans)}
-            gone = {t for t in missed.get(i, ()) if _within(t, spans)}
+            is_equal = i in stored.equal
+            known = self._equal_points(i) if is_equal else _inside_spans(stored.points.get(i, {}), spans)
             rivals = () if self.arrival.force else newer.get(i, ())
             blocking = [window for window, time in rivals if overrules(time, self.arrival.time)]
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
@@ -251,13 +273,27 @@ class _Answered:
             trimmed = [part.trimmed(known) for part in self.parts[i]]
             cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
             parts = self._without_moved(i, trimmed, known)
-            spoken = [part.spoken for part in parts]
-            differences[i] = diff(known, answered, gone, blocking, spoken)
+            if is_equal:
+                differences[i] = Difference(unchanged=len(known))
+            else:
+                gone = {t for t in stored.vanished.get(i, ()) if _within(t, spans)}
+                differences[i] = diff(known, self._values(i), gone, blocking, [part.spoken for part in parts])
             absences[i] = []
             for part in parts:
                 rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
                 absences[i] += part.absences(known, settle)
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
+
+    def _equal_points(self, series_id: int) -> Mapping[int, StoredValue]:
+        """Return the points of a series as stored ones, by which fetch is not known."""
+        return dict.fromkeys(chain.from_iterable(part.timestamps for part in self.points[series_id]), (0.0, 0))
+
+    def _values(self, series_id: int) -> dict[int, float]:
+        """Return the values by timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""
+        values: dict[int, float] = {}
+        for part in self.points[series_id]:
+            values.update(zip(part.timestamps, [value + 0.0 for value in part.values], strict=True))
+        return values
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
         """Leave out buckets that Radar no longer has because its history begins later than before; note the edge."""
@@ -274,12 +310,19 @@ def _within(timestamp: int, spans: Iterable[tuple[int, int]]) -> bool:
     return any(start <= timestamp < end for start, end in spans)
 
 
-def _values(series_points: Points, window: Window) -> Iterable[tuple[int, float]]:
-    """Pair timestamps and values; -0.0 becomes 0.0, because SQLite stores no negative zero."""
+def _inside_spans(known: Mapping[int, StoredValue], spans: Sequence[tuple[int, int]]) -> Mapping[int, StoredValue]:
+    if len(spans) == 1:
+        start, end = spans[0]
+        return {t: value for t, value in known.items() if start <= t < end}
+    return {t: value for t, value in known.items() if _within(t, spans)}
+
+
+def _inside(series_points: Points, window: Window) -> Points:
+    """Return *series_points*. Raises ValueError if one is outside of *window*."""
     timestamps, start, end = series_points.timestamps, window.start.timestamp(), window.end.timestamp()
     if timestamps and not (start <= timestamps[0] and timestamps[-1] < end):
         raise ValueError(f"a point outside of {window}")
-    return zip(timestamps, [value + 0.0 for value in series_points.values], strict=True)
+    return series_points
 
 
 def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Sequence[ReceivedAnswer]) -> Newer:

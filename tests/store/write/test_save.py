@@ -1,4 +1,5 @@
 import math
+import random
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
@@ -7,7 +8,8 @@ import pytest
 from sqlalchemy.dialects import sqlite
 
 from collector.model import Points
-from collector.store import SaveResult, ValueRejected
+from collector.store import SaveResult, Store, ValueRejected
+from collector.store.admin.verify import verify
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.retention import prune
 from collector.store.write import points, save
@@ -18,6 +20,7 @@ from tests.harness.factories import (
     answer,
     at,
     batch,
+    dump,
     exported,
     hours,
     profile,
@@ -30,6 +33,7 @@ from tests.harness.factories import (
 
 LATER = NOW + timedelta(minutes=15)
 ALL = query()
+OTHER = query(tld="com")
 ASKED = batch((ALL, hours(0, 4)))
 
 
@@ -283,3 +287,42 @@ def test_points_are_counted_side_by_side():
         "vanished": 4,
         "ignored": 5,
     }
+
+
+async def life(store, chance):
+    """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows."""
+    asked = [batch((ALL, hours(0, 8)), (OTHER, hours(0, 8))), batch((ALL, hours(2, 5)), (ALL, hours(6, 9)))]
+    values_ = {(number, hour): float(chance.randrange(9)) for number in range(2) for hour in range(10)}
+    results = []
+    for number in range(25):
+        if chance.random() < 0.3:
+            values_[chance.randrange(2), chance.randrange(10)] = chance.choice((0.0, -0.0, 1.5, 7.0))
+        which = chance.choice(asked)
+        columns = []
+        for slice_ in which.slices:
+            first, last = (int((edge - DAY) / HOUR) for edge in slice_.window)
+            series = 0 if slice_.series == ALL else 1
+            gone = chance.randrange(first, last) if chance.random() < 0.2 else None
+            columns.append({hour: values_[series, hour] for hour in range(first, last) if hour != gone})
+        updated = NOW + (number - chance.choice((0, 0, 0, 2))) * HOUR
+        results.append(await saved(store, which, *columns, now=NOW + number * HOUR, updated=updated))
+    return results
+
+
+@pytest.mark.parametrize("attempt", range(5))
+async def test_an_equal_answer_changes_the_same_as_one_that_is_compared_bucket_by_bucket(
+    tmp_path, monkeypatch, attempt, seed
+):
+    results, dumps = [], []
+    for name in ("equal", "compared"):
+        if name == "compared":
+            monkeypatch.setattr(save, "_rows_of", lambda _answers, _series_id: None)
+        url = f"sqlite:///{tmp_path}/{name}.db"
+        async with Store.open(url, owner="test") as store:
+            results.append(await life(store, random.Random(seed + attempt)))
+            tables = ("points", "revisions", "vanished", "finality", "absences", "answers", "fetches")
+            results[-1] += [await rows(store, f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in tables]
+        dumps.append(dump(url))
+        assert verify(url).findings == []
+    assert results[0] == results[1]
+    assert dumps[0] == dumps[1]
