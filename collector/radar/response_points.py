@@ -207,10 +207,12 @@ def parse_exact_values(contents: Sequence[Any]) -> list[float] | None:
         joined = "e0,".join(contents)
     except TypeError:  # an entry that is no text
         return None
-    numbers = _parse_array(joined + "e0", len(contents)) if contents else []
+    if not contents:
+        return []
+    numbers, total = _parse_array(joined + "e0", len(contents))
     if not numbers:
-        return _parse_with_exponents(contents) if numbers is None else numbers
-    are_counts = "." not in joined and "-" not in joined and sum(numbers) < _MAX_EXACT
+        return _parse_with_exponents(contents)
+    are_counts = "." not in joined and "-" not in joined and total < _MAX_EXACT
     if not (are_counts or max(map(len, contents)) <= _EXACT_DIGITS or _are_exact(contents, numbers)):
         return None
     return [number + 0.0 for number in numbers] if "-" in joined else numbers  # -0 becomes 0
@@ -230,26 +232,26 @@ def parse_exact_or_null(contents: Sequence[Any], deviations: Deviations) -> list
 
 def _parse_with_exponents(texts: Sequence[str]) -> list[float] | None:
     joined = ",".join(texts)
-    numbers = None if "true" in joined or "false" in joined else _parse_array(joined, len(texts))  # these have a sum
-    if not numbers:
+    numbers, total = _parse_array(joined, len(texts))
+    if not numbers or "true" in joined or "false" in joined:  # which have a sum, too
         return None
     floats = [number + 0.0 for number in numbers]
-    is_short = max(map(len, texts)) <= _EXACT_DIGITS and min(floats) >= _MIN_EXACT and sum(floats) < _MAX_EXACT
+    is_short = max(map(len, texts)) <= _EXACT_DIGITS and min(floats) >= _MIN_EXACT and total < _MAX_EXACT
     return floats if is_short or _are_exact(texts, floats) else None
 
 
-def _parse_array(joined: str, count: int) -> list[float] | None:
-    """Parse *joined* as *count* numbers of JSON, separated by commas; None if it is anything else.
+def _parse_array(joined: str, count: int) -> tuple[list[float], float]:
+    """Parse *joined* as *count* numbers of JSON, separated by commas, and their sum; an empty list if it is not that.
 
     A list, object, text or null has no sum. Without them every comma separates two numbers, so that a text with several
     numbers changes their count.
     """
     try:
         numbers: list[float] = orjson.loads(f"[{joined}]")
-        sum(numbers)
+        total = sum(numbers)
     except (TypeError, orjson.JSONDecodeError):
-        return None
-    return numbers if len(numbers) == count else None
+        return [], 0
+    return (numbers, total) if len(numbers) == count else ([], 0)
 
 
 def _are_exact(texts: Sequence[str], numbers: Sequence[float]) -> bool:
