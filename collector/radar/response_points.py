@@ -322,6 +322,8 @@ def text_of(content: Any) -> str:
     if content is None:
         return ""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, sort_keys=True)
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
@@ -379,6 +381,7 @@ _MOMENT = re.compile(
     re.ASCII,
 )
 _USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+_USUAL_LENGTH = len("2026-03-02T00:00:00Z")
 _HTTP_DATE = re.compile(
     r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2}) GMT", re.ASCII
 )
@@ -404,14 +407,10 @@ def parse_answer_time(content: Any) -> ParsedTime | None:
     Accepts any offset and precision, a blank instead of the T, minutes or a date alone, slashes, UTC and GMT, and the
     HTTP form. A number may also count milli-, micro- or nanoseconds.
     """
-    if isinstance(content, int | float) and not isinstance(content, bool):
-        return _from_number(content)
-    if not isinstance(content, str):
-        return None
-    try:
-        return _from_usual(content) if _USUAL_TIME.fullmatch(content) else _from_text(content.strip())
-    except (ValueError, OverflowError):
-        return None
+    if isinstance(content, str):
+        usual = _from_usual(content) if len(content) == _USUAL_LENGTH else None
+        return usual or _from_text(content.strip())
+    return _from_number(content) if isinstance(content, int | float) and not isinstance(content, bool) else None
 
 
 def parse_span(content: Any) -> tuple[datetime, datetime] | None:
@@ -425,17 +424,25 @@ def parse_span(content: Any) -> tuple[datetime, datetime] | None:
     return (start.at, end.at) if start and end and start.at <= end.at else None
 
 
-def _from_usual(text: str) -> ParsedTime:
-    return ParsedTime(datetime.fromisoformat(text), zoned=True)
+@lru_cache(maxsize=1024)
+def _from_usual(text: str) -> ParsedTime | None:
+    """Parse the documented form; the ends of date ranges are the same in many answers."""
+    try:
+        return ParsedTime(datetime.fromisoformat(text), zoned=True) if _USUAL_TIME.fullmatch(text) else None
+    except ValueError:
+        return None
 
 
 def _from_text(text: str) -> ParsedTime | None:
     if _JSON_NUMBER.fullmatch(text):
         return _from_number(float(text))
-    if http := _HTTP_DATE.fullmatch(text):
-        return _from_http(*http.groups())
-    match = _MOMENT.fullmatch(text)
-    return _from_parts(*match.groups()) if match else None
+    http, match = _HTTP_DATE.fullmatch(text), _MOMENT.fullmatch(text)
+    try:
+        if http:
+            return _from_http(*http.groups())
+        return _from_parts(*match.groups()) if match else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _from_number(number: float) -> ParsedTime | None:

@@ -1,8 +1,9 @@
-"""`python -m tests.bench load`, `answer` and `requests`: what the collector costs beside the least that is possible."""
+"""`python -m tests.bench load`, `answer`, `decode`, `requests`: what the collector costs beside the least possible."""
 
 import click
 
 from tests.bench import answer as answering
+from tests.bench import decode as decoding
 from tests.bench import report, run
 from tests.bench import requests as asking
 
@@ -33,6 +34,13 @@ def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output
 def answer(runs: int, answers: int, backends: tuple[str, ...]) -> None:
     """Answer 7 days of 15m as the API does, beside the bare read of the rows plus JSON encoding."""
     click.echo(answering.table(answering.measure(backends or BACKENDS, runs, answers)))
+
+
+@main.command()
+@click.option("--runs", default=100, show_default=True, help="Runs of floor and collector each, by turns.")
+def decode(runs: int) -> None:
+    """Read bodies of several forms, beside `orjson.loads` of the same body. CPU time, the least of all runs."""
+    click.echo(decoding.table(decoding.measure(runs)))
 
 
 @main.command()
