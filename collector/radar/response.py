@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +22,21 @@ from collector.model import Answer, Points
 from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.request import series_names
+from collector.radar.response_deviations import Deviations
 from collector.radar.response_meta import names_interval, parse_meta
 from collector.radar.response_points import (
     JsonNumber,
     folded,
+    is_ascending,
     member,
     parse_answer_time,
     parse_span,
     parse_timestamps,
     parse_values,
     unwrapped,
+    without_absent,
 )
+from collector.radar.response_usual import parse_usual
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,6 +56,11 @@ class UnsuccessfulEnvelope(Untrusted):
 
 def parse_answer(body: bytes, batch: Batch) -> Answer:
     """Parse the JSON *body* of a response as the answer to *batch*; raises Untrusted if the whole must be rejected."""
+    return parse_usual(body, batch) or parse_any(body, batch)
+
+
+def parse_any(body: bytes, batch: Batch) -> Answer:
+    """Parse an answer of any form; see parse_answer."""
     deviations = Deviations()
     names = series_names(batch)
     content_of_meta, by_name = arrange(parse_envelope(body, deviations), names, deviations)
@@ -196,9 +205,9 @@ def _points(content: Content, window: Window, step: int, deviations: Deviations)
         raise Untrusted(f"{len(timestamps)} timestamps but {len(values)} values")
     moments = parse_timestamps(timestamps, window, step, deviations)
     numbers, unreadable = parse_values(values, deviations)
-    finite = [number for number in numbers if number is not None]
-    if isinstance(moments, range) and len(finite) == len(numbers):
-        return Points(moments, finite), 0
+    starts = [moment for moment in moments if moment is not None]
+    if len(starts) == len(moments) and is_ascending(starts):
+        return without_absent(moments if isinstance(moments, range) else starts, numbers), unreadable
     return _sorted(zip(moments, numbers, strict=True), deviations), unreadable
 
 
@@ -428,17 +437,3 @@ def _of_mapping(content: Content) -> Content | None:
     if not points or any(parse_answer_time(key) is None for key in points):
         return None
     return {**content, "timestamps": [*points], "values": [*points.values()]}
-
-
-@dataclass
-class Deviations:
-    """The kinds of deviation of one answer, each once, in the order of their discovery.
-
-    A kind is a constant sentence without values of the answer, so that one kind has the same text everywhere.
-    """
-
-    kinds: dict[str, None] = field(default_factory=dict)
-
-    def note(self, kind: str) -> None:
-        """Add a kind."""
-        self.kinds[kind] = None

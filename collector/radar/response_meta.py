@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Batch, Window
-    from collector.radar.response import Deviations
+    from collector.radar.response_deviations import Deviations
 
     DateRange = tuple[datetime, datetime]
 

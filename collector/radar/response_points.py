@@ -8,8 +8,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from operator import lt
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
+import orjson
+
+from collector.model import Points
 from collector.radar.classify import quote
 from collector.radar.errors import OffGrid, Untrusted
 from collector.timestamps import from_epoch, rfc3339
@@ -18,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from collector.model import Window
-    from collector.radar.response import Deviations
+    from collector.radar.response_deviations import Deviations
 
 _DAY = 86_400
 _EPOCH = from_epoch(0)
@@ -27,16 +31,16 @@ _SECOND = timedelta(seconds=1)
 
 def parse_timestamps(
     contents: Sequence[Any], window: Window, step: int, deviations: Deviations
-) -> Sequence[int] | list[int | None]:
+) -> Sequence[int | None]:
     """Parse the starts of buckets of *step* seconds in *window*, in their order; None for one that is left out.
 
     Null and timestamps outside the window are left out. Raises Untrusted for a text that is no time, for times without
     a zone that do not fit the window, and if only some are off the grid. Raises OffGrid if all are off by one distance,
     not counting a first one at the start of the window.
     """
-    seconds, usual = _expected_timestamps(window, step)
-    if contents == usual:  # nothing is missing and all is spelt as usual, which one comparison of lists shows
-        return seconds
+    usual = parse_usual_timestamps(contents, window, step)
+    if usual is not None:
+        return usual
     moments = _read(contents, window, step, deviations)
     inside = [moment if moment is not None and window.start <= moment < window.end else None for moment in moments]
     in_window = [moment for moment in inside if moment is not None]
@@ -48,6 +52,30 @@ def parse_timestamps(
     if len(in_window) < count:
         deviations.note("timestamps outside of the window asked for are left out")
     return [None if moment is None else (moment - _EPOCH) // _SECOND for moment in inside]
+
+
+def parse_usual_timestamps(contents: Sequence[Any], window: Window, step: int) -> Sequence[int] | None:
+    """Parse timestamps that are all bucket starts of *window* in the documented form; None if one is anything else."""
+    seconds, texts = expected_timestamps(window, step)
+    if contents == texts:  # nothing is missing, which one comparison of lists shows
+        return seconds
+    try:
+        return [*map(_starts_by_text(window, step).__getitem__, contents)]
+    except (KeyError, TypeError):  # another text, or a list or an object
+        return None
+
+
+def is_ascending(moments: Sequence[int]) -> bool:
+    """Return whether every moment is later than the one before it."""
+    return isinstance(moments, range) or all(map(lt, moments, moments[1:]))
+
+
+def without_absent(moments: Sequence[int], values: Sequence[float | None]) -> Points:
+    """Return the points of ascending *moments*, without the absent values."""
+    points = [(moment, value) for moment, value in zip(moments, values, strict=True) if value is not None]
+    if len(points) == len(values):
+        return Points(moments, cast("Sequence[float]", values))
+    return Points([moment for moment, _ in points], [value for _, value in points])
 
 
 def _read(contents: Sequence[Any], window: Window, step: int, deviations: Deviations) -> list[datetime | None]:
@@ -113,10 +141,17 @@ def _check_grid(moments: Sequence[datetime], window: Window, step: int) -> None:
 
 
 @lru_cache(maxsize=8)
-def _expected_timestamps(window: Window, step: int) -> tuple[range, list[str]]:
+def expected_timestamps(window: Window, step: int) -> tuple[range, list[str]]:
+    """Return the starts of all buckets of *step* seconds in *window*, in epoch seconds and in the documented form."""
     seconds = range(int(window.start.timestamp()), int(window.end.timestamp()), step)
     days = {day: rfc3339(from_epoch(day * _DAY))[:11] for day in range(seconds.start // _DAY, seconds.stop // _DAY + 1)}
     return seconds, [days[second // _DAY] + _time_of_day(second % _DAY) for second in seconds]
+
+
+@lru_cache(maxsize=8)
+def _starts_by_text(window: Window, step: int) -> dict[str, int]:
+    seconds, texts = expected_timestamps(window, step)
+    return dict(zip(texts, seconds, strict=True))
 
 
 @cache
@@ -124,15 +159,16 @@ def _time_of_day(second: int) -> str:
     return rfc3339(from_epoch(second))[11:]
 
 
-_COUNTS = re.compile(r"(?:[0-9]{1,15}\n)*")
-_DECIMALS = re.compile(r"(?:-?[0-9]+(?:\.[0-9]+)?\n)*")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _BLANKS = " \t\r\n"
+_NULL_VALUES = "values that are null count as absent"
 _MAX_EXACT = 2**53
 """Beyond it a double does not hold every integer."""
 _MAX_DIGITS = 16
-_EXACT_DIGITS = 15  # every decimal of so few digits comes back unchanged from a double
+_EXACT_DIGITS = 15
+"""Every decimal of so few digits comes back unchanged from a double, if its size is at least _MIN_EXACT."""
+_MIN_EXACT = 1e-290  # a double below 1e-307 has fewer digits
 
 
 class JsonNumber(float):
@@ -154,29 +190,77 @@ def parse_values(contents: Sequence[Any], deviations: Deviations) -> tuple[list[
     Raises Untrusted for a number beyond 2^53. A decimal with more digits than a double has is rounded to the nearest
     one.
     """
-    if (plain := _plain(contents)) is not None:
-        return plain, 0
+    exact = parse_exact_or_null(contents, deviations)
+    if exact is not None:
+        return exact, 0
     values = [_value(content, deviations) for content in contents]
     unreadable = sum(value is None and content is not None for value, content in zip(values, contents, strict=True))
     return values, unreadable
 
 
-def _plain(texts: Sequence[Any]) -> list[float | None] | None:
-    """Parse texts if all are short decimals, which are exact; None if one is anything else."""
+def parse_exact_values(contents: Sequence[Any]) -> list[float] | None:
+    """Parse texts of numbers that a double holds exactly; None if an entry is anything else.
+
+    All texts are parsed as one array. The exponent 0 behind a text makes an integer a float.
+    """
     try:
-        joined = "\n".join(texts) + "\n" if texts else ""
-        if _COUNTS.fullmatch(joined):  # by far the most, and read in half the time by way of int
-            return [*map(float, map(int, texts))]
-        if _DECIMALS.fullmatch(joined) and max(map(len, texts)) <= _EXACT_DIGITS:
-            return [value + 0.0 for value in map(float, texts)]  # -0 becomes 0
-    except (TypeError, ValueError):  # what is no text, or a text of several lines
-        pass
-    return None
+        joined = "e0,".join(contents)
+    except TypeError:  # an entry that is no text
+        return None
+    if not contents:
+        return []
+    numbers, total = _parse_array(joined + "e0", len(contents))
+    if not numbers:
+        return _parse_with_exponents(contents)
+    are_counts = "." not in joined and "-" not in joined and total < _MAX_EXACT
+    if not (are_counts or max(map(len, contents)) <= _EXACT_DIGITS or _are_exact(contents, numbers)):
+        return None
+    return [number + 0.0 for number in numbers] if "-" in joined else numbers  # -0 becomes 0
+
+
+def parse_exact_or_null(contents: Sequence[Any], deviations: Deviations) -> list[float | None] | None:
+    """Parse like parse_exact_values; null is None."""
+    numbers = parse_exact_values([content for content in contents if content is not None])
+    if numbers is None:
+        return None
+    if len(numbers) == len(contents):
+        return [*numbers]
+    deviations.note(_NULL_VALUES)
+    following = iter(numbers)
+    return [None if content is None else next(following) for content in contents]
+
+
+def _parse_with_exponents(texts: Sequence[str]) -> list[float] | None:
+    joined = ",".join(texts)
+    numbers, total = _parse_array(joined, len(texts))
+    if not numbers or "true" in joined or "false" in joined:  # which have a sum, too
+        return None
+    floats = [number + 0.0 for number in numbers]
+    is_short = max(map(len, texts)) <= _EXACT_DIGITS and min(floats) >= _MIN_EXACT and total < _MAX_EXACT
+    return floats if is_short or _are_exact(texts, floats) else None
+
+
+def _parse_array(joined: str, count: int) -> tuple[list[float], float]:
+    """Parse *joined* as *count* numbers of JSON, separated by commas, and their sum; an empty list if it is not that.
+
+    A list, object, text or null has no sum. Without them every comma separates two numbers, so that a text with several
+    numbers changes their count.
+    """
+    try:
+        numbers: list[float] = orjson.loads(f"[{joined}]")
+        total = sum(numbers)
+    except (TypeError, orjson.JSONDecodeError):
+        return [], 0
+    return (numbers, total) if len(numbers) == count else ([], 0)
+
+
+def _are_exact(texts: Sequence[str], numbers: Sequence[float]) -> bool:
+    return max(map(abs, numbers)) < _MAX_EXACT and all(map(_is_exact, texts, numbers))
 
 
 def _value(content: Any, deviations: Deviations) -> float | None:
     if content is None:
-        deviations.note("values that are null count as absent")
+        deviations.note(_NULL_VALUES)
         return None
     if isinstance(content, int) and not isinstance(content, bool):
         deviations.note("values are numbers instead of text")
@@ -210,7 +294,9 @@ def _number(text: str, deviations: Deviations) -> float | None:
 
 
 def _is_exact(text: str, value: float) -> bool:
-    if len(text) <= _EXACT_DIGITS and "e" not in text.lower():
+    if len(text) <= _EXACT_DIGITS and (abs(value) >= _MIN_EXACT or "e" not in text.lower()):
+        return True
+    if repr(value) == text:
         return True
     try:
         return Decimal(text) in {Decimal(value), Decimal(repr(value))}
@@ -225,6 +311,7 @@ def _checked(value: float, content: Any) -> float:
 
 
 _MAX_KEYS = 1_000
+_FOLDED_ASCII = {code: chr(code).lower() if chr(code).isalnum() else None for code in range(128)}
 
 
 def text_of(content: Any) -> str:
@@ -235,6 +322,8 @@ def text_of(content: Any) -> str:
     if content is None:
         return ""
     text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False, sort_keys=True)
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
@@ -250,6 +339,8 @@ def parse_number(content: Any) -> float | None:
 
 def folded(word: str) -> str:
     """Return the letters and digits of *word* without case, to compare spellings."""
+    if word.isascii():
+        return word.translate(_FOLDED_ASCII)
     return "".join(character for character in word.casefold() if character.isalnum())
 
 
@@ -289,6 +380,8 @@ _MOMENT = re.compile(
     r"(?:[Tt ]([0-9]{2}:[0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?\s*(Z|z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?)?",
     re.ASCII,
 )
+_USUAL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z", re.ASCII)
+_USUAL_LENGTH = len("2026-03-02T00:00:00Z")
 _HTTP_DATE = re.compile(
     r"[A-Z][a-z]{2}, ([0-9]{2}) ([A-Z][a-z]{2}) ([0-9]{4}) ([0-9]{2}:[0-9]{2}:[0-9]{2}) GMT", re.ASCII
 )
@@ -314,20 +407,10 @@ def parse_answer_time(content: Any) -> ParsedTime | None:
     Accepts any offset and precision, a blank instead of the T, minutes or a date alone, slashes, UTC and GMT, and the
     HTTP form. A number may also count milli-, micro- or nanoseconds.
     """
-    if isinstance(content, int | float) and not isinstance(content, bool):
-        return _from_number(content)
-    if not isinstance(content, str):
-        return None
-    text = content.strip()
-    if _JSON_NUMBER.fullmatch(text):
-        return _from_number(float(text))
-    match, http = _MOMENT.fullmatch(text), _HTTP_DATE.fullmatch(text)
-    try:
-        if http:
-            return _from_http(*http.groups())
-        return _from_parts(*match.groups()) if match else None
-    except (ValueError, OverflowError):
-        return None
+    if isinstance(content, str):
+        usual = _from_usual(content) if len(content) == _USUAL_LENGTH else None
+        return usual or _from_text(content.strip())
+    return _from_number(content) if isinstance(content, int | float) and not isinstance(content, bool) else None
 
 
 def parse_span(content: Any) -> tuple[datetime, datetime] | None:
@@ -339,6 +422,27 @@ def parse_span(content: Any) -> tuple[datetime, datetime] | None:
         return None
     start, end = parse_answer_time(ends[0]), parse_answer_time(ends[1])
     return (start.at, end.at) if start and end and start.at <= end.at else None
+
+
+@lru_cache(maxsize=1024)
+def _from_usual(text: str) -> ParsedTime | None:
+    """Parse the documented form; the ends of date ranges are the same in many answers."""
+    try:
+        return ParsedTime(datetime.fromisoformat(text), zoned=True) if _USUAL_TIME.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _from_text(text: str) -> ParsedTime | None:
+    if _JSON_NUMBER.fullmatch(text):
+        return _from_number(float(text))
+    http, match = _HTTP_DATE.fullmatch(text), _MOMENT.fullmatch(text)
+    try:
+        if http:
+            return _from_http(*http.groups())
+        return _from_parts(*match.groups()) if match else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _from_number(number: float) -> ParsedTime | None:

@@ -1,8 +1,9 @@
-"""`python -m tests.bench load`, `answer` and `requests`: what the collector costs beside the least that is possible."""
+"""`python -m tests.bench load`, `answer`, `decode`, `requests`: what the collector costs beside the least possible."""
 
 import click
 
 from tests.bench import answer as answering
+from tests.bench import decode as decoding
 from tests.bench import live as living
 from tests.bench import report, run
 from tests.bench import requests as asking
@@ -44,6 +45,13 @@ def live(counts: tuple[int, ...], days: int, backends: tuple[str, ...]) -> None:
     """Simulate fires at 15m, and give the bytes a point by table."""
     for live in living.measure_all(backends or BACKENDS, counts, days):
         click.echo(living.table([live]))
+
+
+@main.command()
+@click.option("--runs", default=100, show_default=True, help="Runs of floor and collector each, by turns.")
+def decode(runs: int) -> None:
+    """Read bodies of several forms, beside `orjson.loads` of the same body. CPU time, the least of all runs."""
+    click.echo(decoding.table(decoding.measure(runs)))
 
 
 @main.command()

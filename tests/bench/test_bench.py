@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, report, run
+from tests.bench import answer, decode, report, run
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -98,3 +98,16 @@ def test_an_answer_is_timed_beside_the_bare_read_of_the_same_rows():
 def test_the_ratio_of_answers_is_one_of_medians():
     times = {"sqlite": {"floor": [0.009, 0.001, 0.002], "collector": [0.004, 0.004, 0.1]}}
     assert answer.table(times).splitlines()[1].split() == ["sqlite", "4.00", "2.00", "2.00"]
+
+
+def test_every_form_of_a_body_is_read_beside_the_floor():
+    measured = decode.measure(runs=1)
+    assert [one.case for one in measured] == [*decode.CASES]
+    assert all(min(one.floor, one.collector) > 0 for one in measured)
+
+
+def test_the_table_of_decoding_has_a_ratio_and_a_goal_where_there_is_one():
+    with_goal, without = decode.CASES[0], decode.CASES[-1]
+    lines = decode.table([decode.Measured(with_goal, 0.002, 0.004), decode.Measured(without, 0.001, 0.01)]).splitlines()
+    assert lines[1].split() == ["672", "values", "4000.0", "2000.0", "2.00", "2.5"]
+    assert lines[2].split() == ["numbers", "for", "texts", "10000.0", "1000.0", "10.00"]
