@@ -80,7 +80,7 @@ def check(body, step, windows, unknown):
     result = result_of(parse(body), open_)
     whole, meta = result, NamedBy(result).get("meta", "metadata")
     result = {name: one for name, one in result.items() if letters(name) not in {"meta", "metadata"}}
-    documented = {name: one for name, one in result.items() if _has_arrays(one)}
+    documented = {name: one for name, one in result.items() if _has_arrays(one) and not _shares_times(one, names)}
     if not documented or (has_name(result, names) and not has_name(documented, names)):
         meta, result = elsewhere(whole, names, open_)
     elif meta is None:
@@ -137,6 +137,11 @@ def _owners(result, names, open_):
     )
     open_("other names, with the numbers asked for; or one without a number")
     return [*series.values()]
+
+
+def _shares_times(content, names):
+    """Return whether *content* has one array of timestamps beside series, so that it is no series."""
+    return "values" not in content and has_name(content, names)
 
 
 def _has_arrays(one):

@@ -115,7 +115,7 @@ def as_series(content, *, deeper=True):
     times, numbers = _column(content, _TIMES), _column(content, _NUMBERS)
     if isinstance(times, list) and isinstance(numbers, list):
         return {**content, "timestamps": times, "values": numbers}
-    inner = content.get("data", content.get("points"))
+    inner = NamedBy(content).get("data", "points")
     if inner is not None and deeper:
         series = as_series(inner, deeper=False)
         return series and {**content, **series}
