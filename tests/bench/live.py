@@ -86,6 +86,7 @@ async def _live(address: str, series: int, days: int) -> None:
             if (due - FIRST) % DAY == timedelta(0):
                 for window in _young(due):
                     await _ask(store, radar, window, due + 3 * _ASKED_AFTER)
+                disk.vacuum(address)
             moment = due
 
 
