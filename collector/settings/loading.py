@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from pydantic_settings import InitSettingsSource
-
 from collector.datasets import snake_case
 from collector.interval import AggInterval
 from collector.settings.document import read_document, read_tables
@@ -81,8 +79,11 @@ def read_settings(
 
 def _merged(layers: Sequence[SourceLayer]) -> RawSettings:
     """Merge the layers key by key, highest precedence first."""
-    sources = tuple(InitSettingsSource(RawSettings, dict(layer.values)) for layer in layers)
-    return RawSettings(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
+    merged: dict[str, dict[str, Any]] = {}
+    for layer in reversed(layers):
+        for section, table in layer.values.items():
+            merged.setdefault(section, {}).update(table)
+    return RawSettings.model_validate(merged)
 
 
 def _layers(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import did_you_mean
 from collector.interval import AggInterval
@@ -261,12 +260,10 @@ class ProfileSection(Section):
     each: _AnyTable | None = None
 
 
-class RawSettings(BaseSettings):
+class RawSettings(BaseModel):
     """The sections, merged from all sources. Profiles come only from TOML; the module `profiles` reads them."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="COLLECTOR_", env_nested_delimiter="__", extra="forbid", arbitrary_types_allowed=True
-    )
+    model_config = ConfigDict(extra="forbid")
 
     radar: RadarSection = RadarSection()
     database: DatabaseSection = DatabaseSection()
