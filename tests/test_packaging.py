@@ -90,6 +90,7 @@ def test_every_dependency_says_why_it_is_there():
 _DISTRIBUTIONS = {
     "markdown_it": "markdown-it-py",
     "prometheus_client": "prometheus-client",
+    "pydantic_settings": "pydantic-settings",
 }
 """Of modules whose distribution has another name."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from pydantic_settings import InitSettingsSource
+
 from collector.datasets import snake_case
 from collector.interval import AggInterval
 from collector.settings.document import read_document, read_tables
@@ -79,11 +81,8 @@ def read_settings(
 
 def _merged(layers: Sequence[SourceLayer]) -> RawSettings:
     """Merge the layers key by key, highest precedence first."""
-    merged: dict[str, dict[str, Any]] = {}
-    for layer in reversed(layers):
-        for section, table in layer.values.items():
-            merged.setdefault(section, {}).update(table)
-    return RawSettings.model_validate(merged)
+    sources = tuple(InitSettingsSource(RawSettings, dict(layer.values)) for layer in layers)
+    return RawSettings(_build_sources=(sources, {}))  # type: ignore[call-arg] # mypy sees only the fields
 
 
 def _layers(

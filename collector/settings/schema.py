@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from collector.errors import did_you_mean
 from collector.interval import AggInterval
@@ -260,10 +261,12 @@ class ProfileSection(Section):
     each: _AnyTable | None = None
 
 
-class RawSettings(BaseModel):
+class RawSettings(BaseSettings):
     """The sections, merged from all sources. Profiles come only from TOML; the module `profiles` reads them."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="COLLECTOR_", env_nested_delimiter="__", extra="forbid", arbitrary_types_allowed=True
+    )
 
     radar: RadarSection = RadarSection()
     database: DatabaseSection = DatabaseSection()

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic_settings import EnvSettingsSource
+
 from collector.errors import did_you_mean
 from collector.settings.problems import COMMAND_LINE, ENVIRONMENT, SourceLocation, key_text, quote_path
-from collector.settings.schema import CONFIDENTIAL, SECTIONS
+from collector.settings.schema import CONFIDENTIAL, SECTIONS, RawSettings
 from collector.settings.values import MOUNTED_SECRETS, read_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
 
     from collector.settings.problems import KeyPath, ProblemReport
 
@@ -39,14 +43,25 @@ class SourceLayer:
         return frozenset((section, key) for section, table in self.values.items() for key in table)
 
 
-def _typed(texts: Mapping[KeyPath, str | None]) -> dict[str, dict[str, Any]]:
-    """Return the *texts* by section and key, as the types that TOML has; None and an empty text count as not set."""
-    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for path, text in texts.items():
-        section, key = map(str, path)
-        if text:
-            values[section][key] = _toml_value(section, key, text)
-    return values
+class _TextSource(EnvSettingsSource):
+    """The environment source of pydantic-settings, reading the given texts instead of the environment."""
+
+    def __init__(self, texts: Mapping[KeyPath, str | None]) -> None:
+        self._texts = {f"collector_{section}__{key}": text for (section, key), text in texts.items() if text}
+        super().__init__(RawSettings)
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        return self._texts
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:  # noqa: ARG002 - as declared
+        """Return a list as text, because the check of the section parses it."""
+        return value
+
+    def __call__(self) -> dict[str, Any]:
+        return {
+            section: {key: _toml_value(section, key, text) for key, text in table.items()}
+            for section, table in super().__call__().items()
+        }
 
 
 def _toml_value(section: str, key: str, text: str) -> object:
@@ -75,7 +90,7 @@ def environment(environ: Mapping[str, str], report: ProblemReport) -> SourceLaye
         report.add((name,), SourceLocation(ENVIRONMENT, name), text)
     names: dict[KeyPath, str] = {path: name for name, path in VARIABLES.items() if environ.get(name)}
     texts = {path: environ[name] for path, name in names.items()}
-    return SourceLayer(_typed(texts), lambda path: SourceLocation(ENVIRONMENT, names[path]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[path]))
 
 
 def variable_files(environ: Mapping[str, str], already_set: Container[KeyPath], report: ProblemReport) -> SourceLayer:
@@ -88,7 +103,7 @@ def variable_files(environ: Mapping[str, str], already_set: Container[KeyPath], 
         for path, name in names.items()
         if path not in already_set
     }
-    return SourceLayer(_typed(texts), lambda path: SourceLocation(ENVIRONMENT, names[path]))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(ENVIRONMENT, names[path]))
 
 
 def secrets_directory(
@@ -107,7 +122,7 @@ def secrets_directory(
         for path, file in files.items()
         if path not in already_set
     }
-    return SourceLayer(_typed(texts), lambda path: SourceLocation(str(files[path]), key_text(path)))
+    return SourceLayer(_TextSource(texts)(), lambda path: SourceLocation(str(files[path]), key_text(path)))
 
 
 def _secret_files(environ: Mapping[str, str], report: ProblemReport) -> list[Path]:
