@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -51,6 +52,9 @@ _COMMANDS = {
 _SERVICES = ("demo", "run")
 """Commands that set their own signal handlers while they start."""
 
+_BRIEF = ("status", "config", "docs", "healthcheck")
+"""Commands that end so soon that collecting their garbage costs more than it frees."""
+
 CONFIG_HELP = "Read this configuration file. Default: $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
 
@@ -66,6 +70,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in _SERVICES:
             signals.release()
         module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[cmd_name].module}")
+        if cmd_name not in _BRIEF:
+            gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

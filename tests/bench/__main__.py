@@ -1,8 +1,9 @@
-"""`python -m tests.bench load`, `answer`, `decode`, `requests`: what the collector costs beside the least possible."""
+"""`python -m tests.bench COMMAND`: what the collector costs beside the least that is possible."""
 
 import click
 
 from tests.bench import answer as answering
+from tests.bench import commands as processes
 from tests.bench import decode as decoding
 from tests.bench import live as living
 from tests.bench import report, run
@@ -59,6 +60,13 @@ def requests() -> None:
     """Count the requests of a year of 15m for 50 series under every limit that Radar may hide, beside the fewest."""
     for line in asking.table(asking.CELLS):
         click.echo(line)
+
+
+@main.command()
+@click.option("--runs", default=5, show_default=True, help="Runs of each process, by turns.")
+def commands(runs: int) -> None:
+    """Measure the CPU of commands as whole processes on an empty store, beside Python that does nothing."""
+    click.echo(processes.table(processes.measure(runs)))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, decode, report, run
+from tests.bench import answer, commands, decode, report, run
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -111,3 +111,23 @@ def test_the_table_of_decoding_has_a_ratio_and_a_goal_where_there_is_one():
     lines = decode.table([decode.Measured(with_goal, 0.002, 0.004), decode.Measured(without, 0.001, 0.01)]).splitlines()
     assert lines[1].split() == ["672", "values", "4000.0", "2000.0", "2.00", "2.5"]
     assert lines[2].split() == ["numbers", "for", "texts", "10000.0", "1000.0", "10.00"]
+
+
+def test_the_cpu_of_a_whole_command_is_measured_beside_python():
+    chosen = ("python", "collector --version")
+    seconds = commands.measure(2, {name: commands.PROCESSES[name] for name in chosen})
+    assert {name: len(runs) for name, runs in seconds.items()} == dict.fromkeys(chosen, 2)
+    assert all(cpu > 0 for runs in seconds.values() for cpu in runs)
+
+
+def test_the_table_of_commands_has_medians_and_ratios_to_the_first():
+    lines = commands.table({"python": [0.01, 0.02, 0.03], "collector status": [0.4, 0.2, 0.3]}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["process", "cpu", "ms", "least", "ratio"],
+        ["python", "20", "10", "1.0"],
+        ["collector", "status", "300", "200", "15.0"],
+    ]
+
+
+def test_every_command_that_is_measured_exits_with_0():
+    assert commands.measure(0) == {name: [] for name in commands.PROCESSES}
