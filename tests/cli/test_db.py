@@ -145,7 +145,7 @@ def test_copy_ends_with_one_digest(run, folder):
     done = run("copy", f"sqlite:///{folder}/copy.db")
     assert done.exit_code == 0
     digest = run("dump", "--digest").stdout.strip()
-    assert done.stdout == f"106 rows copied; both stores have the digest {digest}\n"
+    assert done.stdout == f"108 rows copied; both stores have the digest {digest}\n"
     again = run("copy", f"sqlite:///{folder}/copy.db")
     assert again.exit_code == 1
     assert "is a store with something in it" in again.stderr
@@ -196,8 +196,8 @@ def test_upgrade_current_and_check_agree(run):
     assert run("downgrade", "0099").exit_code == 2
 
 
-def test_prune_changes_no_damaged_store_and_exits_with_1(run, url):
+def test_prune_reports_damage_and_exits_with_1(run, url):
     turn_bit(url)
     done = run("prune", COLLECTOR_RETENTION__POINTS_1H="2d")
-    assert (done.exit_code, done.stdout) == (1, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")
-    assert "nothing is deleted of series 1" in done.stderr
+    assert (done.exit_code, done.stdout) == (1, "deleted: 52 points, 0 revisions, 0 fetches, 0 fires\n")
+    assert "the values of fetch 1, of series 1, do not match their checksum" in done.stderr

@@ -92,7 +92,7 @@ def test_status_imports_what_reading_needs_and_no_more(tmp_path):
     imported = _imported(_STARTED, "--config", str(config), "status")
     assert {"sqlalchemy", "pydantic", "collector.store.reader"} <= imported
     parts = {".radar", ".serve", ".collect", ".simulator", ".contract", ".daemon", ".store.admin"}
-    unneeded = {"aiohttp", "alembic", "apscheduler", "http.client", "pydantic_settings", "psycopg", "rich", "yarl"}
+    unneeded = {"aiohttp", "alembic", "apscheduler", "http.client", "psycopg", "rich", "yarl"}
     assert not imported & (unneeded | {f"collector{part}" for part in parts})
     assert "sqlalchemy.dialects.sqlite" in imported
 
