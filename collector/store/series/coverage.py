@@ -26,6 +26,7 @@ from collector.store.db.schema import (
     series_sets,
 )
 from collector.store.db.sql import upsert
+from collector.store.ledger import fetches as ledger
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     NamedRange = tuple[datetime | None, datetime | None]
     Written = Mapping[tuple[int, int], Sequence[tuple[int, float]]]
 
-_MOVED_AT_ONCE = 2_000
+_MOVED_AT_ONCE = 1_000
 _INSERT = sa.insert(answers)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _SETS = sa.select(series_sets.c.digest, series_sets.c.id).where(series_sets.c.digest.in_(_IDS))
@@ -126,7 +127,10 @@ def _digest(members: Sequence[int]) -> str:
 
 
 def regroup(connection: sa.Connection) -> int:
-    """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were."""
+    """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were.
+
+    The windows of these fetches are shortened, too, because previous versions wrote one for each position.
+    """
     oldest = sa.select(series_ranges.c.fetch_id).order_by(series_ranges.c.fetch_id).limit(_MOVED_AT_ONCE)
     fetch_ids = sorted(set(connection.execute(oldest).scalars()))
     if not fetch_ids:
@@ -142,6 +146,7 @@ def regroup(connection: sa.Connection) -> int:
             for series_id, fetch_id, start, end, a, b, stored, overruled in moved
         ),
     )
+    ledger.shorten_windows(connection, fetch_ids)
     return len(moved)
 
 
