@@ -1,0 +1,194 @@
+"""The series of many questions, read at once: which of them are in force, and how many points each has, between what.
+
+The count is kept by every write. With the ends of the key it shows whether a bucket is absent in between, without
+counting: nothing of a complete series has to be searched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from collector.datasets import is_snapshot
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import points, profile_series, series
+from collector.store.series import generations, snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from collector.model import Question
+    from collector.store.series.generations import Generation
+    from collector.windows import EpochWindow
+
+
+def _end(extreme: Any) -> sa.ScalarSelect[int]:
+    return sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
+
+
+_NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
+_KEPT = ("points", "settle", "sums_differ")
+_LABELLED = series.c.id.in_(sa.select(profile_series.c.series_id))
+"""Read once for all series. A subquery for each of them would read half of the labels every time."""
+_READ = sa.select(
+    *(series.c[name] for name in (*_NAMES, *_KEPT)),
+    _LABELLED.label("labelled"),
+    _end(sa.func.min).label("oldest"),
+    _end(sa.func.max).label("newest"),
+).where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredSeries:
+    """One series of a question, with *points* from the bucket *oldest* to *newest*, in epoch seconds; None for none.
+
+    It is equal to nothing but itself, because it is read once.
+
+    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
+    daily values are not the sums of its finer ones.
+    """
+
+    generation: Generation
+    created_at: datetime
+    points: int
+    settle: int | None
+    sums_differ: bool
+    oldest: int | None
+    newest: int | None
+
+    @property
+    def id(self) -> int:
+        """The id of the series."""
+        return self.generation.id
+
+    @property
+    def extent(self) -> EpochWindow | None:
+        """The window from the oldest bucket to behind the newest; None if there is no point."""
+        if self.oldest is None or self.newest is None:
+            return None
+        return self.oldest, self.newest + self.generation.step
+
+    @property
+    def absent(self) -> int:
+        """The number of buckets inside of the extent that are not stored."""
+        return 0 if self.extent is None else self.buckets(self.extent) - self.points
+
+    def buckets(self, window: EpochWindow) -> int:
+        """The number of buckets that start in *window*, stored or not."""
+        start, end = (-((moment - (self.oldest or 0)) // -self.generation.step) for moment in window)
+        return end - start
+
+
+class StoredQuestions:
+    """The series of questions in one state of the store; each question is read once."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._known: dict[Question, Sequence[StoredSeries]] = {}
+        self._several: set[Question] = set()
+
+    def read(self, queries: Collection[Question]) -> Mapping[Question, Sequence[StoredSeries]]:
+        """Return the series in which values of each query are stored, newest first; empty where there is none yet.
+
+        The first one is the current series, which labels point to. An earlier series whose values were relative to one
+        answer is left out, because a later unit cannot continue it.
+        """
+        unknown = [query for query in dict.fromkeys(queries) if query not in self._known]
+        if unknown:
+            rows = _read(self._connection, unknown)
+            self._several |= {query for query, same in rows.items() if len(same) > 1}
+            self._known |= _in_force(self._connection, rows)
+        return {query: self._known[query] for query in queries}
+
+    def several(self, queries: Collection[Question]) -> list[Question]:
+        """Choose the *queries* with more than one series, whether it is in force or not."""
+        return [query for query in self.read(queries) if query in self._several]
+
+    def current(self, queries: Collection[Question]) -> dict[Question, StoredSeries]:
+        """Find the current series of each query; absent where there is none yet."""
+        return {query: same[0] for query, same in self.read(queries).items() if same}
+
+    def extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow]:
+        """Find the window from the oldest to behind the newest bucket of each query; absent where it has no point.
+
+        Of a snapshot series these are the ends of its newest snapshot.
+        """
+        moving = self.current([query for query in queries if is_snapshot(query)])
+        taken = snapshots.ends(self._connection, [stored.id for stored in moving.values()]) if moving else {}
+        extents = {}
+        for query, same in self.read(queries).items():
+            parts = [extent for stored in same if (extent := _extent(stored, taken)) is not None]
+            if parts:
+                extents[query] = min(start for start, _ in parts), max(end for _, end in parts)
+        return extents
+
+    def complete_extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow]:
+        """Find the extents of those queries of which every bucket in between is stored.
+
+        Where the unit has changed, each of the series must be complete, and the next one begin where it ends at the
+        latest.
+        """
+        extents = {}
+        for query, same in self.read(queries).items():
+            parts = sorted((stored.extent, stored.absent) for stored in same if stored.extent is not None)
+            if parts and not any(absent for _, absent in parts):
+                reached = parts[0][0][1]
+                for (start, end), _ in parts:
+                    if start > reached:
+                        break
+                    reached = max(reached, end)
+                else:
+                    extents[query] = parts[0][0][0], reached
+        return extents
+
+    def relative(self, queries: Collection[Question]) -> set[Question]:
+        """Find the queries whose current series holds values that are relative to one answer."""
+        words = {query: stored.generation.normalization for query, stored in self.current(queries).items()}
+        absolute = {"", *generations.absolute_words(self._connection, words.values())}
+        return {query for query, word in words.items() if word not in absolute}
+
+    def measures(self, queries: Collection[Question]) -> dict[Question, str]:
+        """Find the normalization of each query's current series; absent before the first answer."""
+        words = {query: stored.generation.normalization for query, stored in self.current(queries).items()}
+        return {query: word for query, word in words.items() if word}
+
+
+def _extent(stored: StoredSeries, taken: Mapping[int, EpochWindow]) -> EpochWindow | None:
+    """Return the extent of a series, or of its newest snapshot: *taken* has the oldest and newest timestamp."""
+    if stored.id not in taken:
+        return stored.extent
+    oldest, newest = taken[stored.id]
+    return oldest, newest + stored.generation.step
+
+
+def _read(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[StoredSeries]]:
+    by_digest = {query.digest: query for query in queries}
+    rows: dict[Question, list[StoredSeries]] = {query: [] for query in by_digest.values()}
+    for row in connection.execute(_READ, {"digests": [*by_digest]}):
+        generation = generations.generation(row, labelled=bool(row.labelled))
+        kept = row.created_at, row.points, row.settle, bool(row.sums_differ), row.oldest, row.newest
+        rows[by_digest[row.digest]].append(StoredSeries(generation, *kept))
+    return rows
+
+
+def _in_force(
+    connection: sa.Connection, rows: Mapping[Question, Sequence[StoredSeries]]
+) -> dict[Question, Sequence[StoredSeries]]:
+    """Choose the series in force of each query, newest first, without earlier ones with relative values."""
+    ordered = {query: _ordered(same) for query, same in rows.items()}
+    earlier = {stored.generation.normalization for same in ordered.values() for stored in same[1:]}
+    lasting = {"", *generations.absolute_words(connection, earlier)}
+    return {
+        query: [stored for n, stored in enumerate(same) if not n or stored.generation.normalization in lasting]
+        for query, same in ordered.items()
+    }
+
+
+def _ordered(same: Sequence[StoredSeries]) -> Sequence[StoredSeries]:
+    if len(same) <= 1:
+        return same
+    by_id = {stored.id: stored for stored in same}
+    return [by_id[generation.id] for generation in generations.in_force(stored.generation for stored in same)]
