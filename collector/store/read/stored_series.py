@@ -89,6 +89,7 @@ class StoredQuestions:
         self._connection = connection
         self._known: dict[Question, Sequence[StoredSeries]] = {}
         self._several: set[Question] = set()
+        self._extents: dict[Question, EpochWindow | None] = {}
 
     def read(self, queries: Collection[Question]) -> Mapping[Question, Sequence[StoredSeries]]:
         """Return the series in which values of each query are stored, newest first; empty where there is none yet.
@@ -116,13 +117,18 @@ class StoredQuestions:
 
         Of a snapshot series these are the ends of its newest snapshot.
         """
+        unknown = [query for query in dict.fromkeys(queries) if query not in self._extents]
+        if unknown:
+            self._extents |= self._read_extents(unknown)
+        return {query: extent for query in queries if (extent := self._extents[query])}
+
+    def _read_extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow | None]:
         moving = self.current([query for query in queries if is_snapshot(query)])
         taken = snapshots.ends(self._connection, [stored.id for stored in moving.values()]) if moving else {}
-        extents = {}
+        extents: dict[Question, EpochWindow | None] = {}
         for query, same in self.read(queries).items():
             parts = [extent for stored in same if (extent := _extent(stored, taken)) is not None]
-            if parts:
-                extents[query] = min(start for start, _ in parts), max(end for _, end in parts)
+            extents[query] = (min(start for start, _ in parts), max(end for _, end in parts)) if parts else None
         return extents
 
     def complete_extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow]:
