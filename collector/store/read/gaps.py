@@ -16,6 +16,7 @@ from collector.rules.edge import first_run, is_beginning
 from collector.rules.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.store.db.schema import absences as absences_table
 from collector.store.db.schema import date_ranges, fetch_profiles, fetches
+from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
 from collector.store.read.absent_buckets import find_absent_buckets
 from collector.store.retention.prune import stored_cutoff
@@ -226,11 +227,10 @@ _LONGEST_LAG = timedelta(days=1)
 
 
 def last_covered_at(
-    connection: sa.Connection, queries: Sequence[Question], moment: datetime
+    connection: sa.Connection, known: StoredQuestions, queries: Sequence[Question], moment: datetime
 ) -> dict[Question, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-    ids_by_query = generations.ids_of(connection, queries)
-    ids = {series_id: query for query, same in ids_by_query.items() for series_id in same}
+    ids = {stored.id: query for query, same in known.read(queries).items() for stored in same}
     rows = connection.execute(
         sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
@@ -248,18 +248,26 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
 
     If lastUpdated stays back for a day or longer, it does not show the lag: then the usual one counts, or zero.
     """
-    answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
-    newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
-    newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
-    row = connection.execute(newest).one_or_none()
-    if row is None:
-        return timedelta(0)
+    return upstream_lags(connection, [profile])[profile]
+
+
+def upstream_lags(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, timedelta]:
+    """Return `upstream_lag` of each profile."""
+    if not profiles:
+        return {}
+    names, answer = values_table(profiles), fetches.alias()
+    of_profile = sa.and_(fetch_profiles.c.profile == names.c.name, fetches.c.outcome == "ok")
+    newest = sa.select(fetches.c.id).join(fetch_profiles, fetch_profiles.c.fetch_id == fetches.c.id).where(of_profile)
+    newest = newest.order_by(fetch_profiles.c.fetch_id.desc()).limit(1).correlate(names)
+    select = sa.select(names.c.name, answer.c.finished_at, answer.c.last_updated)
+    select = select.join_from(names, answer, answer.c.id == newest.scalar_subquery())
+    rows = {name: times for name, *times in connection.execute(select)}
     ahead = upstream.read_clock_difference(connection).ahead
-    lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
-    if lags[0] >= _LONGEST_LAG:
-        usual = upstream.usual(connection, {profile: row.last_updated})
-        lags += (radar_lag(each, ahead) for each in usual.values())
-    return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
+    lags = {name: radar_lag(max(came - told, timedelta(0)), ahead) for name, (came, told) in rows.items()}
+    late = {name: rows[name][1] for name, lag in lags.items() if lag >= _LONGEST_LAG}
+    usual = {name: radar_lag(lag, ahead) for name, lag in upstream.usual(connection, late).items()}
+    lags |= {name: usual.get(name, timedelta(0)) for name in late}
+    return {name: lag if (lag := lags.get(name, timedelta(0))) < _LONGEST_LAG else timedelta(0) for name in profiles}
 
 
 def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
@@ -281,9 +289,11 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
     ]
 
 
-def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+def covered_windows(
+    connection: sa.Connection, known: StoredQuestions, query: Question, window: Window, since: datetime
+) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
-    ids = generations.ids_of(connection, [query]).get(query, [])
+    ids = [stored.id for stored in known.read([query])[query]]
     rows = connection.execute(
         sa.select(date_ranges.c.start, date_ranges.c.end)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
