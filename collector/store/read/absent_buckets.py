@@ -56,7 +56,7 @@ def _within_extent(stored: StoredSeries, window: EpochWindow) -> EpochWindow | N
     """Clip *window* to whole buckets inside the extent of a series; None if there is none."""
     if stored.extent is None:
         return None
-    (oldest, newest), step = stored.extent, stored.generation.step
+    (oldest, newest), step = stored.extent, stored.step
     start, end = (oldest - (oldest - moment) // step * step for moment in window)
     start, end = max(start, oldest), min(end, newest)
     return (start, end) if start < end else None
@@ -67,7 +67,7 @@ class _Search:
 
     def __init__(self, series: StoredSeries, window: EpochWindow, likely: Sequence[EpochWindow]) -> None:
         self.series = series
-        self.step = series.generation.step
+        self.step = series.step
         self.taken: list[EpochWindow] = []
         self.found: list[EpochWindow] = []
         self._parts = self._in_order(window, likely)

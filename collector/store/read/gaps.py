@@ -20,7 +20,7 @@ from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
 from collector.store.read.absent_buckets import find_absent_buckets
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import evidence, generations
+from collector.store.series import evidence
 from collector.store.write.diff import spoken_window
 from collector.timestamps import from_epoch
 from collector.windows import intersect, merge, subtract
@@ -118,7 +118,7 @@ def beginnings(
         query = expected_window.query
         window = int(expected_window.window.start.timestamp()), int(expected_window.window.end.timestamp())
         run = first_run(window, gaps.runs)
-        lacked = lacking(connection, query, run) if run else []
+        lacked = lacking(connection, known, query, run) if run else []
         first_runs.append(
             run if run and is_beginning(run, lacked, query.agg_interval.seconds, edges.get(query)) else None
         )
@@ -270,12 +270,14 @@ def upstream_lags(connection: sa.Connection, profiles: Sequence[str]) -> dict[st
     return {name: lag if (lag := lags.get(name, timedelta(0))) < _LONGEST_LAG else timedelta(0) for name in profiles}
 
 
-def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
+def lacking(
+    connection: sa.Connection, known: StoredQuestions, query: Question, run: tuple[int, int]
+) -> list[tuple[int, int]]:
     """Return the windows inside *run*, without a stored bucket, that answers covered; all in epoch seconds.
 
     An answer about a window that reaches beyond the run may have been cut short before its first value.
     """
-    ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
+    ids, step = [stored.id for stored in known.read([query])[query]], query.agg_interval.step
     columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
     rows = connection.execute(
         sa.select(*columns, fetches.c.last_updated)

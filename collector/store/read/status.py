@@ -238,7 +238,7 @@ def series_states(
             current[query].extent or (0, 0),
             rows.get(current[query].id, []),
             current[query].settle,
-            current[query].sums_differ,
+            bool(current[query].sums_differ),
             absent.get(query),
         )
         for query, extent in extents.items()

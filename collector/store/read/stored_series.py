@@ -6,8 +6,7 @@ counting: nothing of a complete series has to be searched.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,11 +16,10 @@ from collector.store.db.schema import points, profile_series, series
 from collector.store.series import generations, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from collector.model import Question
-    from collector.store.series.generations import Generation
     from collector.windows import EpochWindow
 
 
@@ -29,47 +27,44 @@ def _end(extreme: Any) -> sa.ScalarSelect[int]:
     return sa.select(epoch(extreme(points.c.timestamp))).where(points.c.series_id == series.c.id).scalar_subquery()
 
 
-_NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
-_KEPT = ("points", "settle", "sums_differ")
+_NAMES = ("id", "normalization", "points", "settle", "sums_differ", "created_at")
+_IDENTITY = ("digest", "agg_interval", "unit", "in_force_at")
 _LABELLED = series.c.id.in_(sa.select(profile_series.c.series_id))
 """Read once for all series. A subquery for each of them would read half of the labels every time."""
 _READ = sa.select(
-    *(series.c[name] for name in (*_NAMES, *_KEPT)),
-    _LABELLED.label("labelled"),
+    *(series.c[name] for name in _NAMES),
     _end(sa.func.min).label("oldest"),
     _end(sa.func.max).label("newest"),
+    *(series.c[name] for name in _IDENTITY),
+    _LABELLED.label("labelled"),
 ).where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
+_DIGEST = len(_NAMES) + 2
+"""The place of the digest in a row. The values before it are those of a StoredSeries after its *step*."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class StoredSeries:
+class StoredSeries(NamedTuple):
     """One series of a question, with *points* from the bucket *oldest* to *newest*, in epoch seconds; None for none.
 
-    It is equal to nothing but itself, because it is read once.
-
-    *settle* is the longest one of the profiles that want it, in seconds, None if none has yet. *sums_differ*: Radar's
-    daily values are not the sums of its finer ones.
+    *step* is the width of its buckets in seconds. *settle* is the longest one of the profiles that want it, in seconds,
+    None if none has yet. *sums_differ* is true if Radar's daily values are not the sums of its finer ones.
     """
 
-    generation: Generation
-    created_at: datetime
+    step: int
+    id: int
+    normalization: str
     points: int
     settle: int | None
-    sums_differ: bool
+    sums_differ: bool | None
+    created_at: datetime
     oldest: int | None
     newest: int | None
-
-    @property
-    def id(self) -> int:
-        """The id of the series."""
-        return self.generation.id
 
     @property
     def extent(self) -> EpochWindow | None:
         """The window from the oldest bucket to behind the newest; None if there is no point."""
         if self.oldest is None or self.newest is None:
             return None
-        return self.oldest, self.newest + self.generation.step
+        return self.oldest, self.newest + self.step
 
     @property
     def absent(self) -> int:
@@ -78,7 +73,7 @@ class StoredSeries:
 
     def buckets(self, window: EpochWindow) -> int:
         """The number of buckets that start in *window*, stored or not."""
-        start, end = (-((moment - (self.oldest or 0)) // -self.generation.step) for moment in window)
+        start, end = (-((moment - (self.oldest or 0)) // -self.step) for moment in window)
         return end - start
 
 
@@ -99,10 +94,24 @@ class StoredQuestions:
         """
         unknown = [query for query in dict.fromkeys(queries) if query not in self._known]
         if unknown:
-            rows = _read(self._connection, unknown)
-            self._several |= {query for query, same in rows.items() if len(same) > 1}
-            self._known |= _in_force(self._connection, rows)
+            self._read(unknown)
         return {query: self._known[query] for query in queries}
+
+    def _read(self, queries: Collection[Question]) -> None:
+        by_digest = {query.digest: query for query in queries}
+        rows: dict[Question, list[Any]] = {query: [] for query in queries}
+        for row in self._connection.execute(_READ, {"digests": [*by_digest]}):
+            rows[by_digest[row[_DIGEST]]].append(row)
+        several = {query: _in_force(same) for query, same in rows.items() if len(same) > 1}
+        earlier = {row.normalization for same in several.values() for row in same[1:]}
+        lasting = {"", *generations.absolute_words(self._connection, earlier)} if earlier else set[str]()
+        for query, same in several.items():
+            rows[query] = [row for n, row in enumerate(same) if not n or row.normalization in lasting]
+        self._several |= several.keys()
+        self._known |= {
+            query: [StoredSeries(query.agg_interval.seconds, *row[:_DIGEST]) for row in same]
+            for query, same in rows.items()
+        }
 
     def several(self, queries: Collection[Question]) -> list[Question]:
         """Choose the *queries* with more than one series, whether it is in force or not."""
@@ -152,14 +161,21 @@ class StoredQuestions:
 
     def relative(self, queries: Collection[Question]) -> set[Question]:
         """Find the queries whose current series holds values that are relative to one answer."""
-        words = {query: stored.generation.normalization for query, stored in self.current(queries).items()}
+        words = {query: stored.normalization for query, stored in self.current(queries).items()}
         absolute = {"", *generations.absolute_words(self._connection, words.values())}
         return {query for query, word in words.items() if word not in absolute}
 
     def measures(self, queries: Collection[Question]) -> dict[Question, str]:
         """Find the normalization of each query's current series; absent before the first answer."""
-        words = {query: stored.generation.normalization for query, stored in self.current(queries).items()}
+        words = {query: stored.normalization for query, stored in self.current(queries).items()}
         return {query: word for query, word in words.items() if word}
+
+
+def _in_force(rows: Sequence[Any]) -> list[Any]:
+    """Choose the rows of the series of one question that are in force, newest first."""
+    by_id = {row.id: row for row in rows}
+    same = (generations.generation(row, labelled=bool(row.labelled)) for row in rows)
+    return [by_id[generation.id] for generation in generations.in_force(same)]
 
 
 def _extent(stored: StoredSeries, taken: Mapping[int, EpochWindow]) -> EpochWindow | None:
@@ -167,34 +183,4 @@ def _extent(stored: StoredSeries, taken: Mapping[int, EpochWindow]) -> EpochWind
     if stored.id not in taken:
         return stored.extent
     oldest, newest = taken[stored.id]
-    return oldest, newest + stored.generation.step
-
-
-def _read(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, list[StoredSeries]]:
-    by_digest = {query.digest: query for query in queries}
-    rows: dict[Question, list[StoredSeries]] = {query: [] for query in by_digest.values()}
-    for row in connection.execute(_READ, {"digests": [*by_digest]}):
-        generation = generations.generation(row, labelled=bool(row.labelled))
-        kept = row.created_at, row.points, row.settle, bool(row.sums_differ), row.oldest, row.newest
-        rows[by_digest[row.digest]].append(StoredSeries(generation, *kept))
-    return rows
-
-
-def _in_force(
-    connection: sa.Connection, rows: Mapping[Question, Sequence[StoredSeries]]
-) -> dict[Question, Sequence[StoredSeries]]:
-    """Choose the series in force of each query, newest first, without earlier ones with relative values."""
-    ordered = {query: _ordered(same) for query, same in rows.items()}
-    earlier = {stored.generation.normalization for same in ordered.values() for stored in same[1:]}
-    lasting = {"", *generations.absolute_words(connection, earlier)}
-    return {
-        query: [stored for n, stored in enumerate(same) if not n or stored.generation.normalization in lasting]
-        for query, same in ordered.items()
-    }
-
-
-def _ordered(same: Sequence[StoredSeries]) -> Sequence[StoredSeries]:
-    if len(same) <= 1:
-        return same
-    by_id = {stored.id: stored for stored in same}
-    return [by_id[generation.id] for generation in generations.in_force(stored.generation for stored in same)]
+    return oldest, newest + stored.step
