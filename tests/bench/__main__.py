@@ -1,4 +1,4 @@
-"""`python -m tests.bench load`, `answer` and `requests`: what the collector costs beside the least that is possible."""
+"""`python -m tests.bench load`, `answer`, `requests`, `growth`: the cost of the collector beside the least possible."""
 
 import click
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
     Windows = dict[int, list[EpochWindow]]
 
-_COUNTED_AT_ONCE = 500
+_COUNTED_AT_ONCE = 100
 _TOGETHER = 1000
 """Number of windows in one statement."""
-_NEWEST_BUCKETS = 500
+_NEWEST_BUCKETS = 100
 """The number of the newest buckets that are searched first. Each further part is _GROWTH times as long."""
 _GROWTH = 4
 
@@ -171,7 +171,7 @@ def _inside(span: sa.CTE, end: sa.ColumnElement[int], spans: Sequence[_Span]) ->
 
 
 def _counts(connection: sa.Connection, spans: Sequence[_Span]) -> list[tuple[_Span, int]]:
-    """Split *spans* into parts of a few hundred buckets, and count the points of each."""
+    """Split *spans* into parts of some buckets, and count the points of each."""
     whole = _table(spans)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
