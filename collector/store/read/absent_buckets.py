@@ -74,8 +74,8 @@ class _Search:
 
     def take(self) -> bool:
         """Take the next windows. Returns False if all absent buckets of the series are found, or nothing is left."""
-        found = sum(end - start for start, end in self.found) // self.step
-        self.taken = [] if found == self.series.absent else next(self._parts, [])
+        number = sum(end - start for start, end in self.found) // self.step
+        self.taken = [] if number == self.series.absent else next(self._parts, [])
         return bool(self.taken)
 
     def _in_order(self, window: EpochWindow, likely: Sequence[EpochWindow]) -> Iterator[list[EpochWindow]]:
@@ -164,7 +164,7 @@ def _table(spans: Iterable[_Span]) -> sa.CTE:
 def _inside(span: sa.CTE, end: sa.ColumnElement[int], spans: Sequence[_Span]) -> sa.ColumnElement[bool]:
     """Choose the points from the start of *span*, the table of *spans*, up to *end*."""
     timestamp = points.c.timestamp
-    first, last = from_epoch(min(one.start for one in spans)), from_epoch(max(one.end for one in spans))
+    first, last = from_epoch(min(each.start for each in spans)), from_epoch(max(each.end for each in spans))
     known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
     here = sa.and_(timestamp >= bucket(span.c.start), timestamp < bucket(end))
     return sa.and_(points.c.series_id == span.c.series_id, here, known)

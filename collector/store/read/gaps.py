@@ -263,7 +263,9 @@ def upstream_lags(connection: sa.Connection, profiles: Sequence[str]) -> dict[st
     select = select.join_from(names, answer, answer.c.id == newest.scalar_subquery())
     rows = {name: times for name, *times in connection.execute(select)}
     ahead = upstream.read_clock_difference(connection).ahead
-    lags = {name: radar_lag(max(came - told, timedelta(0)), ahead) for name, (came, told) in rows.items()}
+    lags = {
+        name: radar_lag(max(came - last_updated, timedelta(0)), ahead) for name, (came, last_updated) in rows.items()
+    }
     late = {name: rows[name][1] for name, lag in lags.items() if lag >= _LONGEST_LAG}
     usual = {name: radar_lag(lag, ahead) for name, lag in upstream.usual(connection, late).items()}
     lags |= {name: usual.get(name, timedelta(0)) for name in late}

@@ -264,8 +264,8 @@ def unconfirmed(connection: sa.Connection, known: StoredQuestions, profiles: Seq
         for labelled in profile.series:
             settles[labelled.query] = max(int(profile.settle.total_seconds()), settles.get(labelled.query, 0))
     windows = _unconfirmed_windows(connection, known.current(settles), settles)
-    holes = find_absent_buckets(connection, {stored: found for stored, found in windows.values() if found})
-    numbers = {query: _number(stored, found, holes.get(stored.id, ())) for query, (stored, found) in windows.items()}
+    holes = find_absent_buckets(connection, {stored: final for stored, final in windows.values() if final})
+    numbers = {query: _number(stored, final, holes.get(stored.id, ())) for query, (stored, final) in windows.items()}
     return {profile.name: sum(numbers.get(labelled.query, 0) for labelled in profile.series) for profile in profiles}
 
 
@@ -276,13 +276,13 @@ def _unconfirmed_windows(
     queries = {stored.id: query for query, stored in current.items()}
     rows: dict[Question, list[Evidence]] = defaultdict(list)
     for series_id, start, end, told_at, margin in connection.execute(_UNCONFIRMED, {"ids": [*queries]}):
-        told = told_at.timestamp()  # counts for asked_at, too, which finality does not depend on
-        rows[queries[series_id]].append(Evidence(start, end, told, told, margin, None, confirmed=False))
+        answered_at = told_at.timestamp()  # counts for asked_at, too, which finality does not depend on
+        rows[queries[series_id]].append(Evidence(start, end, answered_at, answered_at, margin, None, confirmed=False))
     edges = evidence.read_edges(connection, rows)
     windows = {}
-    for query, found in rows.items():
+    for query, evidence_rows in rows.items():
         settle = max(current[query].settle or 0, settles[query])
-        final = final_windows(found, settle, query.agg_interval.seconds, confirmed=False)
+        final = final_windows(evidence_rows, settle, query.agg_interval.seconds, confirmed=False)
         edge = edges.get(query)
         there = [part for window in final for part in (edge.clip(window) if edge and edge.is_accepted else [window])]
         windows[query] = current[query], there

@@ -364,12 +364,12 @@ def _answered(change: Change, ids: Mapping[Question, int]) -> Iterable[AnsweredW
     slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     windows = {}
     for slice_, date_range in slices:
-        series_id, named = ids[slice_.series], date_range or (None, None)
+        series_id, times = ids[slice_.series], date_range or (None, None)
         start, end = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
-        answered = answered_range(series_id, arrival.fetch_id, start, end, named)
+        answered = answered_range(series_id, arrival.fetch_id, start, end, times)
         checked = checksum(answered, *written(change.differences[series_id], start, end))
         is_overruled = series_id in change.overruled
-        windows[series_id, end] = AnsweredWindow(series_id, arrival.fetch_id, start, end, named, checked, is_overruled)
+        windows[series_id, end] = AnsweredWindow(series_id, arrival.fetch_id, start, end, times, checked, is_overruled)
     return windows.values()
 
 
