@@ -292,7 +292,8 @@ class _Answered:
         """Return the values by timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""
         values: dict[int, float] = {}
         for part in self.points[series_id]:
-            values.update(zip(part.timestamps, [value + 0.0 for value in part.values], strict=True))
+            signless = [value + 0.0 for value in part.values] if 0.0 in part.values else part.values
+            values.update(zip(part.timestamps, signless, strict=True))
         return values
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
