@@ -174,9 +174,12 @@ class Database:
         self._check_file()
         with self._writer.connect() as connection:
             if not self.location.path:
+                _begin_transaction(connection).close()  # because a pooled connection may be broken
+            driver = connection.connection.driver_connection
+            if not self.location.path:
                 connection.detach()  # and close it, because a late interruption could end a statement of another caller
             try:
-                with statement.running(connection.connection.driver_connection) as driver:
+                with statement.running(driver):
                     return work(driver)
             except self._writer.dialect.loaded_dbapi.Error as error:
                 raise translate(error, self.location) from error
@@ -217,16 +220,18 @@ class Database:
 
 @contextmanager
 def _begin(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect() as connection, _begin_transaction(connection):
+        yield connection
+
+
+def _begin_transaction(connection: sa.Connection) -> sa.RootTransaction:
     """Begin a transaction; begin again if the connection is broken, because no statement has run yet."""
-    with engine.connect() as connection:
-        try:
-            transaction = connection.begin()
-        except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            transaction = connection.begin()
-        with transaction:
-            yield connection
+    try:
+        return connection.begin()
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return connection.begin()
 
 
 def _is_retried(error: sa.exc.DBAPIError, attempt: int, *, repeatable: bool) -> bool:

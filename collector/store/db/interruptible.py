@@ -21,14 +21,14 @@ class Interruptible:
         self._interrupted = False
 
     @contextmanager
-    def running(self, driver: Any) -> Iterator[Any]:
+    def running(self, driver: Any) -> Iterator[None]:
         """Let the statement on *driver* be interrupted inside. Raises StoreUnavailable if it has been already."""
         with self._lock:
             if self._interrupted:
                 raise StoreUnavailable("the statement was interrupted")
             self._driver = driver
         try:
-            yield driver
+            yield
         finally:
             with self._lock:  # so that no other statement on this connection is interrupted
                 self._driver = None
