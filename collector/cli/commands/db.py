@@ -296,7 +296,7 @@ def compact(config: str | None) -> None:
         click.echo("the daemon needs longer than a minute to compact; its log has the outcome", err=True)
         return
     if compacted.waits_for_readers:
-        click.echo("a reader still needs the old pages: the file becomes small with a write after its end", err=True)
+        click.echo("a reader still needs the old pages; the file becomes small with writes after its end", err=True)
     click.echo(f"compacted: {compacted.bytes_before} bytes before, {compacted.bytes_after} bytes after")
 
 

@@ -53,7 +53,7 @@ class Compacted:
     """The bytes of the store before and after.
 
     If it *waits_for_readers*, a reader needs the old pages of the SQLite file for longer than ten seconds. The file
-    becomes small after its end, with a later write.
+    becomes small with later writes, after its end.
     """
 
     bytes_before: int
