@@ -86,3 +86,14 @@ async def test_a_store_that_is_closed_or_opened_for_reading_runs_none(store_url)
             await store._database.run_alone(lambda driver: driver.execute("SELECT 1"))
     with pytest.raises(StoreUnavailable, match="the store is closed"):
         await store._database.run_alone(lambda driver: driver.execute("SELECT 1"))
+
+
+async def test_a_store_that_is_closed_after_the_cancellation_does_not_wait_for_the_end(store_url):
+    begun = time.monotonic()
+    async with Store.open(store_url, owner="test") as store:
+        task = asyncio.create_task(store._database.run_alone(lambda driver: driver.execute(ENDLESS[store.backend])))
+        await asyncio.sleep(0.3)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - begun < 60
