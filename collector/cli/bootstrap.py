@@ -196,6 +196,10 @@ class DaemonClient:
         """Prune the store. Returns the counts, or `running` if it takes long."""
         return self._call("POST", "/api/v1/prune", {}, timeout=_LONG_TIMEOUT_SECONDS)
 
+    def compact(self) -> dict[str, Any]:
+        """Give the room of deleted rows back. Returns the bytes before and after, or `running` if it takes long."""
+        return self._call("POST", "/api/v1/compact", {}, timeout=_LONG_TIMEOUT_SECONDS)
+
     def forget(self, series_id: int) -> dict[str, Any]:
         """Delete a series. Returns the deleted rows by table."""
         content = {"dry_run": False}

@@ -40,7 +40,7 @@ _COMMANDS = {
     "export": _Command("export", "Export points as CSV, JSON lines, JSON or Parquet."),
     "plot": _Command("charts", "Draw a chart in the terminal, or as a picture."),
     "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
-    "db": _Command("db", "Migrate, verify, back up, copy or prune the store."),
+    "db": _Command("db", "Migrate, verify, back up, copy, prune or compact the store."),
     "config": _Command("config", "Check, show or write the configuration."),
     "docs": _Command("config", "Print the reference: settings, commands, routes, metrics, the store."),
     "probe": _Command("probe", "Find out what the API does not publish: form, units, limits, delays, history."),

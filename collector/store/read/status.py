@@ -13,7 +13,8 @@ from collector.rules.clock_difference import radar_lag
 from collector.rules.finality import DAY, Evidence, final_windows
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import date_ranges, fetch_profiles, fetches, finality, metadata, points, refusals, series
+from collector.store.db.schema import date_ranges, fetch_profiles, fetches, finality, points, refusals, series
+from collector.store.db.size import stored_bytes
 from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
 from collector.store.read.absent_buckets import find_absent_buckets
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 
     _Health = tuple[datetime | None, int, timedelta, datetime | None]
 
-_SIZE = """
-WITH ours AS (SELECT name::regclass AS oid FROM unnest(CAST(:tables AS text[])) AS name)
-SELECT sum(pg_total_relation_size(oid)) FROM (
-  SELECT oid FROM ours UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours)
-) AS part"""
-"""The bytes of tables, of their partitions, and of the chunks of a hypertable."""
 _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 
@@ -176,14 +171,7 @@ def info(connection: sa.Connection, location: Location) -> StoreInfo:
     """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
     stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
-    return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))
-
-
-def _bytes(connection: sa.Connection, location: Location) -> int:
-    if location.path:
-        files = [location.path, location.path.with_name(location.path.name + "-wal")]
-        return sum(file.stat().st_size for file in files if file.exists())
-    return int(connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)}).scalar_one())
+    return StoreInfo(location.backend, revision or "", int(stored), stored_bytes(connection, location))
 
 
 @dataclass(frozen=True, slots=True)
