@@ -79,10 +79,10 @@ Results = dict[tuple[str, int], Costs]
 
 def measure(backends: tuple[str, ...], series: int, points: tuple[int, ...], runs: int) -> Results:
     """Measure all work in a store of each size on each backend."""
-    logging.disable(logging.CRITICAL)
     window = min(_WEEK, Size(series, min(points)).window.duration)
     results: Results = {}
     with ExitStack() as stack:
+        stack.enter_context(_quiet())
         base_url = stack.enter_context(_server())
         postgres = stack.enter_context(run.postgres()) if "postgresql" in backends else None
         for backend in backends:
@@ -91,6 +91,16 @@ def measure(backends: tuple[str, ...], series: int, points: tuple[int, ...], run
                     size = Size(series, number)
                     results[backend, number] = asyncio.run(_measure(address, base_url, size, window, runs))
     return results
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Write no log meanwhile."""
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 @contextmanager
