@@ -61,8 +61,8 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     All at once, because they share rows of coverage; some buckets at a time. Returns None if there was nothing to
     delete. A wrong checksum stays wrong, so that the damage is not hidden.
     """
-    of_interval = sa.select(series.c.id).where(series.c.agg_interval == interval.value).order_by(series.c.id)
-    ids = list(connection.execute(of_interval.with_for_update()).scalars())  # wait for transactions that save to them
+    coverage.lock(connection)
+    ids = _lock(connection, series.c.agg_interval == interval.value)
     oldest = _oldest(connection, ids, cutoff)
     if oldest is None:
         return None
@@ -128,9 +128,10 @@ def _delete_evidence(connection: sa.Connection, ids: Sequence[int], cutoff: date
     connection.execute(sa.delete(schema.absences).where(ended))
 
 
-def _lock(connection: sa.Connection, series_id: int) -> None:
-    """Wait for transactions that save to this series; they wait for this one, too."""
-    connection.execute(sa.select(series.c.id).where(series.c.id == series_id).with_for_update())
+def _lock(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[int]:
+    """Wait for transactions that save to these series; they wait for this one, too. Returns their ids."""
+    select = sa.select(series.c.id).where(which).order_by(series.c.id).with_for_update()
+    return list(connection.execute(select).scalars())
 
 
 def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime, after: int) -> tuple[int, int] | None:
@@ -138,7 +139,8 @@ def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime
 
     Returns their number and the last bucket that was considered; None if there was none.
     """
-    _lock(connection, series_id)
+    coverage.lock(connection)
+    _lock(connection, series.c.id == series_id)
     columns = (epoch(revisions.c.timestamp).label("t"), *(revisions.c[name] for name in ReplacedRow._fields[1:]))
     later = sa.select(*columns).where(revisions.c.series_id == series_id, revisions.c.timestamp > from_epoch(after))
     result = connection.execute(later.order_by(revisions.c.timestamp).limit(_REVISIONS_AT_ONCE))
@@ -231,8 +233,12 @@ def delete_series(
     if row is None:
         raise SeriesUnknown(f"there is no series {series_id}: `collector series` lists them")
     digest = generations.question(row.digest)
-    same = sa.select(_series.c.id).where(generations.question_of(_series.c.digest) == digest).order_by(_series.c.id)
-    ids = [*connection.execute(same).scalars()]
+    same = generations.question_of(_series.c.digest) == digest
+    if dry_run:
+        ids = list(connection.execute(sa.select(_series.c.id).where(same).order_by(_series.c.id)).scalars())
+    else:
+        coverage.lock(connection)
+        ids = _lock(connection, same)
     label = wanted.get(digest) or _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")

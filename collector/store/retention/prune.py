@@ -176,9 +176,10 @@ async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
         return old_fetches(connection, cutoff, {}, _considered(connection))
 
     def write(connection: sa.Connection, old: OldFetches) -> int:
+        deleted = delete_fetches(connection, old.delete)  # first, because it waits for changes of coverage
         cut_fetches(connection, old.rest)
         sql.put_state(connection, _CONSIDERED_KEY, str(max([*old.delete, *old.rest])))
-        return delete_fetches(connection, old.delete)
+        return deleted
 
     count = 0
     while old := await database.read_in_thread(read):

@@ -25,7 +25,7 @@ from collector.store.db.schema import (
     series_set_members,
     series_sets,
 )
-from collector.store.db.sql import upsert
+from collector.store.db.sql import COVERAGE, advisory_lock, upsert
 from collector.store.ledger import fetches as ledger
 from collector.timestamps import from_epoch
 
@@ -126,11 +126,20 @@ def _digest(members: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, members)).encode()).hexdigest()
 
 
+def lock(connection: sa.Connection) -> None:
+    """Let no other transaction change or delete rows until this one ends. Rows may still be inserted.
+
+    A change is computed from a row that was read, and a row may move to the other table.
+    """
+    advisory_lock(connection, COVERAGE)
+
+
 def regroup(connection: sa.Connection) -> int:
     """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were.
 
     The windows of these fetches are shortened, too, because previous versions wrote one for each position.
     """
+    lock(connection)
     oldest = sa.select(series_ranges.c.fetch_id).order_by(series_ranges.c.fetch_id).limit(_MOVED_AT_ONCE)
     fetch_ids = sorted(set(connection.execute(oldest).scalars()))
     if not fetch_ids:
@@ -250,6 +259,7 @@ def owner(table: sa.Table) -> sa.Column[int]:
 
 def delete_of_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
     """Delete what fetches answered."""
+    lock(connection)
     for table in (answers, series_ranges):
         connection.execute(sa.delete(table).where(table.c.fetch_id.in_(fetch_ids)))
 
@@ -277,6 +287,7 @@ def first_start(connection: sa.Connection, series_ids: Collection[int]) -> datet
 
 def delete_series(connection: sa.Connection, series_ids: Collection[int]) -> None:
     """Take series out of all rows. Call it before their values are deleted."""
+    lock(connection)
     own = set(series_ids)
     connection.execute(sa.delete(series_ranges).where(series_ranges.c.series_id.in_(own)))
     sets = sets_of(connection, own)
