@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collector.interval import AggInterval
     from collector.store.series.coverage import CoverageRow
 
+CONSIDERED_KEY = "fetches_considered"
+"""The key in the table `state` of the fetches that `prune` has considered."""
 _POINTS_AT_ONCE = 5_000
 _REVISIONS_AT_ONCE = 1_000
 
@@ -79,6 +81,17 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
     return DeletedPoints(counts.total(), number, fetch_ids, damaged)
+
+
+def consider_again(connection: sa.Connection) -> None:
+    """Let all fetches be considered when fetches are pruned the next time."""
+    connection.execute(sa.delete(schema.state).where(schema.state.c.key == CONSIDERED_KEY))
+
+
+def delete_unused_sets(connection: sa.Connection, interval: AggInterval) -> int:
+    """Delete the sets of series of *interval* that no answer is about any more. Returns their number."""
+    coverage.lock(connection)
+    return coverage.delete_unused_sets(connection, _lock(connection, series.c.agg_interval == interval.value))
 
 
 def _older(table: sa.Table, ids: Sequence[int], end: datetime) -> sa.Delete:
@@ -271,8 +284,12 @@ def _rows(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bo
 
 
 def _delete_traces(connection: sa.Connection, digest: str, ids: Collection[int]) -> None:
-    """Delete rows that name the series but are no history: its edge, refusals, windows of jobs, set checksums."""
+    """Delete rows that name the series but are no history: its edge, refusals, windows of jobs, set checksums.
+
+    Fetches that only this series needed are considered again.
+    """
     pauses, windows = schema.refusals, schema.backfill_windows
+    consider_again(connection)
     evidence.delete_edge(connection, digest)
     connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
     connection.execute(sa.delete(windows).where(windows.c.series == digest))

@@ -305,6 +305,19 @@ def delete_series(connection: sa.Connection, series_ids: Collection[int]) -> Non
         connection.execute(sa.update(series_sets).where(series_sets.c.id == set_id).values(digest=digest))
 
 
+def delete_unused_sets(connection: sa.Connection, series_ids: Collection[int]) -> int:
+    """Delete the sets without an answer that any of some series, which must be locked, belong to.
+
+    Returns their number.
+    """
+    used = sa.exists().where(answers.c.set_id == series_sets.c.id)
+    unused = set(connection.execute(sa.select(series_sets.c.id).where(~used)).scalars())
+    unused = unused and unused & sets_of(connection, series_ids).keys()
+    connection.execute(sa.delete(series_set_members).where(series_set_members.c.set_id.in_(unused)))
+    connection.execute(sa.delete(series_sets).where(series_sets.c.id.in_(unused)))
+    return len(unused)
+
+
 def damaged_sets(connection: sa.Connection) -> list[str]:
     """Return a sentence for each set of series that has not the members it was made of."""
     members: dict[int, list[int]] = defaultdict(list)
