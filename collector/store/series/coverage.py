@@ -9,6 +9,7 @@ them to `answers`, some at a time. Reads use the view `date_ranges`, which has a
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -172,11 +173,17 @@ class CoverageRow(NamedTuple):
     checksum: int
 
     def checksum_of(self, series_id: int, written: Written, start: int | None = None) -> int:
-        """Return the checksum of one member over the values *written*, for a row that begins at *start*."""
+        """Return the checksum of one member over the values *written*, for a row that begins at *start*.
+
+        It is 0 if one of them is no number, which a damaged record may hold.
+        """
         first = self.start if start is None else start
         values = [pair for pair in written.get((series_id, self.fetch_id), ()) if first <= pair[0] < self.end]
         answered = answered_range(series_id, self.fetch_id, first, self.end, self.date_range)
-        return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
+        try:
+            return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
+        except (struct.error, TypeError):
+            return 0
 
     @property
     def owners(self) -> str:
@@ -197,7 +204,8 @@ def rows(
             select.where(whose.in_(members), where(table))
         ):
             times = start, end, (ends[0], ends[1])
-            covered.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, stored))
+            kept = stored if isinstance(stored, int) else 0  # a damaged record may hold anything
+            covered.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, kept))
     return covered
 
 
