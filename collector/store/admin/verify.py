@@ -241,7 +241,7 @@ class _SharedRows:
         """Return a sentence for each row that does not agree with the values of its series."""
         grouped = answers.c
         of_fetches = sa.select(grouped.fetch_id, sa.func.sum(grouped.checksum)).where(grouped.set_id.in_(self._shared))
-        expected = {row[0]: int(row[1]) for row in self._connection.execute(of_fetches.group_by(grouped.fetch_id))}
+        expected = {row[0]: int(row[1] or 0) for row in self._connection.execute(of_fetches.group_by(grouped.fetch_id))}
         for fetch_id in sorted(expected.keys() | self._sums.keys()):
             if (expected.get(fetch_id, 0) - self._sums.get(fetch_id, 0)) % CHECKSUMS:
                 yield from self._differing(fetch_id)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collector.interval import AggInterval
     from collector.store.series.coverage import CoverageRow
 
+CONSIDERED_KEY = "fetches_considered"
+"""The key in the table `state` of the fetches that `prune` has considered."""
 _POINTS_AT_ONCE = 5_000
 _REVISIONS_AT_ONCE = 1_000
 
@@ -61,8 +63,8 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     All at once, because they share rows of coverage; some buckets at a time. Returns None if there was nothing to
     delete. A wrong checksum stays wrong, so that the damage is not hidden.
     """
-    of_interval = sa.select(series.c.id).where(series.c.agg_interval == interval.value).order_by(series.c.id)
-    ids = list(connection.execute(of_interval.with_for_update()).scalars())  # wait for transactions that save to them
+    coverage.lock(connection)
+    ids = _lock(connection, series.c.agg_interval == interval.value)
     oldest = _oldest(connection, ids, cutoff)
     if oldest is None:
         return None
@@ -79,6 +81,17 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
     return DeletedPoints(counts.total(), number, fetch_ids, damaged)
+
+
+def consider_again(connection: sa.Connection) -> None:
+    """Let all fetches be considered when fetches are pruned the next time."""
+    connection.execute(sa.delete(schema.state).where(schema.state.c.key == CONSIDERED_KEY))
+
+
+def delete_unused_sets(connection: sa.Connection, interval: AggInterval) -> int:
+    """Delete the sets of series of *interval* that no answer is about any more. Returns their number."""
+    coverage.lock(connection)
+    return coverage.delete_unused_sets(connection, _lock(connection, series.c.agg_interval == interval.value))
 
 
 def _older(table: sa.Table, ids: Sequence[int], end: datetime) -> sa.Delete:
@@ -128,9 +141,10 @@ def _delete_evidence(connection: sa.Connection, ids: Sequence[int], cutoff: date
     connection.execute(sa.delete(schema.absences).where(ended))
 
 
-def _lock(connection: sa.Connection, series_id: int) -> None:
-    """Wait for transactions that save to this series; they wait for this one, too."""
-    connection.execute(sa.select(series.c.id).where(series.c.id == series_id).with_for_update())
+def _lock(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[int]:
+    """Wait for transactions that save to these series; they wait for this one, too. Returns their ids."""
+    select = sa.select(series.c.id).where(which).order_by(series.c.id).with_for_update()
+    return list(connection.execute(select).scalars())
 
 
 def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime, after: int) -> tuple[int, int] | None:
@@ -138,7 +152,8 @@ def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime
 
     Returns their number and the last bucket that was considered; None if there was none.
     """
-    _lock(connection, series_id)
+    coverage.lock(connection)
+    _lock(connection, series.c.id == series_id)
     columns = (epoch(revisions.c.timestamp).label("t"), *(revisions.c[name] for name in ReplacedRow._fields[1:]))
     later = sa.select(*columns).where(revisions.c.series_id == series_id, revisions.c.timestamp > from_epoch(after))
     result = connection.execute(later.order_by(revisions.c.timestamp).limit(_REVISIONS_AT_ONCE))
@@ -231,8 +246,12 @@ def delete_series(
     if row is None:
         raise SeriesUnknown(f"there is no series {series_id}: `collector series` lists them")
     digest = generations.question(row.digest)
-    same = sa.select(_series.c.id).where(generations.question_of(_series.c.digest) == digest).order_by(_series.c.id)
-    ids = [*connection.execute(same).scalars()]
+    same = generations.question_of(_series.c.digest) == digest
+    if dry_run:
+        ids = list(connection.execute(sa.select(_series.c.id).where(same).order_by(_series.c.id)).scalars())
+    else:
+        coverage.lock(connection)
+        ids = _lock(connection, same)
     label = wanted.get(digest) or _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")
@@ -265,8 +284,12 @@ def _rows(connection: sa.Connection, table: sa.Table, which: sa.ColumnElement[bo
 
 
 def _delete_traces(connection: sa.Connection, digest: str, ids: Collection[int]) -> None:
-    """Delete rows that name the series but are no history: its edge, refusals, windows of jobs, set checksums."""
+    """Delete rows that name the series but are no history: its edge, refusals, windows of jobs, set checksums.
+
+    Fetches that only this series needed are considered again.
+    """
     pauses, windows = schema.refusals, schema.backfill_windows
+    consider_again(connection)
     evidence.delete_edge(connection, digest)
     connection.execute(sa.delete(pauses).where(pauses.c.digest.startswith(digest)))
     connection.execute(sa.delete(windows).where(windows.c.series == digest))

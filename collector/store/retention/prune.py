@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _CUTOFF_KEY = "kept_from:{}"
-_CONSIDERED_KEY = "fetches_considered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +111,11 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
             pruned += await _prune_snapshots(database, series_id, cutoff)
         if retention.revisions:
             pruned += await _prune_revisions(database, series_id, now - retention.revisions)
+    await database.write(lambda connection: _keep_considered(connection, fetch_cutoff))
     if fetch_cutoff:
         pruned += await _prune_fetches(database, fetch_cutoff)
+    for agg_interval in AggInterval if fetch_cutoff or current else ():
+        await database.write(partial(points.delete_unused_sets, interval=agg_interval))
     if retention.fires:
         pruned += await _prune_fires(database, now - retention.fires)
     for finding in pruned.damaged:
@@ -173,12 +175,14 @@ async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
     """Delete what is not needed of the fetches that have become old since the last time."""
 
     def read(connection: sa.Connection) -> OldFetches | None:
-        return old_fetches(connection, cutoff, {}, _considered(connection))
+        return old_fetches(connection, cutoff, {}, _considered(connection, cutoff))
 
     def write(connection: sa.Connection, old: OldFetches) -> int:
+        deleted = delete_fetches(connection, old.delete)  # first, because it waits for changes of coverage
         cut_fetches(connection, old.rest)
-        sql.put_state(connection, _CONSIDERED_KEY, str(max([*old.delete, *old.rest])))
-        return delete_fetches(connection, old.delete)
+        considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
+        sql.put_state(connection, points.CONSIDERED_KEY, considered)
+        return deleted
 
     count = 0
     while old := await database.read_in_thread(read):
@@ -186,9 +190,19 @@ async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
     return Pruned(fetches=count)
 
 
-def _considered(connection: sa.Connection) -> int:
-    """Return the last fetch that was considered when fetches were pruned; 0 for none."""
-    return int(sql.get_state(connection, _CONSIDERED_KEY) or 0)
+def _keep_considered(connection: sa.Connection, cutoff: datetime | None) -> None:
+    """Keep the record of the last fetch that was considered, unless fetches are kept for longer now.
+
+    Then some of those before it may lose their last points, and must be considered again when they are old enough.
+    """
+    if cutoff is None or not _considered(connection, cutoff):
+        points.consider_again(connection)
+
+
+def _considered(connection: sa.Connection, cutoff: datetime) -> int:
+    """Return the last fetch that was considered when fetches were pruned; 0 for none, or for a later cutoff."""
+    fetch_id, _, before = (sql.get_state(connection, points.CONSIDERED_KEY) or "").partition(" ")
+    return int(fetch_id) if before and utc(before) <= cutoff else 0
 
 
 async def _prune_fires(database: Database, cutoff: datetime) -> Pruned:
@@ -227,7 +241,7 @@ def prunable(connection: sa.Connection, retention: RetentionSettings, now: datet
 
 def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs: Cutoffs) -> set[int]:
     """Return the fetches that `prune` would delete: since the last time, and those whose last points go."""
-    after, delete = _considered(connection), set[int]()
+    after, delete = _considered(connection, cutoff), set[int]()
     ending = _ended_before(connection, _fetches_of_old_points(connection, point_cutoffs), cutoff)
     delete |= {*deletable_fetches(connection, ending, point_cutoffs)} if ending else set()
     while old := old_fetches(connection, cutoff, point_cutoffs, after):

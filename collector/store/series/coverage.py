@@ -9,6 +9,7 @@ them to `answers`, some at a time. Reads use the view `date_ranges`, which has a
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ from collector.store.db.schema import (
     series_set_members,
     series_sets,
 )
-from collector.store.db.sql import upsert
+from collector.store.db.sql import COVERAGE, advisory_lock, upsert
 from collector.store.ledger import fetches as ledger
 from collector.timestamps import from_epoch
 
@@ -126,11 +127,20 @@ def _digest(members: Sequence[int]) -> str:
     return hashlib.sha256(",".join(map(str, members)).encode()).hexdigest()
 
 
+def lock(connection: sa.Connection) -> None:
+    """Let no other transaction change or delete rows until this one ends. Rows may still be inserted.
+
+    A change is computed from a row that was read, and a row may move to the other table.
+    """
+    advisory_lock(connection, COVERAGE)
+
+
 def regroup(connection: sa.Connection) -> int:
     """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were.
 
     The windows of these fetches are shortened, too, because previous versions wrote one for each position.
     """
+    lock(connection)
     oldest = sa.select(series_ranges.c.fetch_id).order_by(series_ranges.c.fetch_id).limit(_MOVED_AT_ONCE)
     fetch_ids = sorted(set(connection.execute(oldest).scalars()))
     if not fetch_ids:
@@ -163,11 +173,17 @@ class CoverageRow(NamedTuple):
     checksum: int
 
     def checksum_of(self, series_id: int, written: Written, start: int | None = None) -> int:
-        """Return the checksum of one member over the values *written*, for a row that begins at *start*."""
+        """Return the checksum of one member over the values *written*, for a row that begins at *start*.
+
+        It is 0 if one of them is no number, which a damaged record may hold.
+        """
         first = self.start if start is None else start
         values = [pair for pair in written.get((series_id, self.fetch_id), ()) if first <= pair[0] < self.end]
         answered = answered_range(series_id, self.fetch_id, first, self.end, self.date_range)
-        return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
+        try:
+            return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
+        except (struct.error, TypeError):
+            return 0
 
     @property
     def owners(self) -> str:
@@ -188,7 +204,8 @@ def rows(
             select.where(whose.in_(members), where(table))
         ):
             times = start, end, (ends[0], ends[1])
-            covered.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, stored))
+            kept = stored if isinstance(stored, int) else 0  # a damaged record may hold anything
+            covered.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, kept))
     return covered
 
 
@@ -250,6 +267,7 @@ def owner(table: sa.Table) -> sa.Column[int]:
 
 def delete_of_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
     """Delete what fetches answered."""
+    lock(connection)
     for table in (answers, series_ranges):
         connection.execute(sa.delete(table).where(table.c.fetch_id.in_(fetch_ids)))
 
@@ -277,6 +295,7 @@ def first_start(connection: sa.Connection, series_ids: Collection[int]) -> datet
 
 def delete_series(connection: sa.Connection, series_ids: Collection[int]) -> None:
     """Take series out of all rows. Call it before their values are deleted."""
+    lock(connection)
     own = set(series_ids)
     connection.execute(sa.delete(series_ranges).where(series_ranges.c.series_id.in_(own)))
     sets = sets_of(connection, own)
@@ -292,6 +311,19 @@ def delete_series(connection: sa.Connection, series_ids: Collection[int]) -> Non
     for set_id, members in shared.items():  # an answer about the rest alone may have a set of its own
         digest = f"{_digest(sorted({*members} - own))} of {set_id}"
         connection.execute(sa.update(series_sets).where(series_sets.c.id == set_id).values(digest=digest))
+
+
+def delete_unused_sets(connection: sa.Connection, series_ids: Collection[int]) -> int:
+    """Delete the sets without an answer that any of some series, which must be locked, belong to.
+
+    Returns their number.
+    """
+    used = sa.exists().where(answers.c.set_id == series_sets.c.id)
+    unused = set(connection.execute(sa.select(series_sets.c.id).where(~used)).scalars())
+    unused = unused and unused & sets_of(connection, series_ids).keys()
+    connection.execute(sa.delete(series_set_members).where(series_set_members.c.set_id.in_(unused)))
+    connection.execute(sa.delete(series_sets).where(series_sets.c.id.in_(unused)))
+    return len(unused)
 
 
 def damaged_sets(connection: sa.Connection) -> list[str]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from collector.interval import AggInterval
 from collector.model import Annotation
+from collector.settings import RetentionSettings
 from collector.store import NotAStore, SchemaTooOld, Store, StoreCorrupt, StoreMissing
 from collector.store.admin import verify as verify_module
 from collector.store.admin.verify import VerifyResult, verify
@@ -364,6 +366,33 @@ async def test_a_label_that_has_become_a_number_is_found(path):
             CREATE TABLE other AS SELECT profile, 3 AS label, position, series_id, active FROM profile_series;
             DROP TABLE profile_series; ALTER TABLE other RENAME TO profile_series""")
     assert any("is not what its column may hold" in finding for finding in await findings(path))
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "where"),
+    [
+        ("points", "value", "'a text'", "series_id = 2 AND timestamp = 1777518000"),
+        ("points", "value", "NULL", "series_id = 2 AND timestamp = 1777518000"),
+        ("revisions", "value", "'a text'", "series_id = 2 AND fetch_id = 1"),
+        ("answers", "checksum", "'a text'", "fetch_id = 1"),
+        ("answers", "checksum", "NULL", "fetch_id = 1"),
+    ],
+)
+async def test_a_number_that_has_become_a_text_or_nothing_is_found_and_stops_nothing(path, table, column, value, where):
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.executescript(f"""
+            PRAGMA legacy_alter_table = ON;
+            CREATE TABLE other AS SELECT * FROM {table}; UPDATE other SET {column} = {value} WHERE {where};
+            DROP TABLE {table}; ALTER TABLE other RENAME TO {table};
+            UPDATE fires SET outcome = 'none' WHERE due = (SELECT min(due) FROM fires);
+            UPDATE points SET value = value + 1 WHERE fetch_id = 5 AND series_id = 4""")
+    found = await findings(path)
+    fetches = [finding.split()[2] for finding in found if finding.startswith("what fetch")]
+    assert fetches == ["1", "5"]
+    async with Store.open(f"sqlite:///{path}", owner="test") as store:
+        now = DAY + 100 * HOUR
+        pruned = await store.prune(RetentionSettings({AggInterval.ONE_HOUR: 98 * HOUR}), now)
+        assert len(pruned.damaged) == 1
 
 
 @pytest.mark.parametrize("part", [0, 0.3, 0.5, 0.99])

@@ -9,7 +9,22 @@ from collector.store import Fire
 from collector.store.admin.verify import verify
 from collector.store.retention.points import ReplacedRow, outdated_revisions
 from collector.store.retention.prune import Pruned, cutoffs, prunable
-from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, query, rows, saved, start_fetch, values
+from collector.timestamps import rfc3339
+from tests.harness.factories import (
+    DAY,
+    HOUR,
+    NOW,
+    at,
+    batch,
+    filtered,
+    hours,
+    profile,
+    query,
+    rows,
+    saved,
+    start_fetch,
+    values,
+)
 
 ALL = query()
 DAYS = timedelta(days=1)
@@ -209,11 +224,44 @@ async def test_fetches_are_considered_once_and_again_when_their_points_go(store)
     for start in range(0, 12, 4):
         await saved(store, batch((ALL, hours(start, start + 4))), [1, 2, 3, 4])
     assert await pruned(store, keep(fetches=DAYS)) == Pruned()
-    assert await rows(store, "SELECT value FROM state WHERE key = 'fetches_considered'") == [("3",)]
+    assert await rows(store, "SELECT value FROM state WHERE key = 'fetches_considered'") == [
+        (f"3 {rfc3339(LATER - DAYS)}",)
+    ]
     await saved(store, batch((ALL, hours(12, 16))), [1, 2, 3, 4], now=LATER)
     assert await pruned(store, keep(fetches=DAYS)) == Pruned()
     assert await pruned(store, keep(points_1h=KEEP, fetches=DAYS)) == Pruned(points=10, fetches=2)
     assert await rows(store, "SELECT id FROM fetches ORDER BY 1") == [(3,), (4,)]
+
+
+async def test_fetches_are_considered_again_when_the_series_that_needed_them_is_deleted(store):
+    other = filtered("other", tld="com")
+    await store.activate_labels([profile(), other], NOW)
+    for start in range(0, 12, 4):
+        await saved(store, batch((query(tld="com"), hours(start, start + 4))), [1, 2, 3, 4], profiles=("other",))
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    await store.activate_labels([profile()], NOW)
+    ((series_id,),) = await rows(store, "SELECT id FROM series WHERE label = 'other'")
+    await store.delete_series(series_id, [profile()], dry_run=False)
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned(fetches=3)
+
+
+@pytest.mark.parametrize("meanwhile", [{}, {"fetches": 9 * DAYS}])
+async def test_fetches_are_considered_again_when_they_were_kept_for_longer_meanwhile(store, meanwhile):
+    for start in range(0, 12, 4):
+        await saved(store, batch((ALL, hours(start, start + 4))), [1, 2, 3, 4])
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    assert await pruned(store, keep(points_1h=KEEP, **meanwhile)) == Pruned(points=10)
+    assert await pruned(store, keep(points_1h=KEEP, fetches=DAYS)) == Pruned(fetches=2)
+
+
+async def test_sets_of_series_that_no_answer_is_about_any_more_go(store):
+    com, net = query(tld="com"), query(tld="net")
+    for number, asked in enumerate([(ALL, com), (ALL, net), (ALL, com, net)]):
+        window = hours(number * 4, number * 4 + 4)
+        await saved(store, batch(*((each, window) for each in asked)), *[range(4)] * len(asked))
+    assert await pruned(store, keep(points_1h=LATER - DAY - 8 * HOUR)) == Pruned(points=16)
+    assert await rows(store, "SELECT id FROM series_sets") == [(3,)]
+    assert await rows(store, "SELECT set_id FROM series_set_members") == [(3,)] * 3
 
 
 async def test_old_fires_go_but_the_newest_of_each_profile_stays(store):
