@@ -155,6 +155,8 @@ class ReadView:
     gap_requests = _of_connection(gaps.find_gap_requests)
     beginnings = _of_connection(gaps.beginnings)
     selected = _of_connection(selection.selected)
+    select_series = _of_connection(selection.select_series)
+    page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
     status_rows = _of_connection(status.status_rows)
     paused = _of_connection(status.paused)

@@ -354,8 +354,9 @@ def _read_points(history: AsOfReader, position: SeriesRequest, match: SeriesMatc
             for block in history.points(window):
                 rollup.add(block)
         return rollup.result(extents.spans_of(match), extents.known_until(match))
-    if match.is_counts and (run := history.run(windows[0], match.agg_interval.seconds)):
-        return SeriesData(*run)
+    run = history.run(windows[0], match.agg_interval.seconds) if match.is_counts else None
+    if run is not None:
+        return SeriesData(run.timestamps, run.values)
     timestamps, values = array("q"), array("d")
     for block in history.points(windows[0]):
         block_timestamps, block_values = zip(*block, strict=True)

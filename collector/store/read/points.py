@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -207,7 +208,8 @@ def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, f
     return first_rows
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Run:
     """Buckets in a row: *timestamps* in epoch seconds, and *values* as texts, separated by commas.
 
     No text has an exponent, and one of a whole number has no point.
@@ -215,6 +217,16 @@ class Run(NamedTuple):
 
     timestamps: range
     values: str
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def __getitem__(self, part: slice) -> Run:
+        """Return a part of the buckets, as a sequence of rows does."""
+        timestamps = self.timestamps[part]
+        if len(timestamps) == len(self.timestamps):
+            return self
+        return Run(timestamps, ",".join(self.values.split(",")[part]))
 
 
 def read_run(  # noqa: PLR0913, PLR0917 - what a read is bounded by
@@ -242,6 +254,16 @@ def read_run(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     is_run = offset == 0 and last - first == (count - 1) * step
     is_plain = "e" not in values and "-0" not in values
     return Run(range(first, last + step, step), values) if is_run and is_plain else None
+
+
+def first_points(
+    connection: sa.Connection, series_id: int, start: datetime | None, end: datetime | None, limit: int
+) -> Sequence[tuple[int, float]]:
+    """Read the first *limit* points (timestamp, value) of one series from *start* up to, not including, *end*."""
+    bounds = {"series_id": series_id, "since": start, "until": end, "most": limit}
+    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    rows: Any = driver_rows(connection.execute(_now(frozenset(parameters)), parameters))
+    return rows  # type: ignore[no-any-return]
 
 
 class texts(FunctionElement[str]):  # noqa: N801 - named as SQL functions are
@@ -272,8 +294,7 @@ def _texts_postgresql(element: texts, compiler: SQLCompiler, **options: Any) -> 
 @cache
 def _run(names: frozenset[str]) -> Any:
     """Select count, first and last timestamp, their greatest distance to the usual grid, and the texts."""
-    rows = _now(names).limit(sa.bindparam("most", type_=sa.Integer)) if "most" in names else _now(names)
-    timestamp, value = rows.subquery().c
+    timestamp, value = _now(names).subquery().c
     offset = timestamp % sa.bindparam("step", type_=sa.BigInteger)
     extremes = sa.func.min(timestamp), sa.func.max(timestamp), sa.func.max(offset)
     return sa.select(sa.func.count(), *extremes, texts(value, timestamp))
@@ -310,8 +331,10 @@ def _within(table: sa.Table, names: frozenset[str]) -> list[Any]:
 
 @cache
 def _now(names: frozenset[str]) -> Any:
+    """Select the points as they are now, the first *most* ones if that is among *names*."""
     select = sa.select(epoch(points.c.timestamp).label("t"), points.c.value)
-    return select.where(*_within(points, names)).order_by(points.c.timestamp)
+    select = select.where(*_within(points, names)).order_by(points.c.timestamp)
+    return select.limit(sa.bindparam("most", type_=sa.Integer)) if "most" in names else select
 
 
 @cache
