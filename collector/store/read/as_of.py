@@ -265,20 +265,27 @@ class AsOfReader:
 
     def is_answered(self, windows: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
-        every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
-        (levels, _), parameters = _confidence(every, self._as_of)
-        return self._connection.execute(levels.limit(1), parameters).first() is not None
+        return bool(self._levels(windows))
 
     def confidence_level(self, windows: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
+        distinct_levels = self._levels(windows)
+        if len(distinct_levels) <= 1:
+            return next(iter(distinct_levels), None)
         window_series = {other: window.series_id for window in windows for other in self._same(window.series_id)}
         every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
-        (levels, detailed), parameters = _confidence(every, self._as_of)
-        distinct_levels = self._connection.execute(levels, parameters).scalars().all()
-        if len(distinct_levels) <= 1:
-            return distinct_levels[0] if distinct_levels else None
-        rows = self._connection.execute(detailed, parameters).all()
+        rows = self._connection.execute(confidence(every, self._as_of))
         return lowest_level(windows, [ConfidenceRange(window_series[series_id], *rest) for series_id, *rest in rows])
+
+    def _levels(self, windows: Sequence[SeriesWindow]) -> set[int | None]:
+        """Read the confidence levels of all answers on any of the buckets; None for unknown."""
+        ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for window in windows:
+            ids_by_window[window.start, window.end] += self._same(window.series_id)
+        select, levels = confidence_levels(self._as_of), set[int | None]()
+        for edges, ids in ids_by_window.items():
+            levels |= set(self._connection.execute(select, {"ids": ids, **_edges(*edges)}).scalars())
+        return levels
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names of *unit* in the newest answer, even if *as_of* is an earlier moment."""
@@ -375,8 +382,6 @@ def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> i
     return min((level for level in levels if level is not None), default=None)
 
 
-_counts = date_ranges.c.overruled.is_(None)
-"""An overruled answer does not describe the present."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DIGESTS: sa.BindParameter[Any] = sa.bindparam("digests", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
@@ -466,39 +471,45 @@ def _edges(start: int, end: int) -> dict[str, datetime]:
     return {"since": from_epoch(start), "until": from_epoch(end)}
 
 
-def _confidence(windows: tuple[SeriesWindow, ...], as_of: datetime | None) -> tuple[tuple[Any, Any], dict[str, Any]]:
-    """Return the statements of `confidence` and their parameters: one window of all series has constant statements."""
-    edges = {(window.start, window.end) for window in windows}
-    if len(edges) != 1:
-        return confidence(windows, as_of), {}
-    return confidence(None, as_of), {"ids": [window.series_id for window in windows], **_edges(*edges.pop())}
+@lru_cache(maxsize=16)
+def confidence_levels(as_of: datetime | None) -> Any:
+    """Select the distinct levels of the answers on the buckets from *since* to *until* of the series *ids*.
+
+    The tables are named instead of their view, because SQLite would first read all answers on the series.
+    """
+    members = series_set_members.c
+    sets = sa.select(members.set_id).where(members.series_id.in_(_IDS))
+    grouped = _levels_in(answers, answers.c.set_id.in_(sets), as_of)
+    return grouped.union(_levels_in(series_ranges, series_ranges.c.series_id.in_(_IDS), as_of))
+
+
+def _levels_in(table: sa.Table, of_series: sa.ColumnElement[bool], as_of: datetime | None) -> sa.Select[Any]:
+    """Select the levels of answers; an overruled one does not describe the present."""
+    levels = sa.select(fetches.c.confidence_level).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
+    inside = table.c.end > _SINCE, table.c.start < _UNTIL
+    return levels.where(of_series, *inside, table.c.overruled.is_(None), *_known(as_of))
 
 
 @lru_cache(maxsize=128)
-def confidence(windows: tuple[tuple[int, int, int], ...] | None, as_of: datetime | None) -> tuple[Any, Any]:
-    """Return two statements about the answers on *windows* (series_id, start, end); None: on one window of *ids*.
-
-    The first selects their distinct levels. The second selects (series_id, start, end, level), the newest first.
-    """
-    overlapping = [_overlaps(_IDS, _SINCE, _UNTIL)] if windows is None else _overlaps_any(windows)
-    levels = sa.select(fetches.c.confidence_level).join_from(
-        date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id
-    )
-    levels = levels.where(sa.or_(sa.false(), *overlapping), *_known(as_of), _counts)
-    columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
-    detailed = levels.with_only_columns(*columns, fetches.c.confidence_level)
-    return levels.distinct(), detailed.order_by(date_ranges.c.fetch_id.desc())
-
-
-def _overlaps(ids: Any, start: Any, end: Any) -> sa.ColumnElement[bool]:
-    return sa.and_(date_ranges.c.series_id.in_(ids), date_ranges.c.end > start, date_ranges.c.start < end)
-
-
-def _overlaps_any(windows: tuple[tuple[int, int, int], ...]) -> list[sa.ColumnElement[bool]]:
+def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> Any:
+    """Select (series_id, start, end, level) of the answers on *windows* (series_id, start, end), the newest first."""
     ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
     for series_id, *window in windows:
         ids_by_window[window[0], window[1]].append(series_id)
-    return [_overlaps(ids, from_epoch(start), from_epoch(end)) for (start, end), ids in ids_by_window.items()]
+    overlapping = [
+        sa.and_(
+            date_ranges.c.series_id.in_(ids),
+            date_ranges.c.end > from_epoch(start),
+            date_ranges.c.start < from_epoch(end),
+        )
+        for (start, end), ids in ids_by_window.items()
+    ]
+    columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
+    select = sa.select(*columns, fetches.c.confidence_level).join_from(
+        date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id
+    )
+    select = select.where(sa.or_(sa.false(), *overlapping), *_known(as_of), date_ranges.c.overruled.is_(None))
+    return select.order_by(date_ranges.c.fetch_id.desc())
 
 
 @lru_cache(maxsize=128)
