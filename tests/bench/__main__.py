@@ -1,4 +1,4 @@
-"""`python -m tests.bench load`, `answer`, `decode`, `requests`: what the collector costs beside the least possible."""
+"""`python -m tests.bench COMMAND`: what the collector costs beside the least that is possible."""
 
 import click
 
