@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.settings import ServerSettings, Settings
-    from collector.store import BackfillJob, BackfillRequest, Pruned, ReadView, SeriesDeletion
+    from collector.store import BackfillJob, BackfillRequest, Compacted, Pruned, ReadView, SeriesDeletion
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +106,16 @@ def _log_prune_failure(task: asyncio.Task[Pruned]) -> None:
         log.error("prune", extra={"outcome": "failed", "reason": str(error)})
 
 
+def _log_compaction(task: asyncio.Task[Compacted]) -> None:
+    """Log the outcome, because the caller may have stopped waiting."""
+    if task.cancelled():
+        log.warning("compact", extra={"outcome": "cancelled"})
+    elif error := task.exception():
+        log.error("compact", extra={"outcome": "failed", "reason": str(error)})
+    else:
+        log.info("compact", extra={"outcome": "ok", **asdict(task.result())})
+
+
 @asynccontextmanager
 async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]:
     token = None if server.anonymous_read else server.token
@@ -153,6 +163,7 @@ class Daemon:
         self._heartbeat = Heartbeat(store, clock, self.metrics)
         self._collected_since: dict[str, datetime] = {}
         self._pruning: asyncio.Task[Pruned] | None = None
+        self._compacting: asyncio.Task[Compacted] | None = None
 
     def install_signal_handlers(self) -> None:
         """Drain on SIGTERM and SIGINT, reload the configuration on SIGHUP."""
@@ -183,8 +194,9 @@ class Daemon:
         """Run generation after generation until the service is stopped. A lost lease starts the next one."""
         async with self._heartbeat.beating():
             await self._run()
-        if self._pruning:
-            self._pruning.cancel()
+        for task in (self._pruning, self._compacting):
+            if task:
+                task.cancel()
         log.info("stopped")
 
     async def _run(self) -> None:
@@ -293,6 +305,13 @@ class Daemon:
             self._pruning = asyncio.create_task(work)
             self._pruning.add_done_callback(_log_prune_failure)
         return await asyncio.shield(self._pruning)
+
+    async def compact(self) -> Compacted:
+        """Give the room of deleted rows back. The work continues if the caller is cancelled."""
+        if self._compacting is None or self._compacting.done():
+            self._compacting = asyncio.create_task(self.store.compact())
+            self._compacting.add_done_callback(_log_compaction)
+        return await asyncio.shield(self._compacting)
 
     async def forget(self, series_id: int, *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that no profile wants, with its history."""

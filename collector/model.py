@@ -142,11 +142,15 @@ class Question:
         """SHA-256 of the key, which is short enough for an index."""
         return hashlib.sha256(json.dumps(self.key).encode()).hexdigest()
 
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.key)
+
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Question) and self.key == other.key
+        return self is other or (isinstance(other, Question) and self.key == other.key)
 
     def __hash__(self) -> int:
-        return hash(self.key)
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True)

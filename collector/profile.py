@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from collector.datasets import DEFAULT, dataset_named
@@ -32,7 +33,7 @@ class Reach:
     lookback: timedelta
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Profile:
     """One `[[profiles]]` table with every setting resolved.
 
@@ -64,9 +65,9 @@ class Profile:
         """The kind of its requests."""
         return RequestKind(self.dataset, self.agg_interval)
 
-    @property
+    @cached_property
     def series(self) -> tuple[LabelledSeries, ...]:
-        """One series, or one for each combination of the values of *each*."""
+        """One series, or one for each combination of the values of *each*; built once."""
         series = []
         for values in itertools.product(*self.each.values()):
             filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}

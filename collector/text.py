@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 
@@ -45,6 +44,8 @@ def excerpt(content: bytes) -> bytes:
 
 def _object_length(content: bytes) -> int:
     """Return the length of the JSON object that *content* begins with; all of it if the object does not end there."""
+    import json  # imported here because `collector --help` imports this module
+
     text = content.decode("latin-1")  # a character a byte
     try:
         return json.JSONDecoder().raw_decode(text)[1]

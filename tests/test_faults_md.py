@@ -14,7 +14,7 @@ COUNTS = {
     "Upstream": 19,
     "Network": 12,
     "Bad data": 10,
-    "Process, disk, clock": 29,
+    "Process, disk, clock": 30,
     "Postgres and replicas": 21,
     "Configuration and HTTP": 17,
     "Secrets and rules": 3,

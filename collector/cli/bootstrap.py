@@ -7,7 +7,6 @@ sends a request to the daemon instead. A Postgres store has no owner, so every c
 from __future__ import annotations
 
 import functools
-import http.client
 import json
 import sys
 import time
@@ -23,7 +22,6 @@ from collector.cli.main import CONFIG_HELP
 from collector.errors import CollectorError, UsageError, did_you_mean
 from collector.profile import awake
 from collector.settings import load
-from collector.store import JobProgress, JobStatus, StoreLocked
 from collector.timestamps import parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.profile import Profile
     from collector.settings import Settings
-    from collector.store import BackfillRequest, Store
+    from collector.store import BackfillRequest, JobStatus, Store
 
     Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -139,6 +137,8 @@ def run_here_or_in_daemon(settings: Settings, here: Callable[[], T], handed: Cal
 
     Raises the error of *here* if the owner has no HTTP server.
     """
+    from collector.store import StoreLocked
+
     try:
         return here()
     except StoreLocked as owned:
@@ -172,6 +172,8 @@ class DaemonClient:
 
     def follow(self, job: int) -> Iterator[tuple[JobStatus, int | None]]:
         """Yield the status of a job twice a second until it ends, and the job that runs before it, if any."""
+        from collector.store import JobProgress, JobStatus
+
         while True:
             document = self._call("GET", f"{_JOBS}/{job}")
             progress = JobProgress(**{name: document[name] for name in JobProgress.__slots__ if name in document})
@@ -194,6 +196,10 @@ class DaemonClient:
         """Prune the store. Returns the counts, or `running` if it takes long."""
         return self._call("POST", "/api/v1/prune", {}, timeout=_LONG_TIMEOUT_SECONDS)
 
+    def compact(self) -> dict[str, Any]:
+        """Give the room of deleted rows back. Returns the bytes before and after, or `running` if it takes long."""
+        return self._call("POST", "/api/v1/compact", {}, timeout=_LONG_TIMEOUT_SECONDS)
+
     def forget(self, series_id: int) -> dict[str, Any]:
         """Delete a series. Returns the deleted rows by table."""
         content = {"dry_run": False}
@@ -206,6 +212,8 @@ class DaemonClient:
     def _call(
         self, method: str, path: str, content: Any = None, *, timeout: float = _TIMEOUT_SECONDS
     ) -> dict[str, Any]:
+        import http.client
+
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=timeout)
         body = None if content is None else json.dumps(content)
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import sys
@@ -39,7 +40,7 @@ _COMMANDS = {
     "export": _Command("export", "Export points as CSV, JSON lines, JSON or Parquet."),
     "plot": _Command("charts", "Draw a chart in the terminal, or as a picture."),
     "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
-    "db": _Command("db", "Migrate, verify, back up, copy or prune the store."),
+    "db": _Command("db", "Migrate, verify, back up, copy, prune or compact the store."),
     "config": _Command("config", "Check, show or write the configuration."),
     "docs": _Command("config", "Print the reference: settings, commands, routes, metrics, the store."),
     "probe": _Command("probe", "Find out what the API does not publish: form, units, limits, delays, history."),
@@ -50,6 +51,9 @@ _COMMANDS = {
 
 _SERVICES = ("demo", "run")
 """Commands that set their own signal handlers while they start."""
+
+_BRIEF = ("status", "config", "docs", "healthcheck")
+"""Commands that end so soon that collecting their garbage costs more than it frees."""
 
 CONFIG_HELP = "Read this configuration file. Default: $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
@@ -66,6 +70,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in _SERVICES:
             signals.release()
         module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[cmd_name].module}")
+        if cmd_name not in _BRIEF:
+            gc.enable()
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 

@@ -17,7 +17,6 @@ from itertools import pairwise, zip_longest
 from typing import TYPE_CHECKING, Any
 
 import click
-from rich.cells import cell_len
 
 from collector.text import printable, printable_json
 from collector.timestamps import rfc3339
@@ -118,6 +117,15 @@ _GAP = "  "
 _MIN_WRAPPED_WIDTH = 24  # narrower text is hard to read
 
 
+def cells_of(text: str) -> int:
+    """Return how many cells of a terminal *text* takes: one for each character of ASCII."""
+    if text.isascii() and text.isprintable():
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
 @dataclass(frozen=True, slots=True)
 class _Column:
     title: str
@@ -126,7 +134,7 @@ class _Column:
 
     @property
     def width(self) -> int:
-        return max(map(cell_len, (self.title, *self.cells)))
+        return max(map(cells_of, (self.title, *self.cells)))
 
 
 def lay_out(
@@ -169,10 +177,10 @@ def _fitting(columns: Sequence[_Column], width: int | None) -> list[int] | None:
 
 
 def _side_by_side(columns: Sequence[_Column], width: int, strong: Callable[[str], str]) -> Iterator[str]:
-    margin = max(cell_len(column.title) for column in columns)
+    margin = max(cells_of(column.title) for column in columns)
     room = max(width - margin - len(_GAP), _MIN_WRAPPED_WIDTH)
     records = list(zip(*(column.cells for column in columns), strict=True))
-    widths = [min(max(map(cell_len, record)), room) for record in records]
+    widths = [min(max(map(cells_of, record)), room) for record in records]
     for first, last in _groups(widths, room):
         if first:
             yield ""
@@ -197,7 +205,7 @@ def _total(widths: Sequence[int]) -> int:
 def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) -> Iterator[str]:
     """Yield the lines of one row: several if a cell is wrapped."""
     wrapped = [
-        textwrap.wrap(cell, width) if cell_len(cell) > width else [cell]
+        textwrap.wrap(cell, width) if cells_of(cell) > width else [cell]
         for cell, width in zip(cells, widths, strict=True)
     ]
     for parts in zip_longest(*wrapped, fillvalue=""):
@@ -206,7 +214,7 @@ def _lines(cells: Sequence[str], widths: Sequence[int], rights: Sequence[bool]) 
 
 
 def _pad(text: str, width: int, right: bool) -> str:  # noqa: FBT001 - one of three columns of values
-    blanks = " " * (width - cell_len(text))
+    blanks = " " * (width - cells_of(text))
     return blanks + text if right else text + blanks
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.model import Answer, Batch
     from collector.profile import Profile
-    from collector.store import SeriesState, Store
+    from collector.store import ReadView, SeriesState, Store
     from collector.windows import EpochWindow
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ def whole_days(windows: Iterable[EpochWindow], final: Sequence[EpochWindow], off
 async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, batch_runner: BatchRunner) -> BatchResult:
     """Confirm the unconfirmed windows of *profiles*. Failures are retried by the next call."""
     daily = (await store.grids())[_DAILY]
-    wanted = await _unconfirmed(profiles, now, store, daily)
+    wanted = await store.with_read_view(lambda view: _unconfirmed(view, profiles, now, daily))
     names = {
         query: profiles_of for unconfirmed in wanted for query, profiles_of in _names(profiles, unconfirmed).items()
     }
@@ -152,11 +152,11 @@ def days_around(moment: datetime, daily: Grid = _USUAL_DAYS) -> Window:
     return Window(first, first + 2 * packing.DAY)
 
 
-async def _unconfirmed(profiles: Sequence[Profile], now: datetime, store: Store, daily: Grid) -> list[Unconfirmed]:
+def _unconfirmed(view: ReadView, profiles: Sequence[Profile], now: datetime, daily: Grid) -> list[Unconfirmed]:
     profile_of = {series.query: profile for profile in profiles for series in profile.series}
-    relative = await store.relative_queries(profile_of)
-    states = await store.series_states([query for query in profile_of if query not in relative])
-    words = await store.measures([*states])
+    relative = view.relative_queries(profile_of)
+    states = view.series_states([query for query in profile_of if query not in relative])
+    words = view.measures([*states])
     series = []
     for query, state in states.items():
         is_count = known_spelling(words.get(query, Normalization.RAW_VALUES)) == Normalization.RAW_VALUES

@@ -115,7 +115,7 @@ async def regroup_coverage(batch_runner: BatchRunner) -> None:
             moved += number
             await asyncio.sleep(_REGROUP_PAUSE_SECONDS)
         if moved:
-            log.info("regrouped", extra={"rows": moved})
+            log.info("regroup", extra={"outcome": "ok", "rows": moved})
         moved = 0
         return _REGROUP_INTERVAL
 

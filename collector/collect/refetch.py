@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collector.model import Question
     from collector.profile import Profile
     from collector.rules.finality import GapRequest
-    from collector.store import SeriesState, Store
+    from collector.store import ReadView, SeriesState, Store
 
     Windows = dict[Question, list[Window]]
 
@@ -51,8 +51,12 @@ async def fire_slices(
     A series of several profiles is requested once. *now* is *ahead* of Radar's present; later buckets are excluded.
     """
     await store.adopt(now)
+    return await store.with_read_view(lambda view: _fire_slices(view, profiles, now, ahead))
+
+
+def _fire_slices(view: ReadView, profiles: Sequence[Profile], now: datetime, ahead: timedelta) -> list[Slice]:
     queries = {series.query for profile in profiles for series in profile.series}
-    states, relative = await store.series_states(queries), await store.relative_queries(queries)
+    states, relative = view.series_states(queries), view.relative_queries(queries)
     wanted: Windows = defaultdict(list)
     for profile in profiles:
         for series in profile.series:
@@ -131,7 +135,11 @@ async def healing_slices(
 
 async def healing_expected(profiles: Sequence[Profile], present: datetime, store: Store) -> list[ExpectedWindow]:
     """Return the window that should be stored at Radar's *present*, for each series of the *profiles* that heal."""
-    states = await store.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
+    return await store.with_read_view(lambda view: _healing_expected(view, profiles, present))
+
+
+def _healing_expected(view: ReadView, profiles: Sequence[Profile], present: datetime) -> list[ExpectedWindow]:
+    states = view.series_states({s.query for profile in profiles for s in profile.series if profile.heal})
     expected = []
     for profile in profiles:
         for series in profile.series if profile.heal else ():
@@ -155,39 +163,48 @@ async def gap_slices(
     With *explicit_since*, proven gaps are included, too, unless an answer has covered them since. A relative series has
     no gaps to fill, because its answers cannot be joined.
     """
-    relative = await store.relative_queries({window.query for window in expected})
+    return await _slices(
+        await store.with_read_view(lambda view: _wanted_windows(view, expected, now, explicit_since)), batch_runner
+    )
+
+
+def _wanted_windows(
+    view: ReadView, expected: Sequence[ExpectedWindow], now: datetime, explicit_since: datetime | None
+) -> dict[Question, WantedWindows]:
+    relative = view.relative_queries({window.query for window in expected})
     expected = [window for window in expected if window.query not in relative]
-    explicit = explicit_since is not None
-    requested: dict[Question, WantedWindows] = {}
-    requests = await store.gap_requests(expected, now, explicit=explicit)
+    wanted_by_query: dict[Question, WantedWindows] = {}
+    requests = view.gap_requests(expected, now, explicit=explicit_since is not None)
     for expected_window, parts in zip(expected, requests, strict=True):
         if not parts:
             continue
-        known = requested.get(expected_window.query)
+        known = wanted_by_query.get(expected_window.query)
         wanted = WantedWindows(hull([expected_window.window, known.within]) if known else expected_window.window)
-        requested[expected_window.query] = wanted
+        wanted_by_query[expected_window.query] = wanted
         if known:
             wanted.wide.extend(known.wide)
             wanted.narrow.extend(known.narrow)
-        await _add_parts(wanted, expected_window, parts, now, explicit_since or now - _OLD_AGAIN, store)
-    return await _slices(requested, batch_runner)
+        _add_parts(wanted, expected_window, parts, now, explicit_since or now - _OLD_AGAIN, view)
+    return wanted_by_query
 
 
-async def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
+def _add_parts(  # noqa: PLR0913, PLR0917 - what the decision depends on
     wanted: WantedWindows,
     expected: ExpectedWindow,
     parts: Sequence[GapRequest],
     now: datetime,
     since: datetime,
-    store: Store,
+    view: ReadView,
 ) -> None:
     """Add the *parts* of gaps that were not requested since *since*; young parts not within a day."""
-    lately = await store.covered_windows(expected.query, expected.window, now - _YOUNG_AGAIN)
-    just_now = await store.covered_windows(expected.query, expected.window, since)
-    covered = await store.covered_windows(expected.query, expected.window, now - _COVERED)
+    windows = [Window(from_epoch(part.start), from_epoch(part.end)) for part in parts]
+    around = hull(windows)
+    around = Window(max(around.start, expected.window.start), min(around.end, expected.window.end))
+    lately, just_now, covered = (
+        view.covered_windows(expected.query, around, moment) for moment in (now - _YOUNG_AGAIN, since, now - _COVERED)
+    )
     young_from = grid_of(expected.query.agg_interval, expected.window.start).floor(now - expected.settle)
-    for part in parts:
-        window = Window(from_epoch(part.start), from_epoch(part.end))
+    for part, window in zip(parts, windows, strict=True):
         for gap in _not_covered(window, young_from, just_now, lately):
             unproven = not part.lacked and gap.end <= young_from and not subtract(gap, covered)
             if part.width is not None:
@@ -203,11 +220,17 @@ async def query_slices(expected: ExpectedWindow, now: datetime, store: Store) ->
 
     Returns nothing for a snapshot or a relative series, because its answers cannot be joined.
     """
-    query, window = expected.query, expected.window
-    if window.start >= window.end or is_snapshot(query) or await store.relative_queries([query]):
+    if expected.window.start >= expected.window.end or is_snapshot(expected.query):
         return []
-    gaps = [gap.window for gap in (await store.find_gaps([expected]))[0]]
-    recently_covered = await store.covered_windows(query, window, now - _QUERIED_AGAIN)
+    return await store.with_read_view(lambda view: _query_slices(view, expected, now))
+
+
+def _query_slices(view: ReadView, expected: ExpectedWindow, now: datetime) -> list[Slice]:
+    query = expected.query
+    if view.relative_queries([query]):
+        return []
+    gaps = [gap.window for gap in view.find_gaps([expected])[0]]
+    recently_covered = view.covered_windows(query, expected.window, now - _QUERIED_AGAIN)
     return [Slice(query, part) for gap in gaps for part in subtract(gap, recently_covered)]
 
 
@@ -232,9 +255,11 @@ def _not_covered(
 
 async def _slices(requested: Mapping[Question, WantedWindows], batch_runner: BatchRunner) -> list[Slice]:
     """Widen the wide parts to windows of the grid, whose equal durations let them share requests."""
+    kinds = {query.request_kind for query in requested}
+    spans = {kind: (await batch_runner.limits(kind)).shape.span for kind in kinds}
     slices = []
     for query, wanted in requested.items():
-        span, step = (await batch_runner.limits(query.request_kind)).shape.span, query.agg_interval.step
+        span, step = spans[query.request_kind], query.agg_interval.step
         windows = merge(packing.widen_to_grid(wanted.wide, wanted.within, span, step))
         for window, width in wanted.narrow:
             longest = max(timedelta(seconds=width) // step, 1) * step

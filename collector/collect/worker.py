@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.profile import Profile
-    from collector.store import Claim, Store
+    from collector.store import Claim, ReadView, Store
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +170,7 @@ class ProfileWorker:
         finished = self._fetcher.clock()
         dues = {name: moments for name, item in items.items() if (moments := self._dues(item, now))}
         fires = fires_of(dues, collected, finished)
-        for name in items:
-            await self._schedule_recheck(self._profiles[name], now)
+        await self._schedule_rechecks([self._profiles[name] for name in items], now)
         await self._schedule_retry(collected.refused & items.keys(), finished)
         done = [self._after_pass(item, collected, finished) for item in items.values()]
         await self._store.finish(fires, done)
@@ -193,25 +192,11 @@ class ProfileWorker:
         success, failures = (item.success, item.failures + 1) if reason else (now, 0)
         return WorkItem(item.name, item.due, success, failures, reason, again + _TAKEOVER_DELAY if again else None)
 
-    async def _schedule_recheck(self, profile: Profile, now: datetime) -> None:
-        """Schedule a recheck for when the newest closed bucket should be published, if the next fire is much later.
-
-        Radar lags behind the clock: at midnight, the day that has just ended is not published yet, and it should not be
-        missing until the next midnight. If our clock is ahead, the next bucket closes before that midnight.
-        """
-        self._recheck_at.pop(profile.name, None)
-        ahead = await self._store.ahead()
-        closed = profile.grid.floor(now - ahead)
-        stored = await self._store.extents([series.query for series in profile.series])
-        if all(series.query in stored and stored[series.query].end >= closed for series in profile.series):
-            if not ahead:
-                return
-            closed += profile.agg_interval.step
-        lag = await self._store.upstream_lag(profile.name)
-        published = closed + ahead + lag + profile.publication_delay
-        look = max(published, now + _RECHECK_INTERVAL)
-        if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
-            self._recheck_at[profile.name] = look
+    async def _schedule_rechecks(self, profiles: Sequence[Profile], now: datetime) -> None:
+        """Schedule the rechecks of *profiles*, from one state of the store."""
+        for profile in profiles:
+            self._recheck_at.pop(profile.name, None)
+        self._recheck_at |= await self._store.with_read_view(lambda view: rechecks(view, profiles, now))
 
     def _remember_outcome(self, done: Sequence[WorkItem], fires: Sequence[Fire], collected: PassResult) -> None:
         newest = {fire.profile: fire.due for fire in fires}
@@ -221,6 +206,31 @@ class ProfileWorker:
         retries = {item.name for item in done if item.failures} - collected.refused
         self._retries = self._retries - {item.name for item in done} | retries
         _log(fires, collected)
+
+
+def rechecks(view: ReadView, profiles: Sequence[Profile], now: datetime) -> dict[str, datetime]:
+    """Return when to look again for the newest closed bucket of each profile, if its next fire is much later.
+
+    Radar lags behind the clock: at midnight, the day that has just ended is not published yet, and it should not be
+    missing until the next midnight. If our clock is ahead, the next bucket closes before that midnight.
+    """
+    ahead = view.ahead()
+    extents = view.extents([series.query for profile in profiles for series in profile.series])
+    closed = {}
+    for profile in profiles:
+        newest, step = profile.grid.floor(now - ahead), profile.agg_interval.step
+        if any(series.query not in extents or extents[series.query].end < newest for series in profile.series):
+            closed[profile.name] = newest
+        elif ahead:
+            closed[profile.name] = newest + step
+    lags, recheck_at = view.upstream_lags([*closed]), {}
+    for profile in profiles:
+        if profile.name in closed:
+            published = closed[profile.name] + ahead + lags[profile.name] + profile.publication_delay
+            look = max(published, now + _RECHECK_INTERVAL)
+            if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
+                recheck_at[profile.name] = look
+    return recheck_at
 
 
 def _log(fires: Sequence[Fire], collected: PassResult) -> None:

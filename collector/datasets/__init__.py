@@ -31,7 +31,7 @@ __all__ = [
 ]
 
 
-DATASETS: dict[str, Dataset] = {one.name: one for one in (CT_TIMESERIES,)}
+DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in (CT_TIMESERIES,)}
 """Every dataset by its name in the store."""
 
 DEFAULT = CT_TIMESERIES

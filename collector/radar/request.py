@@ -7,6 +7,7 @@ description of the endpoint, and https://developers.cloudflare.com/radar/get-sta
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import datetime
 
     from collector.datasets import Dataset
     from collector.model import Batch, Question
@@ -46,11 +48,22 @@ def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
     pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON")]
     for slice_ in batch.slices:
-        # `dateEnd` is inclusive and rounded down to 15 minutes, so it is the last slot of the window
-        last_slot = SLOTS.floor(slice_.window.end - _SECOND)
-        pairs += [("dateStart", rfc3339(slice_.window.start)), ("dateEnd", rfc3339(last_slot))]
+        pairs += _dates(slice_.window.start, slice_.window.end)
     pairs += _filters(dataset_of_batch(batch), [slice_.series for slice_ in batch.slices])
-    return "&".join(f"{key}={quote(value, safe=':')}" for key, value in pairs)
+    return "&".join(f"{key}={_quoted(value)}" for key, value in pairs)
+
+
+@lru_cache(maxsize=1024)
+def _dates(start: datetime, end: datetime) -> tuple[tuple[str, str], tuple[str, str]]:
+    """Return the pairs of a window, which most slices of a request share."""
+    # `dateEnd` is inclusive and rounded down to 15 minutes, so it is the last slot of the window
+    return ("dateStart", rfc3339(start)), ("dateEnd", rfc3339(SLOTS.floor(end - _SECOND)))
+
+
+@lru_cache(maxsize=16_384)
+def _quoted(value: str) -> str:
+    """Percent-encode a value; the same ones are sent again and again."""
+    return quote(value, safe=":")
 
 
 def _filters(dataset: Dataset, series: list[Question]) -> Iterator[tuple[str, str]]:

@@ -11,10 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from collector.contract.request_parser import floor
 from collector.datasets import is_snapshot
 from collector.profile import on_grids
-from collector.store import ExpectedWindow
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
@@ -60,6 +58,8 @@ def gaps_of_profiles(
     *rows* is the status of the same profiles. A series that is complete by its count is skipped. A series with values
     that are relative to one answer has no gaps, because a second answer could not be joined to the first.
     """
+    from collector.store import ExpectedWindow  # imported here so that the help of a command imports no store
+
     queries = [series.query for profile in profiles for series in profile.series]
     stored, complete = store.extents(queries), store.complete_extents(queries)
     relative = store.relative_queries(queries)
@@ -128,6 +128,8 @@ def published_absences(
 
     Radar has published the series up to *published*, in epoch seconds.
     """
+    from collector.contract.request_parser import floor
+
     start, end = requested
     return absent_windows(timestamps, start, max(start, min(end, floor(published, step, start))), step)
 

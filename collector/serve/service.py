@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from collector.profile import Profile
     from collector.serve.metrics import Metrics
-    from collector.store import BackfillJob, BackfillRequest, Pruned, SeriesDeletion, Store
+    from collector.store import BackfillJob, BackfillRequest, Compacted, Pruned, SeriesDeletion, Store
 
 
 class ServiceApi(Protocol):
@@ -55,6 +55,12 @@ class ServiceApi(Protocol):
 
     async def prune(self) -> Pruned:
         """Delete what is older than [retention] keeps. The deletion continues if the caller is cancelled."""
+
+    async def compact(self) -> Compacted:
+        """Give the room of deleted rows back. The work continues if the caller is cancelled.
+
+        Raises TooLittleRoom if the disk cannot hold the copies that SQLite makes.
+        """
 
     async def forget(self, series_id: int, *, dry_run: bool) -> SeriesDeletion:
         """Delete a series. Raises SeriesWanted if a profile uses it, SeriesUnknown if there is none."""

@@ -15,6 +15,7 @@ from collector.store.errors import (
     StoreMissing,
     StoreUnavailable,
     StoreUnfit,
+    TooLittleRoom,
     ValueRejected,
 )
 from collector.store.ledger.backfills import (
@@ -62,6 +63,7 @@ from collector.store.read.selection import (
 )
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
 from collector.store.reader import Reader, ReadView
+from collector.store.retention.compact import Compacted
 from collector.store.retention.points import SeriesDeletion, SeriesUnknown, SeriesWanted
 from collector.store.retention.prune import Pruned
 from collector.store.series.generations import UnitChange
@@ -87,6 +89,7 @@ __all__ = [
     "ChartBucket",
     "Claim",
     "ClaimedWindows",
+    "Compacted",
     "CompletedWindows",
     "Deviation",
     "Downsampled",
@@ -147,6 +150,7 @@ __all__ = [
     "StoreUnfit",
     "StoredSeries",
     "Taken",
+    "TooLittleRoom",
     "UnitChange",
     "ValueRejected",
     "WorkItem",

@@ -13,6 +13,17 @@ class StoreUnavailable(StoreError):
     """Retry later: the store is locked, full, read-only, or does not answer."""
 
 
+class TooLittleRoom(StoreUnavailable):
+    """Retry later: the disk has too little room to compact the store; nothing was changed. *detail* has no path."""
+
+    def __init__(self, store: str, folder: str, needed: int, free: int) -> None:
+        super().__init__(
+            f"the store {store} is not compacted: this needs {needed} bytes of room on the disk of {folder}, and {free}"
+            " are free"
+        )
+        self.detail = f"to compact the store, {needed} bytes of room on the disk are needed, and {free} are free"
+
+
 class StoreLocked(StoreError):
     """Stop: another process writes to this SQLite store; *url* is the address of its HTTP server, if it has one."""
 

@@ -19,6 +19,7 @@ from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
+from collector.store.read.stored_series import StoredQuestions
 from collector.store.series import evidence, generations, grids, identity, snapshots
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collector.store.read.points import Block
     from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries
     from collector.store.read.status import StoreInfo
+    from collector.store.series.generations import UnitChange
     from collector.store.series.snapshots import PassRecord, Snapshot
 
 P = ParamSpec("P")
@@ -56,30 +58,42 @@ def _of_connection(read: Callable[Concatenate[sa.Connection, P], T]) -> Callable
     return method
 
 
+def _of_known(
+    read: Callable[Concatenate[sa.Connection, StoredQuestions, P], T],
+) -> Callable[Concatenate[ReadView, P], T]:
+    """Make a method of ReadView from a function of a connection and of the series that were read from it."""
+
+    def method(self: ReadView, /, *arguments: P.args, **keywords: P.kwargs) -> T:
+        return read(self._connection, self._known, *arguments, **keywords)
+
+    update_wrapper(method, read)
+    return method
+
+
 class ReadView:
     """One state of a store, inside an open transaction."""
 
     def __init__(self, connection: sa.Connection, location: Location) -> None:
         self._connection = connection
         self._location = location
+        self._known = StoredQuestions(connection)
 
-    def extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
+    def extents(self, queries: Collection[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
-        extents = identity.extents(self._connection, queries)
-        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in extents.items()}
+        return {q: Window(from_epoch(a), from_epoch(b)) for q, (a, b) in self._known.extents(queries).items()}
 
-    def newest_buckets(self, queries: Sequence[Question]) -> dict[Question, datetime]:
+    def newest_buckets(self, queries: Collection[Question]) -> dict[Question, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
-        return {query: from_epoch(b) for query, (_, b) in identity.extents(self._connection, queries).items()}
+        return {q: from_epoch(end) - q.agg_interval.step for q, (_, end) in self._known.extents(queries).items()}
 
     def snapshots(self, queries: Sequence[Question]) -> dict[Question, Snapshot]:
         """Find the newest snapshot of each query; absent where none was taken."""
-        ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
+        ids = {stored.id: query for query, stored in self._known.current(queries).items()}
         return {ids[i]: snapshot for i, snapshot in snapshots.newest(self._connection, ids).items()}
 
     def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
-        ids = {series_id: query for query, series_id in identity.current(self._connection, queries).items()}
+        ids = {stored.id: query for query, stored in self._known.current(queries).items()}
         return {ids[i]: reaches for i, reaches in snapshots.reaches(self._connection, ids).items()}
 
     def snapshot_record(self, profile: str) -> PassRecord:
@@ -127,20 +141,29 @@ class ReadView:
         """List the commands other than a service that are at work on the store."""
         return replicas.commands(self._connection, self._location)
 
-    def complete_extents(self, queries: Sequence[Question]) -> dict[Question, Window]:
+    def complete_extents(self, queries: Collection[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
-        extents = status.complete_extents(self._connection, queries)
-        return {q: Window(from_epoch(a), from_epoch(b) + q.agg_interval.step) for q, (a, b) in extents.items()}
+        return {q: Window(from_epoch(a), from_epoch(b)) for q, (a, b) in self._known.complete_extents(queries).items()}
+
+    def relative_queries(self, queries: Collection[Question]) -> set[Question]:
+        """Find the queries whose current series holds values that are relative to one answer."""
+        return self._known.relative(queries)
+
+    def measures(self, queries: Collection[Question]) -> dict[Question, str]:
+        """Find the normalization of each query's current series; absent before the first answer."""
+        return self._known.measures(queries)
+
+    def unit_changes(self, queries: Collection[Question]) -> list[UnitChange]:
+        """List the changes of units, see `generations.unit_changes`; a question with one series has none."""
+        several = self._known.several(queries)
+        return generations.unit_changes(self._connection, several) if several else []
 
     def info(self) -> StoreInfo:
         """Return what is in the store, and its size in bytes."""
         return status.info(self._connection, self._location)
 
-    relative_queries = _of_connection(identity.relative)
-    measures = _of_connection(identity.measures)
-    series_states = _of_connection(identity.series_states)
+    series_states = _of_known(status.series_states)
     renamed = _of_connection(identity.renamed)
-    unit_changes = _of_connection(generations.unit_changes)
     normalizations = _of_connection(generations.list_verdicts)
     learned_grids = _of_connection(grids.learned)
     former_grids = _of_connection(grids.former)
@@ -148,21 +171,22 @@ class ReadView:
     grids = _of_connection(grids.in_force)
     history_begins = _of_connection(evidence.history_begins)
     edges = _of_connection(evidence.read_edges)
-    last_covered_at = _of_connection(gaps.last_covered_at)
+    last_covered_at = _of_known(gaps.last_covered_at)
     upstream_lag = _of_connection(gaps.upstream_lag)
-    covered_windows = _of_connection(gaps.covered_windows)
-    find_gaps = _of_connection(gaps.find_gaps)
-    gap_requests = _of_connection(gaps.find_gap_requests)
-    beginnings = _of_connection(gaps.beginnings)
+    upstream_lags = _of_connection(gaps.upstream_lags)
+    covered_windows = _of_known(gaps.covered_windows)
+    find_gaps = _of_known(gaps.find_gaps)
+    gap_requests = _of_known(gaps.find_gap_requests)
+    beginnings = _of_known(gaps.beginnings)
     selected = _of_connection(selection.selected)
     select_series = _of_connection(selection.select_series)
     page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
-    status_rows = _of_connection(status.status_rows)
+    status_rows = _of_known(status.status_rows)
     paused = _of_connection(status.paused)
-    empty = _of_connection(status.empty)
-    unconfirmed = _of_connection(status.unconfirmed)
-    daily_sums = _of_connection(status.daily_sums)
+    empty = _of_known(status.empty)
+    unconfirmed = _of_known(status.unconfirmed)
+    daily_sums = _of_known(status.daily_sums)
     doubtful_annotations = _of_connection(doubtful)
     newest_answer = _of_connection(fetches.newest_answer)
     last_fires = _of_connection(fires.last_of)
@@ -192,7 +216,7 @@ class ReadView:
 
         `upstream`: an answer covered them whose lastUpdated is *settle* or more after the buckets' end.
         """
-        (gap_windows,) = gaps.find_gaps(self._connection, [ExpectedWindow(query, window, settle)])
+        (gap_windows,) = self.find_gaps([ExpectedWindow(query, window, settle)])
         return gap_windows
 
 

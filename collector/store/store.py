@@ -21,6 +21,7 @@ from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.reader import Reader
 from collector.store.retention import points
+from collector.store.retention.compact import Compacted, compact
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
@@ -271,6 +272,10 @@ class Store(Reader):
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* keeps, in many small transactions; returns the numbers."""
         return await prune(self._database, retention, now)
+
+    async def compact(self) -> Compacted:
+        """Give the room of deleted rows back, see `compact.compact`; on SQLite writes wait meanwhile."""
+        return await compact(self._database)
 
     async def delete_series(self, series_id: int, profiles: Sequence[Profile], *, dry_run: bool) -> SeriesDeletion:
         """Delete a series that neither *profiles* nor another replica uses, in all its units, with its history.

@@ -3,7 +3,9 @@
 import click
 
 from tests.bench import answer as answering
+from tests.bench import commands as processes
 from tests.bench import decode as decoding
+from tests.bench import growth as growing
 from tests.bench import live as living
 from tests.bench import report, run
 from tests.bench import requests as asking
@@ -73,6 +75,22 @@ def requests() -> None:
     """Count the requests of a year of 15m for 50 series under every limit that Radar may hide, beside the fewest."""
     for line in asking.table(asking.CELLS):
         click.echo(line)
+
+
+@main.command()
+@click.option("--runs", default=5, show_default=True, help="Runs of each process, by turns.")
+def commands(runs: int) -> None:
+    """Measure the CPU of commands as whole processes on an empty store, beside Python that does nothing."""
+    click.echo(processes.table(processes.measure(runs)))
+
+
+@click.option("--series", default=1000, show_default=True, help="Series of each store.")
+@click.option("--points", default=(10**5, 10**6), show_default=True, multiple=True, help="Points of a store.")
+@click.option("--runs", default=5, show_default=True, help="Runs of each piece of work.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+def growth(series: int, points: tuple[int, ...], runs: int, backends: tuple[str, ...]) -> None:
+    """Measure fires, reads, status, gaps and healing in stores of several sizes, and how fast their cost grows."""
+    click.echo(growing.table(growing.measure(backends or BACKENDS, series, points, runs)))
 
 
 if __name__ == "__main__":

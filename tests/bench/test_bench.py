@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, decode, report, run, serve
+from tests.bench import answer, commands, decode, growth, report, run, serve
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -128,3 +128,52 @@ def test_many_clients_are_answered_while_fires_go_on():
     assert (len(idle.answers), bool(idle.fires)) == (0, True)
     assert [load.route for load in busy if load.answers and load.fires and load.lags] == ["api", "points"]
     assert "p99" in serve.load_line(busy[0])
+
+
+def test_the_cpu_of_a_whole_command_is_measured_beside_python():
+    chosen = ("python", "collector --version")
+    seconds = commands.measure(2, {name: commands.PROCESSES[name] for name in chosen})
+    assert {name: len(runs) for name, runs in seconds.items()} == dict.fromkeys(chosen, 2)
+    assert all(cpu > 0 for runs in seconds.values() for cpu in runs)
+
+
+def test_the_table_of_commands_has_medians_and_ratios_to_the_first():
+    lines = commands.table({"python": [0.01, 0.02, 0.03], "collector status": [0.4, 0.2, 0.3]}).splitlines()
+    assert [line.split() for line in lines] == [
+        ["process", "cpu", "ms", "least", "ratio"],
+        ["python", "20", "10", "1.0"],
+        ["collector", "status", "300", "200", "15.0"],
+    ]
+
+
+def test_every_command_that_is_measured_exits_with_0():
+    assert commands.measure(0) == {name: [] for name in commands.PROCESSES}
+
+
+def test_growth_measures_every_piece_of_work_in_each_store():
+    results = growth.measure(("sqlite",), series=200, points=(2_000, 4_000), runs=1)
+    names = [
+        *("read", "as of", "status on time", "gaps on time", "gap search on time"),
+        *("status late", "gaps late", "gap search late", "heal", "fire 1 x 200", "fire 200 x 1"),
+    ]
+    assert {size: [*costs.by_name] for (_, size), costs in results.items()} == {2_000: names, 4_000: names}
+    lines = growth.table(results).splitlines()
+    assert lines[0].split() == [
+        "sqlite",
+        "CPU",
+        "ms",
+        "2e+03",
+        "4e+03",
+        "exponent",
+        "wall",
+        "ms",
+        "2e+03",
+        "4e+03",
+        "exponent",
+    ]
+    assert len(lines) == 1 + len(names) + 2
+
+
+def test_an_exponent_is_the_slope_between_the_smallest_and_the_largest_store():
+    assert growth.exponent([(10**5, 2.0), (10**6, 9.0), (10**7, 2.0)]) == 0
+    assert growth.exponent([(10**5, 1.0), (10**6, 10.0)]) == 1

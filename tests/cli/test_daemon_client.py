@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -28,6 +29,10 @@ def test_commands_that_write_are_sent_to_the_daemon_or_rejected_in_one_way(simul
         prune = collector.call("db", "prune")
         assert f"sent to the daemon at {daemon.url}" in prune.stderr
         assert prune.stdout.startswith("deleted: ")
+        compact = collector.call("db", "compact")
+        assert f"sent to the daemon at {daemon.url}" in compact.stderr
+        assert re.fullmatch(r"compacted: \d+ bytes before, \d+ bytes after\n", compact.stdout)
+        daemon.says("compact outcome=ok")
         done = json.loads(collector.call(*FORGET, "--format", "json").stdout)
         assert done == dry | {"dry_run": False}
         assert 20 < len(collector.points()["all"]) < len(kept)
@@ -48,7 +53,9 @@ def test_commands_that_write_are_sent_to_the_daemon_or_rejected_in_one_way(simul
     collector.call("db", "verify")
 
 
-@pytest.mark.parametrize("command", [("db", "prune"), ("db", "prune", "--dry-run"), FORGET, ("backfill", "--list")])
+@pytest.mark.parametrize(
+    "command", [("db", "prune"), ("db", "prune", "--dry-run"), ("db", "compact"), FORGET, ("backfill", "--list")]
+)
 def test_commands_that_need_a_store_create_none(simulated_collector, command):
     _, collector = simulated_collector
     collector.configure(profile_toml())

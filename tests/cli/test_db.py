@@ -1,8 +1,14 @@
 import asyncio
 import json
+import os
+import re
+import shutil
+import sqlite3
 import struct
 import subprocess
 import sys
+import tempfile
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +17,7 @@ import pytest
 from collector.interval import AggInterval
 from collector.model import Answer, Meta, Points, Window
 from collector.store import Store
+from collector.store.retention import compact
 from tests.harness.command_line import empty_folder, invoke
 from tests.harness.factories import batch, profile, query, start_fetch
 
@@ -47,6 +54,17 @@ def run(url):
         return invoke("db", *arguments, **{"COLLECTOR_DATABASE__URL": url, **environ})
 
     return run
+
+
+@contextmanager
+def unprivileged():
+    """Root may write anywhere, so be somebody else for a while."""
+    if os.geteuid() == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(os.getuid())
 
 
 def turn_bit(url):
@@ -145,7 +163,7 @@ def test_copy_ends_with_one_digest(run, folder):
     done = run("copy", f"sqlite:///{folder}/copy.db")
     assert done.exit_code == 0
     digest = run("dump", "--digest").stdout.strip()
-    assert done.stdout == f"106 rows copied; both stores have the digest {digest}\n"
+    assert done.stdout == f"108 rows copied; both stores have the digest {digest}\n"
     again = run("copy", f"sqlite:///{folder}/copy.db")
     assert again.exit_code == 1
     assert "is a store with something in it" in again.stderr
@@ -181,7 +199,7 @@ async def test_prune_changes_no_store_that_a_collector_owns_but_rehearses(url, r
 
 
 @pytest.mark.parametrize(
-    "name", ["upgrade", "downgrade", "current", "check", "verify", "dump", "backup", "copy", "prune"]
+    "name", ["upgrade", "downgrade", "current", "check", "verify", "dump", "backup", "copy", "prune", "compact"]
 )
 def test_every_command_has_an_example(run, name):
     done = run(name, "--help")
@@ -196,8 +214,69 @@ def test_upgrade_current_and_check_agree(run):
     assert run("downgrade", "0099").exit_code == 2
 
 
-def test_prune_changes_no_damaged_store_and_exits_with_1(run, url):
+def test_prune_reports_damage_and_exits_with_1(run, url):
     turn_bit(url)
     done = run("prune", COLLECTOR_RETENTION__POINTS_1H="2d")
-    assert (done.exit_code, done.stdout) == (1, "deleted: 0 points, 0 revisions, 0 fetches, 0 fires\n")
-    assert "nothing is deleted of series 1" in done.stderr
+    assert (done.exit_code, done.stdout) == (1, "deleted: 52 points, 0 revisions, 0 fetches, 0 fires\n")
+    assert "the values of fetch 1, of series 1, do not match their checksum" in done.stderr
+
+
+def test_compact_prints_the_bytes_before_and_after(run, folder):
+    before = run("dump", "--digest").stdout
+    size = (folder / "collector.db").stat().st_size
+    done = run("compact")
+    after = (folder / "collector.db").stat().st_size
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout == f"compacted: {size} bytes before, {after} bytes after\n"
+    assert run("verify").exit_code == 0
+    assert run("dump", "--digest").stdout == before
+
+
+async def test_compact_is_refused_if_another_command_owns_the_store(url, run):
+    async with Store.open(url, owner="collect"):
+        refused = await asyncio.to_thread(run, "compact")
+    assert refused.exit_code == 1
+    assert "is in use by `collector collect` (process" in refused.stderr
+    assert "the owner has no HTTP server that could do the work; wait until that process has ended" in refused.stderr
+
+
+def test_compact_of_a_store_that_cannot_be_compacted_prints_a_sentence(run, folder):
+    def refusal(**environ):
+        done = run("compact", **environ)
+        assert (done.exit_code, done.stdout) == (1, "")
+        return done.stderr
+
+    assert "there is no store at" in refusal(COLLECTOR_DATABASE__URL=f"sqlite:///{folder}/other.db")
+    assert not (folder / "other.db").exists()
+    with closing(sqlite3.connect(folder / "collector.db")) as connection, connection:
+        connection.execute("UPDATE schema_revision SET version_num = '9999'")
+    assert "was changed by a newer collector" in refusal()
+
+
+@pytest.fixture
+def common_folder(monkeypatch):
+    """A working folder that other users can read."""
+    folder = Path(tempfile.mkdtemp())
+    folder.chmod(0o755)
+    monkeypatch.chdir(folder)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_compact_of_a_read_only_store_says_so(run, folder, common_folder):
+    for name in ("collector.db", "collector.db.lock"):
+        Path(shutil.copy(folder / name, common_folder)).chmod(0o444)
+    with unprivileged():
+        done = run("compact", COLLECTOR_DATABASE__URL=f"sqlite:///{common_folder}/collector.db")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "so the store can only be read" in done.stderr
+
+
+def test_compact_needs_room_for_two_copies(run, folder, monkeypatch):
+    monkeypatch.setattr(compact, "_MORE_BYTES", 10**18)
+    done = run("compact")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert re.search(
+        r"is not compacted: this needs [0-9]{19,} bytes of room on the disk of /\S+.*, and \d+ are free", done.stderr
+    )
+    assert run("verify").exit_code == 0

@@ -55,10 +55,46 @@ def _cpu_seconds(*arguments):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def test_help_imports_nothing_heavy():
-    code = "import sys, collector.cli.main; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.split()
-    assert not {"aiohttp", "sqlalchemy", "pydantic", "rich", "alembic", "apscheduler", "asyncio"} & {*loaded}
+_OF_CLICK = "import sys, gc, signal, click, click._textwrap, locale, shutil; print(*sys.modules)"
+_STARTED = """
+import sys
+from collector.__main__ import main
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+print(*sys.modules, file=sys.stderr)
+"""
+
+
+def _imported(code, *arguments):
+    done = subprocess.run([sys.executable, "-c", code, *arguments], check=True, capture_output=True, text=True)
+    return {*(done.stdout if code is _OF_CLICK else done.stderr).split()}
+
+
+def test_help_imports_click_and_five_modules_of_ours():
+    ours = {"", ".__main__", ".cli", ".cli.main", ".cli.signals", ".errors", ".text"}
+    assert _imported(_STARTED, "--help") - _imported(_OF_CLICK) == {f"collector{name}" for name in ours}
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_of_a_command_imports_no_database_and_no_server(name):
+    heavy = {"aiohttp", "sqlalchemy", "pydantic", "rich", "alembic", "apscheduler", "asyncio", "http.client", "psycopg"}
+    assert not heavy & _imported(_STARTED, name, "--help")
+
+
+def test_status_imports_what_reading_needs_and_no_more(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[database]\nurl = "sqlite:///{tmp_path}/store.db"\n[[profiles]]\nname = "all"\nagg_interval = "1h"'
+    )
+    _imported(_STARTED, "--config", str(config), "db", "upgrade")
+    imported = _imported(_STARTED, "--config", str(config), "status")
+    assert {"sqlalchemy", "pydantic", "collector.store.reader"} <= imported
+    parts = {".radar", ".serve", ".collect", ".simulator", ".contract", ".daemon", ".store.admin"}
+    unneeded = {"aiohttp", "alembic", "apscheduler", "http.client", "psycopg", "rich", "yarl"}
+    assert not imported & (unneeded | {f"collector{part}" for part in parts})
+    assert "sqlalchemy.dialects.sqlite" in imported
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("collect", "--nonsense")])

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from collector.cli.output import cell, lay_out
+from collector.cli.output import cell, cells_of, lay_out
 
 ROWS = [
     {"name": "all", "points": 2374, "last_point": "2026-11-25T17:15:00Z", "state": "fresh"},
@@ -93,3 +93,8 @@ def test_no_line_is_wider_than_the_terminal_and_no_text_is_missing(values, width
     for row in rows:
         shown.subtract("".join(cell(value) for value in row.values()))
     assert all(count >= 0 for character, count in shown.items() if character != " ")
+
+
+@given(st.text() | st.text(st.characters(max_codepoint=127)))
+def test_the_cells_of_any_text_are_counted_as_rich_does(text):
+    assert cells_of(text) == cell_len(text)

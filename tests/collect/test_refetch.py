@@ -127,7 +127,10 @@ def test_a_gap_that_is_requested_alone_has_four_buckets_at_the_start_of_the_expe
 
 
 class Answers:
-    """A store with the windows that answers have covered, and their moments. *gaps* are the parts to request."""
+    """A store in which answers have covered windows, by when they came; *gaps* are the parts that are worth asking.
+
+    It is its own read view.
+    """
 
     def __init__(self, covered=(), gaps=(), relative=(), holes=()):
         self.covered, self.gaps, self.are_relative, self.holes = covered, gaps, relative, holes
@@ -136,20 +139,23 @@ class Answers:
     async def adopt(self, now):
         self.adopted.append(now)
 
-    async def series_states(self, queries):
+    async def with_read_view(self, work):
+        return work(self)
+
+    def series_states(self, queries):
         return {question: known for question, known in self.states.items() if question in queries}
 
-    async def covered_windows(self, question, window, since):
+    def covered_windows(self, question, window, since):
         return [covered for covered, came in self.covered if came >= since]
 
-    async def relative_queries(self, queries):
+    def relative_queries(self, queries):
         return {*self.are_relative} & {*queries}
 
-    async def gap_requests(self, expected, now, *, explicit):
+    def gap_requests(self, expected, now, *, explicit):
         self.explicit, self.expected = explicit, expected
         return [[GapRequest(*epoch(part), width, lacked) for part, width, lacked in self.gaps] for _ in expected]
 
-    async def find_gaps(self, expected):
+    def find_gaps(self, expected):
         return [[SimpleNamespace(window=hole) for hole in self.holes]]
 
 

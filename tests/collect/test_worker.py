@@ -9,10 +9,12 @@ import pytest
 
 from collector.collect.one_pass import PassResult
 from collector.collect.planning.request_limits import measured
+from collector.collect.refetch import gap_slices
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.interval import AggInterval
 from collector.model import Window
-from collector.store import SaveResult, StoreUnavailable
+from collector.store import ExpectedWindow, SaveResult, StoreUnavailable
+from collector.store.db.database import Database
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, until
 from tests.harness.factories import profile, query
@@ -242,3 +244,54 @@ async def test_a_wait_ends_with_the_first_of_several_events_or_after_its_time():
     set_.set()
     await asyncio.wait_for(first_of(never, set_), 5)
     await asyncio.wait_for(first_of(never, seconds=0.01), 5)
+
+
+async def _transactions(url, count, monkeypatch):
+    """Count the transactions of one pass of so many profiles, the second one, by kind."""
+    asked = Counter()
+    for name in ("read_in_thread", "write"):
+        original = getattr(Database, name)
+
+        async def counted(self, *arguments, original=original, name=name, **options):
+            asked[name] += 1
+            return await original(self, *arguments, **options)
+
+        monkeypatch.setattr(Database, name, counted)
+    profiles = [profile(f"p{number}", filters={"tld": (f"tld{number}",)}) for number in range(count)]
+    async with open_core(url, *profiles) as core:
+        worker = _worker(core)
+        assert await worker.run_due()
+        core.clock.advance(hours=1)
+        asked.clear()
+        assert await worker.run_due()
+        assert len(await core.store.list_fires()) == 2 * count
+    monkeypatch.undo()
+    return asked
+
+
+async def test_the_store_is_asked_as_often_for_a_dozen_profiles_as_for_two(tmp_path, monkeypatch):
+    few = await _transactions(f"sqlite:///{tmp_path}/few.db", 2, monkeypatch)
+    many = await _transactions(f"sqlite:///{tmp_path}/many.db", 12, monkeypatch)
+    assert few == many
+
+
+async def test_healing_asks_as_often_for_many_series_with_gaps_as_for_few(tmp_path, monkeypatch):
+    numbers = []
+    for count_ in (2, 12):
+        asked = Counter()
+        original = Database.read_in_thread
+
+        async def counted(self, *arguments, original=original, asked=asked):
+            asked["read"] += 1
+            return await original(self, *arguments)
+
+        monkeypatch.setattr(Database, "read_in_thread", counted)
+        names = tuple(f"tld{number}" for number in range(count_))
+        wanted = profile(each={"tld": names}, since=NOW - 5 * DAY)
+        async with open_core(f"sqlite:///{tmp_path}/{count_}.db", wanted) as core:
+            expected = [ExpectedWindow(one.query, Window(DUE - 4 * DAY, DUE), DAY) for one in wanted.series]
+            slices = await gap_slices(expected, NOW, core.store, core.batch_runner)
+            assert {piece.series for piece in slices} == {one.query for one in wanted.series}
+        numbers.append(asked["read"])
+        monkeypatch.undo()
+    assert numbers[0] == numbers[1]

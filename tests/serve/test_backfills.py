@@ -1,9 +1,13 @@
-"""The daemon's jobs over HTTP: what is ordered, what is cancelled, what is refused."""
+"""The daemon's jobs and its compaction over HTTP: what is ordered, what is cancelled, what is refused."""
 
+import logging
+import re
 from datetime import timedelta
 
 import pytest
 
+from collector.serve.api import changes
+from collector.store.retention import compact
 from collector.timestamps import rfc3339
 from tests.harness.http_server import NOW
 
@@ -78,3 +82,28 @@ async def test_a_date_before_1970_is_not_called_misspelt(empty_server):
     asked = "/client/v4/radar/ct/timeseries?dateStart=0001-01-01T00:00:00Z&dateEnd=2000-01-03T00:00:00Z&aggInterval=1d"
     (error,) = (await empty_server.get(asked, 400))["errors"]
     assert error["message"] == "dateStart: must not lie before 1970, received '0001-01-01T00:00:00Z'"
+
+
+async def test_compaction_returns_the_bytes_before_and_after(empty_server, caplog):
+    caplog.set_level(logging.INFO)
+    done = await post(empty_server, "compact", {}, 200)
+    assert done.keys() == {"bytes_before", "bytes_after", "waits_for_readers"}
+    assert "compact" in caplog.messages
+    refused = await post(empty_server, "compact", {"full": True}, 400)
+    assert refused["error"].startswith("full: ")
+
+
+async def test_compaction_that_takes_longer_than_a_minute_goes_on(empty_server, monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(changes, "_MAX_WAIT_SECONDS", 0)
+    assert await post(empty_server, "compact", {}, 202) == {"running": True}
+    await empty_server.service.compact()
+    assert caplog.messages.count("compact") == 1
+
+
+async def test_compaction_without_room_is_refused_without_a_path(empty_server, monkeypatch):
+    monkeypatch.setattr(compact, "_MORE_BYTES", 10**18)
+    refused = await post(empty_server, "compact", {}, 507)
+    assert re.fullmatch(
+        r"to compact the store, \d+ bytes of room on the disk are needed, and \d+ are free", refused["error"]
+    )

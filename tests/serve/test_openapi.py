@@ -84,7 +84,7 @@ def test_every_route_answers_as_described(operation, address):
 def test_every_route_is_described():
     described = {path for path in DOCUMENT["paths"] if path.startswith("/api/v1/")}
     jobs = ["backfills", "backfills/{id}", "backfills/{id}/cancel"]
-    names = [*_RESOURCES, "points", "status", *jobs, "prune", "series/{id}/forget", "fetches/{id}/replay"]
+    names = [*_RESOURCES, "points", "status", *jobs, "prune", "compact", "series/{id}/forget", "fetches/{id}/replay"]
     assert {f"/api/v1/{name}" for name in names} == described
 
 

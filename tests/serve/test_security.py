@@ -206,7 +206,7 @@ async def test_without_the_token_nothing_is_read_or_changed(guarded):
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"X-Auth-Key": "wrong"}):
             assert (await guarded.ask(target, headers=headers))[0] in {401, 403}, target
             assert (await guarded.ask(target, "HEAD", headers=headers))[0] in {401, 403}, target
-    for target in ("backfills/1/cancel", "prune", "series/1/forget", "fetches/1/replay"):
+    for target in ("backfills/1/cancel", "prune", "compact", "series/1/forget", "fetches/1/replay"):
         assert (await guarded.ask(f"/api/v1/{target}", "POST", json={}))[0] == 401
     assert (await guarded.ask("/api/v1/backfills", "POST", json=ORDER))[0] == 401
     assert (await guarded.ask("/api/v1/backfills", "POST", json=ORDER, headers=BEARER))[0] == 201

@@ -70,6 +70,7 @@ WRITES = {
     "fail": lambda store: store.fail(1, Unavailable("down"), NOW),
     "interrupt": lambda store: store.interrupt(NOW),
     "prune": lambda store: store.prune(RetentionSettings(fires=timedelta(days=3650)), NOW),
+    "compact": lambda store: store.compact(),
     "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
     "register": lambda store: store.register(NewReplica("me", "1", ["all"], HOUR)),
     "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from collector.cli.bootstrap import DaemonClient
     from collector.settings import Settings
+    from collector.store.retention.compact import Compacted
     from collector.store.retention.prune import Pruned
 
 T = TypeVar("T")
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @click.group("db")
 def db_command() -> None:
-    """Migrate, verify, back up, copy or prune the store.
+    """Migrate, verify, back up, copy, prune or compact the store.
 
     \b
     Example: collector db upgrade
@@ -229,8 +230,8 @@ def copy(url: str, config: str | None) -> None:
 def prune(ctx: click.Context, config: str | None, *, dry_run: bool) -> None:
     """Delete rows that are older than [retention] allows, as the running collector does daily. Default: nothing.
 
-    Deleted points are not gaps and are not fetched again. Freed space is reused; a SQLite file does not shrink. If a
-    daemon owns the store, it does the work.
+    Deleted points are not gaps and are not fetched again. Freed space is reused; a SQLite file does not shrink until
+    `collector db compact`. If a daemon owns the store, it does the work.
 
     \b
     Example: collector db prune --dry-run
@@ -272,3 +273,50 @@ async def _prune(settings: Settings, *, dry_run: bool) -> Pruned:
         check(None)
     async with Store.open(url, owner="db prune", upgrade=database.upgrade, timescale=database.timescale) as store:
         return await store.prune(settings.retention, now)
+
+
+@db_command.command("compact", short_help="Give the room of deleted rows back to the disk.")
+@config_option
+def compact(config: str | None) -> None:
+    """Give the room of deleted rows back, for example after `collector db prune`. The stored history is unchanged.
+
+    A SQLite file is written anew without its free pages. This needs free room for two copies of what is in use, one
+    of them in $SQLITE_TMPDIR, $TMPDIR or /var/tmp. Readers go on; writes wait. Postgres runs VACUUM: freed room is
+    reused, and only free pages at the end of a table are given back. If a daemon owns the store, it does the work and
+    collects again afterwards.
+
+    \b
+    Example: collector db compact
+    """
+    from collector.cli.bootstrap import load_settings, run_here_or_in_daemon
+
+    settings = load_settings(config, required=False)
+    compacted = run_here_or_in_daemon(settings, lambda: _await(_compact(settings)), _compact_there)
+    if compacted is None:
+        click.echo("the daemon needs longer than a minute to compact; its log has the outcome", err=True)
+        return
+    if compacted.waits_for_readers:
+        click.echo("a reader still needs the old pages; the file becomes small with writes after its end", err=True)
+    click.echo(f"compacted: {compacted.bytes_before} bytes before, {compacted.bytes_after} bytes after")
+
+
+def _compact_there(daemon: DaemonClient) -> Compacted | None:
+    """Compact in the daemon. Returns None if it has not finished yet."""
+    from collector.store import Compacted
+
+    click.echo(f"sent to the daemon at {daemon.url}", err=True)
+    done = daemon.compact()
+    return None if done.get("running") else Compacted(**done)
+
+
+async def _compact(settings: Settings) -> Compacted:
+    from collector.store import Store
+    from collector.store.admin.commands import current
+    from collector.store.db.migrate import check
+
+    database = settings.database
+    url = database.url.reveal()
+    if current(url) is None:  # a missing store is not created
+        check(None)
+    async with Store.open(url, owner="db compact", upgrade=database.upgrade, timescale=database.timescale) as store:
+        return await store.compact()

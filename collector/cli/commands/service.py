@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
+import gc
 import json
 from typing import TYPE_CHECKING
 
@@ -41,6 +41,7 @@ def run_command(config: str | None) -> None:
 
     signals.take_reload_request()  # because the configuration is read now
     settings = load_settings(config)
+    gc.freeze()  # because modules stay, so that no collection needs to search them while the service runs
     asyncio.run(run(require_profiles(settings), lambda: require_profiles(load_settings(config)), told_before=signals))
 
 
@@ -207,6 +208,8 @@ def healthcheck_command(ctx: click.Context, config: str | None) -> None:
 
 
 def _ask_readiness(host: str, port: int) -> list[str]:
+    import http.client
+
     connection = http.client.HTTPConnection(host, port, timeout=_TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/readyz")

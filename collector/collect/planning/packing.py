@@ -113,9 +113,13 @@ def joined(slices: Iterable[Slice]) -> list[Slice]:
     ]
 
 
+_LEAST_LENGTH = len("&dateStart=2025-01-01T00:00:00Z&dateEnd=2025-01-01T00:00:00Z")
+"""A slice needs at least so many bytes of the query string."""
+
+
 def _longest_that_fits(slices: Sequence[Slice], most: int) -> Batch:
     """Return a batch of the first *slices* whose query string has at most so many bytes."""
-    count = len(slices)
+    count = max(min(len(slices), most // _LEAST_LENGTH), 1)
     while count > 1 and (length := len(query_string(Batch(tuple(slices[:count]))))) > most:
         count = max(1, min(count - 1, count * most // length))
     return Batch(tuple(slices[:count]))

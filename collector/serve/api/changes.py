@@ -1,4 +1,4 @@
-"""The routes of `/api/v1` that change something: backfill jobs, pruning, deletion of series, replay of bodies."""
+"""The routes of `/api/v1` that change something: backfill jobs, upkeep, deletion of series, replay of bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
 from collector.profile import with_history
 from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
 from collector.serve.middleware import error_response
-from collector.store import SeriesUnknown, SeriesWanted, backfill_request
+from collector.store import SeriesUnknown, SeriesWanted, TooLittleRoom, backfill_request
 from collector.timestamps import FORMS, parse_time, rfc3339, utc_now
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def document(job: BackfillJob) -> dict[str, Any]:
 
 
 _MAX_WAIT_SECONDS = 60.0
-"""The longest time that a client waits for pruning. The deletion continues after that."""
+"""The longest time that a client waits for pruning or compaction. The work continues after that."""
 
 
 class _ForgetBody(Body):
@@ -133,9 +133,10 @@ class _ForgetBody(Body):
 
 
 def add_maintenance_routes(app: web.Application, service: ServiceApi) -> None:
-    """Add the routes of pruning, deletion and replay to *app*."""
+    """Add the routes of pruning, compaction, deletion and replay to *app*."""
     routes = _MaintenanceRoutes(service)
     app.router.add_post("/api/v1/prune", routes.prune)
+    app.router.add_post("/api/v1/compact", routes.compact)
     app.router.add_post(r"/api/v1/series/{id:[0-9]{1,18}}/forget", routes.forget)
     app.router.add_post(r"/api/v1/fetches/{id:[0-9]{1,18}}/replay", routes.replay)
 
@@ -156,6 +157,21 @@ class _MaintenanceRoutes:
         except TimeoutError:
             return web.json_response({"running": True}, status=HTTPStatus.ACCEPTED)
         return web.json_response({**pruned.counts, "damaged": list(pruned.damaged)})
+
+    async def compact(self, request: web.Request) -> web.Response:
+        if rejection := reject_change(request):
+            return rejection
+        try:
+            Body.model_validate_json(await request.read())
+            async with asyncio.timeout(_MAX_WAIT_SECONDS):
+                compacted = await self._service.compact()
+        except ValidationError as error:
+            return body_error(error)
+        except TimeoutError:
+            return web.json_response({"running": True}, status=HTTPStatus.ACCEPTED)
+        except TooLittleRoom as error:
+            return error_response(HTTPStatus.INSUFFICIENT_STORAGE, error.detail)
+        return web.json_response(asdict(compacted))
 
     async def replay(self, request: web.Request) -> web.Response:
         if rejection := reject_change(request):

@@ -230,9 +230,9 @@ class _SharedRows:
         rows = []
         for *row, stored, set_id in answered:
             if set_id in self._shared:
-                _, start, end, *named = row
+                _, start, end, *date_range = row
                 values = [each for each in wrote if start <= each[1] < end]
-                head = answered_range(series_id, fetch_id, start, end, named)
+                head = answered_range(series_id, fetch_id, start, end, date_range)
                 self._sums[fetch_id] += _checksum(head, [each[1] for each in values], [each[2] for each in values]) or 0
             rows.append((*row, None if set_id in self._shared else stored))
         return rows

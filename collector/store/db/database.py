@@ -30,8 +30,10 @@ from collector.store.db.engine import (
     is_retryable,
     postgres_engines,
     sqlite_engine,
+    translate,
     translate_errors,
 )
+from collector.store.db.interruptible import Interruptible
 from collector.store.errors import StoreUnavailable
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ _WRITERS = 8
 _MAX_WRITES = 32
 """Writes that may share a transaction on SQLite, and those of one kind on either; others would wait for each other's
 locks on Postgres."""
+_INTERRUPT_SECONDS = 0.1
+"""The pause until a statement is interrupted again, because the first attempt may have come before its begin."""
 _END: Any = object()
 _REPLACED = "the store {} was deleted or replaced while it was open"
 _CHANGED = "the store {} was changed while it was read: repeat the command"
@@ -156,6 +160,30 @@ class Database:
                     await asyncio.sleep(_pause_seconds(attempt))
         raise AssertionError("the last attempt returns or raises")
 
+    async def run_alone(self, work: Callable[[Any], T]) -> T:
+        """Do *work*, one statement on the driver's connection of the writer, outside of a transaction.
+
+        On SQLite no other write runs meanwhile. If the caller is cancelled, the statement is interrupted.
+        """
+        statement = Interruptible()
+        with translate_errors(self.location):
+            return await self._queue.run_alone(partial(self._run_alone, work, statement), statement.interrupt)
+
+    def _run_alone(self, work: Callable[[Any], T], statement: Interruptible) -> T:
+        self._check_writes()
+        self._check_file()
+        with self._writer.connect() as connection:
+            if not self.location.path:
+                _begin_transaction(connection).close()  # because a pooled connection may be broken
+            driver = connection.connection.driver_connection
+            if not self.location.path:
+                connection.detach()  # and close it, because a late interruption could end a statement of another caller
+            try:
+                with statement.running(driver):
+                    return work(driver)
+            except self._writer.dialect.loaded_dbapi.Error as error:
+                raise translate(error, self.location) from error
+
     def write_now(self, work: Work[T], *, repeatable: bool = True) -> T:
         """Do *work* as `write` does, in this thread."""
         with translate_errors(self.location):
@@ -169,12 +197,15 @@ class Database:
         raise AssertionError("the last attempt returns or raises")
 
     def _transact(self, writes: Sequence[Write]) -> list[Any]:
-        if not self._writes:
-            raise StoreUnavailable(f"the store {self.location} was opened for reading only")
+        self._check_writes()
         self._check_file()
         with _begin(self._writer) as connection:
             self._check_file()  # again, because the transaction may have waited long
             return perform(writes, connection)
+
+    def _check_writes(self) -> None:
+        if not self._writes:
+            raise StoreUnavailable(f"the store {self.location} was opened for reading only")
 
     def _identify(self, path: Path) -> tuple[int, ...]:
         status = path.stat()
@@ -189,16 +220,18 @@ class Database:
 
 @contextmanager
 def _begin(engine: sa.Engine) -> Iterator[sa.Connection]:
+    with engine.connect() as connection, _begin_transaction(connection):
+        yield connection
+
+
+def _begin_transaction(connection: sa.Connection) -> sa.RootTransaction:
     """Begin a transaction; begin again if the connection is broken, because no statement has run yet."""
-    with engine.connect() as connection:
-        try:
-            transaction = connection.begin()
-        except sa.exc.DBAPIError as error:
-            if not error.connection_invalidated:
-                raise
-            transaction = connection.begin()
-        with transaction:
-            yield connection
+    try:
+        return connection.begin()
+    except sa.exc.DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return connection.begin()
 
 
 def _is_retried(error: sa.exc.DBAPIError, attempt: int, *, repeatable: bool) -> bool:
@@ -301,6 +334,21 @@ class WriteQueue:
         if len(self._waiting) == 1:
             loop.call_soon(self._call)
         return await _to_the_end(waiting.done)
+
+    async def run_alone(self, work: Callable[[], T], interrupt: Callable[[], None]) -> T:
+        """Do *work* in a thread of the queue. If the caller is cancelled, *interrupt* is called until *work* ends."""
+        try:
+            done = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except RuntimeError as error:
+            raise StoreUnavailable("the store is closed") from error
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            while not done.done():
+                await asyncio.to_thread(interrupt)
+                await asyncio.wait([done], timeout=_INTERRUPT_SECONDS)
+            done.exception()  # because the caller is gone
+            raise
 
     def close(self) -> None:
         """Finish what waits; to be called in a thread where a loop still waits for results."""

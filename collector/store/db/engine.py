@@ -203,6 +203,7 @@ _POSTGRES: dict[str, tuple[type[StoreError], str]] = {
     "42501": (StoreUnavailable, "does not grant this user what is needed"),
     "55P03": (StoreUnavailable, "is locked by another program"),
     "53": (StoreUnavailable, "is out of resources"),
+    "57014": (StoreUnavailable, "ended a statement"),
     "25006": (StoreUnavailable, "is read-only"),
     "28": _PASSWORD,
     "3D000": _DATABASE,

@@ -226,6 +226,19 @@ def windows_of(windows: str | None, request: str, positions: int) -> tuple[Windo
     return (Window(utc(start), utc(end)),) * positions if separator and " in " not in end else None
 
 
+def shorten_windows(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
+    """Delete the windows of fetches that their text tells, too."""
+    columns = fetches.c.id, fetches.c.windows, fetches.c.request, fetches.c.positions
+    rows = connection.execute(sa.select(*columns).where(fetches.c.id.in_(fetch_ids), fetches.c.windows.is_not(None)))
+    redundant = [
+        fetch_id
+        for fetch_id, windows, request, positions in rows
+        if windows_of(None, request, positions) == windows_of(windows, request, positions)
+    ]
+    if redundant:
+        connection.execute(sa.update(fetches).where(fetches.c.id.in_(redundant)).values(windows=None))
+
+
 def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[int, SaveResult], dict[int, datetime]]:
     """Return the results of the fetches that have ended, and the request time of each fetch.
 

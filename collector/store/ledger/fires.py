@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
         columns = ("outcome", "finished_at", "message")
         changed = {name: insert.excluded[name] for name in columns}
         insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
-        connection.execute(insert, [asdict(fire) for fire in new])
+        connection.execute(insert, [{name: getattr(fire, name) for name in Fire.__slots__} for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
         checksums.update_set_checksums(connection, map(_checksum, new), map(_checksum, replaced))
 

@@ -401,6 +401,16 @@ def _add(connection: sa.Connection, request: ClaimRequest) -> None:
         connection.execute(upsert(connection, work_items).on_conflict_do_nothing(), rows)
 
 
+_FINISH = (
+    sa.update(work_items)
+    .where(work_items.c.kind == PROFILE, work_items.c.name == sa.bindparam("finished"))
+    .values(
+        replica_id=NO_REPLICA,
+        **{name: sa.bindparam(name) for name in ("success_at", "failures", "reason", "again_at")},
+    )
+)
+
+
 def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[WorkItem], replica_id: int) -> None:
     """Record the outcomes of due times and the state of the profiles' work items, and release them.
 
@@ -408,13 +418,20 @@ def finish(connection: sa.Connection, outcomes: Sequence[Fire], done: Sequence[W
     """
     check(connection, replica_id)
     fires_of.record(connection, outcomes)
-    for item in sorted(done, key=lambda item: item.name):
-        this = _of(PROFILE, [item.name])
-        values = {"success_at": item.success, "failures": item.failures, "reason": item.reason, "again_at": item.again}
-        mine = sa.update(work_items).where(this, work_items.c.replica_id == replica_id)
-        ended = connection.execute(mine.values(replica_id=NO_REPLICA, **values))
-        if not ended.rowcount and not _is_finished(connection, this, values):
-            raise LeaseLost(f"profile {item.name} is another replica's by now")
+    after = {item.name: _outcome(item) for item in sorted(done, key=lambda item: item.name)}
+    held = sa.select(work_items.c.name).where(_of(PROFILE, [*after]), work_items.c.replica_id == replica_id)
+    mine = {*connection.execute(held.order_by(work_items.c.name).with_for_update()).scalars()}
+    if mine:
+        rows = [{"finished": name, **values} for name, values in after.items() if name in mine]
+        connection.execute(_FINISH, rows)
+    for name in after.keys() - mine:
+        if not _is_finished(connection, _of(PROFILE, [name]), after[name]):
+            raise LeaseLost(f"profile {name} is another replica's by now")
+
+
+def _outcome(item: WorkItem) -> dict[str, object]:
+    """Return the columns of a work item that its outcome changes."""
+    return {"success_at": item.success, "failures": item.failures, "reason": item.reason, "again_at": item.again}
 
 
 def _is_finished(connection: sa.Connection, this: sa.ColumnElement[bool], values: Mapping[str, object]) -> bool:

@@ -450,7 +450,7 @@ def furthest_answers(as_of: datetime | None) -> Any:
     return sa.union_all(of_sets, of_one.join_from(single, fetches, fetches.c.id == single.c.fetch_id))
 
 
-def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> sa.Subquery:
+def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> sa.CTE:
     """Select (id, end, fetch_id) of the furthest answer of each owner of rows of *table*: a set, or a series."""
 
     def furthest(column: Any) -> Any:
@@ -459,7 +459,8 @@ def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> s
         return select.order_by(table.c.end.desc(), table.c.fetch_id.desc()).limit(1).scalar_subquery()
 
     columns = furthest(epoch(table.c.end)).label("end"), furthest(table.c.fetch_id).label("fetch_id")
-    return sa.select(owners.c.id, *columns).subquery()
+    of_owners = sa.select(owners.c.id, *columns).cte(f"of_{owners.name}")
+    return of_owners.prefix_with("MATERIALIZED")  # else SQLite reads it again for each series of a set
 
 
 _SINCE = sa.bindparam("since", type_=Timestamp)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -14,11 +14,13 @@ from collector.model import Window
 from collector.rules.clock_difference import radar_lag
 from collector.rules.edge import first_run, is_beginning
 from collector.rules.finality import Absence, GapRequest, gap_requests, judge_gap
-from collector.store.db.column_types import bucket, epoch
-from collector.store.db.schema import date_ranges, fetch_profiles, fetches, points
+from collector.store.db.schema import absences as absences_table
+from collector.store.db.schema import date_ranges, fetch_profiles, fetches
+from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
+from collector.store.read.absent_buckets import find_absent_buckets
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import evidence, generations
+from collector.store.series import evidence
 from collector.store.write.diff import spoken_window
 from collector.timestamps import from_epoch
 from collector.windows import intersect, merge, subtract
@@ -28,12 +30,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.model import Question
+    from collector.store.read.stored_series import StoredQuestions, StoredSeries
 
     Range = tuple[int, int]
-
-_COUNTED_AT_ONCE = 500
-_TOGETHER = 1000
-"""Number of windows in one statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +64,9 @@ class _Gaps:
     settle: int = 0
 
 
-class _Part(NamedTuple):
-    """The buckets, *step* seconds wide, of one series from *start* up to *end*; *place* is the index of the part."""
-
-    place: int
-    series_id: int
-    start: int
-    end: int
-    step: int
-
-
-def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[list[GapWindow]]:
+def find_gaps(
+    connection: sa.Connection, known: StoredQuestions, expected: Sequence[ExpectedWindow]
+) -> list[list[GapWindow]]:
     """Return the gaps of each question's current series, ascending; in the order of *expected*.
 
     See `finality.judge_gap` for what makes a gap `upstream`. Buckets before a cutoff of retention, or before the
@@ -87,12 +78,17 @@ def find_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> 
             for run in gaps.runs
             for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
         ]
-        for gaps in _gaps(connection, expected)
+        for gaps in _gaps(connection, known, expected)
     ]
 
 
 def find_gap_requests(
-    connection: sa.Connection, expected: Sequence[ExpectedWindow], now: datetime, *, explicit: bool = False
+    connection: sa.Connection,
+    known: StoredQuestions,
+    expected: Sequence[ExpectedWindow],
+    now: datetime,
+    *,
+    explicit: bool = False,
 ) -> list[list[GapRequest]]:
     """Return the requests that are worth sending at *now* for the gaps of each question.
 
@@ -105,33 +101,35 @@ def find_gap_requests(
             for run in gaps.runs
             for request in gap_requests(run, gaps.absences, gaps.settle, now.timestamp(), step=step, explicit=explicit)
         ]
-        for step, gaps in zip(steps, _gaps(connection, expected), strict=True)
+        for step, gaps in zip(steps, _gaps(connection, known, expected), strict=True)
     ]
 
 
-def beginnings(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[Range | None]:
+def beginnings(
+    connection: sa.Connection, known: StoredQuestions, expected: Sequence[ExpectedWindow]
+) -> list[Range | None]:
     """Find the run of absent buckets that each window begins with, if answers lacked all of it; see `edge`.
 
     In the order of *expected*; in epoch seconds.
     """
-    known = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
+    edges = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
     first_runs = []
-    for expected_window, gaps in zip(expected, _all_gaps(connection, expected), strict=True):
+    for expected_window, gaps in zip(expected, _all_gaps(connection, known, expected), strict=True):
         query = expected_window.query
         window = int(expected_window.window.start.timestamp()), int(expected_window.window.end.timestamp())
         run = first_run(window, gaps.runs)
-        lacked = lacking(connection, query, run) if run else []
+        lacked = lacking(connection, known, query, run) if run else []
         first_runs.append(
-            run if run and is_beginning(run, lacked, query.agg_interval.seconds, known.get(query)) else None
+            run if run and is_beginning(run, lacked, query.agg_interval.seconds, edges.get(query)) else None
         )
     return first_runs
 
 
-def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
+def _gaps(connection: sa.Connection, known: StoredQuestions, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
     """Return the gaps, without the time before the beginning of Radar's own history."""
-    known = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
-    all_gaps = _all_gaps(connection, expected)
-    before = {query: edge.absent for query, edge in known.items() if edge.is_accepted}
+    edges = evidence.read_edges(connection, {expected_window.query for expected_window in expected})
+    all_gaps = _all_gaps(connection, known, expected)
+    before = {query: edge.absent for query, edge in edges.items() if edge.is_accepted}
     return [
         replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[expected_window.query]])])
         if expected_window.query in before
@@ -140,38 +138,47 @@ def _gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list
     ]
 
 
-def _all_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    gaps = []
-    for start in range(0, len(expected), _TOGETHER):
-        gaps += _some_gaps(connection, expected[start : start + _TOGETHER])
-    return gaps
+def _all_gaps(connection: sa.Connection, known: StoredQuestions, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
+    intervals = {expected_window.query.agg_interval for expected_window in expected}
+    kept_from = {interval: stored_cutoff(connection, interval) for interval in intervals}
+    series = known.read([expected_window.query for expected_window in expected])
+    windows = [
+        _kept_part(expected_window, kept_from[expected_window.query.agg_interval]) for expected_window in expected
+    ]
+    wanted: dict[StoredSeries, list[Range]] = defaultdict(list)
+    for expected_window, window in zip(expected, windows, strict=True):
+        if window:
+            for stored in series[expected_window.query]:
+                wanted[stored].append(window)
+    holes = find_absent_buckets(connection, wanted)
+    all_runs = [
+        _runs(window, series[expected_window.query], holes) if window else []
+        for expected_window, window in zip(expected, windows, strict=True)
+    ]
+    return _judged(connection, expected, all_runs, series)
 
 
-def _some_gaps(connection: sa.Connection, expected: Sequence[ExpectedWindow]) -> list[_Gaps]:
-    kept = {
-        step: stored_cutoff(connection, step)
-        for step in {expected_window.query.agg_interval for expected_window in expected}
-    }
-    ids = generations.ids_of(connection, {expected_window.query for expected_window in expected})
-    windows: list[Range] = []
-    parts_: list[tuple[tuple[int, int], _Part]] = []
-    for number, expected_window in enumerate(expected):
-        start = _first_kept(expected_window, kept[expected_window.query.agg_interval])
-        windows.append((int(start.timestamp()), int(expected_window.window.end.timestamp())))
-        for series_id in ids.get(expected_window.query, ()) if start < expected_window.window.end else ():
-            place = number, series_id
-            parts_.append(
-                (place, _Part(len(parts_), series_id, *windows[-1], expected_window.query.agg_interval.seconds))
-            )
-    runs = _runs(connection, [part_ for _, part_ in parts_]) if parts_ else {}
-    absent = {place: runs.get(part_.place, []) for place, part_ in parts_}
-    absent_runs = []
-    for number, (expected_window, window) in enumerate(zip(expected, windows, strict=True)):
-        parts = [window] if window[0] < window[1] else []
-        for series_id in ids.get(expected_window.query, ()):
-            parts = intersect(parts, absent.get((number, series_id), ()))
-        absent_runs.append(parts)
-    return _judged(connection, expected, absent_runs, ids)
+def _runs(window: Range, same: Sequence[StoredSeries], holes: Mapping[int, Sequence[Range]]) -> list[Range]:
+    """Find the runs of buckets of *window* that none of the series *same* has; *holes* are those in their extents."""
+    runs = [window]
+    for stored in same:
+        if not runs:
+            break
+        extent = stored.extent
+        if extent is None:
+            continue
+        outside = (window[0], min(extent[0], window[1])), (max(extent[1], window[0]), window[1])
+        inside = [(max(start, window[0]), min(end, window[1])) for start, end in holes.get(stored.id, ())]
+        absent = merge([part for part in (*outside, *inside) if part[0] < part[1]])
+        runs = absent if runs == [window] else intersect(runs, absent)
+    return runs
+
+
+def _kept_part(expected_window: ExpectedWindow, kept_from: datetime | None) -> Range | None:
+    """Return the part of a window that retention keeps, in epoch seconds; None if there is none."""
+    start = int(_first_kept(expected_window, kept_from).timestamp())
+    end = int(expected_window.window.end.timestamp())
+    return (start, end) if start < end else None
 
 
 def _first_kept(expected_window: ExpectedWindow, kept_from: datetime | None) -> datetime:
@@ -185,99 +192,45 @@ def _first_kept(expected_window: ExpectedWindow, kept_from: datetime | None) -> 
 def _judged(
     connection: sa.Connection,
     expected: Sequence[ExpectedWindow],
-    absent_runs: Sequence[Sequence[Range]],
-    ids: Mapping[Question, Sequence[int]],
+    all_runs: Sequence[Sequence[Range]],
+    series: Mapping[Question, Sequence[StoredSeries]],
 ) -> list[_Gaps]:
     """Add to the runs of each query the absences and the longest `settle` of all its series."""
     hulls: dict[int, Range] = {}
-    for expected_window, runs in zip(expected, absent_runs, strict=True):
-        for series_id in ids.get(expected_window.query, ()) if runs else ():
-            start, end = hulls.get(series_id, (runs[0][0], runs[-1][1]))
-            hulls[series_id] = min(start, runs[0][0]), max(end, runs[-1][1])
-    absences = evidence.read_absences(connection, hulls)
-    settles = evidence.settles(connection, hulls) if hulls else {}
+    for expected_window, runs in zip(expected, all_runs, strict=True):
+        for stored in series[expected_window.query] if runs else ():
+            start, end = hulls.get(stored.id, (runs[0][0], runs[-1][1]))
+            hulls[stored.id] = min(start, runs[0][0]), max(end, runs[-1][1])
+    absences = _read_absences(connection, hulls)
     gaps = []
-    for expected_window, runs in zip(expected, absent_runs, strict=True):
-        same = ids.get(expected_window.query, ())
-        settle = max([int(expected_window.settle.total_seconds()), *(settles.get(series_id, 0) for series_id in same)])
-        lacked = [absence for series_id in same for absence in absences.get(series_id, ())] if runs else []
+    for expected_window, runs in zip(expected, all_runs, strict=True):
+        same = series[expected_window.query] if runs else ()
+        settle = max([int(expected_window.settle.total_seconds()), *(stored.settle or 0 for stored in same)])
+        lacked = [absence for stored in same for absence in absences.get(stored.id, ())]
         gaps.append(_Gaps(runs, lacked, settle))
     return gaps
 
 
-def _runs(connection: sa.Connection, parts_: Sequence[_Part]) -> dict[int, list[Range]]:
-    """Find the runs of absent buckets of each part, by place. Only parts with too few points are walked.
-
-    Counting a part costs a fraction of walking it, and most of a history is complete.
-    """
-    runs: dict[int, list[Range]] = defaultdict(list)
-    short = []
-    for part_, stored in _counts(connection, parts_):
-        if not stored:
-            runs[part_.place].append((part_.start, part_.end))
-        elif stored < -((part_.start - part_.end) // part_.step):
-            short.append(part_)
-    for start in range(0, len(short), _TOGETHER):
-        for place, *run in _walk(connection, short[start : start + _TOGETHER]):
-            runs[place].append((run[0], run[1]))
-    return {place: merge(ranges) for place, ranges in runs.items()}
+_WITH_ABSENCES = sa.select(absences_table.c.series_id).distinct()
+_WITH_ABSENCES = _WITH_ABSENCES.where(absences_table.c.series_id.in_(sa.bindparam("ids", expanding=True)))
 
 
-def _table(parts_: Sequence[_Part]) -> sa.CTE:
-    columns = [sa.column(name, sa.BigInteger) for name in _Part._fields]
-    return sa.values(*columns, name="given").data([*parts_]).cte("stretches")
-
-
-def _inside(part: sa.CTE, end: sa.ColumnElement[int], parts_: Sequence[_Part]) -> sa.ColumnElement[bool]:
-    """Choose the points from the start of *part*, the table of *parts_*, up to *end*."""
-    timestamp = points.c.timestamp
-    first, last = from_epoch(min(part_.start for part_ in parts_)), from_epoch(max(part_.end for part_ in parts_))
-    known = sa.and_(timestamp >= first, timestamp < last)  # while partitions are chosen
-    here = sa.and_(timestamp >= bucket(part.c.start), timestamp < bucket(end))
-    return sa.and_(points.c.series_id == part.c.series_id, here, known)
-
-
-def _counts(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[_Part, int]]:
-    """Split *parts_* into parts of a few hundred buckets, and count the points of each."""
-    whole = _table(parts_)
-    parts = sa.select(whole).cte("parts", recursive=True)
-    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
-    others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
-    parts = parts.union_all(sa.select(*others).where(following < parts.c.end))
-    following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
-    end = sa.case((following < parts.c.end, following), else_=parts.c.end)
-    count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, parts_))
-    counted = count.correlate(parts).scalar_subquery()
-    columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
-    return [(_Part(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
-
-
-def _walk(connection: sa.Connection, parts_: Sequence[_Part]) -> list[tuple[int, int, int]]:
-    """Read the key in order, and return the runs between the points of each part: place, start, end."""
-    table = _table(parts_)
-    part_, inside = (table.c.place, table.c.start, table.c.end), _inside(table, table.c.end, parts_)
-    timestamp = epoch(points.c.timestamp)
-    following = sa.func.lead(timestamp).over(partition_by=part_, order_by=timestamp)
-    after = (timestamp + table.c.step).label("a"), sa.func.coalesce(following, table.c.end).label("b")
-    walk = sa.select(table.c.place, *after).join_from(table, points, inside).subquery()
-    first = sa.select(*part_, sa.func.min(timestamp)).join_from(table, points, inside, isouter=True)
-    runs = [
-        (place, start, end if oldest is None else oldest)
-        for place, start, end, oldest in connection.execute(first.group_by(*part_))
-    ]
-    runs += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
-    return [(place, start, end) for place, start, end in runs if start < end]
+def _read_absences(connection: sa.Connection, hulls: Mapping[int, Range]) -> dict[int, list[Absence]]:
+    """Read what answers lacked of the buckets of each series inside its window; most series have no absence at all."""
+    if not hulls:
+        return {}
+    some = connection.execute(_WITH_ABSENCES, {"ids": [*hulls]}).scalars()
+    return evidence.read_absences(connection, {series_id: hulls[series_id] for series_id in some})
 
 
 _LONGEST_LAG = timedelta(days=1)
 
 
 def last_covered_at(
-    connection: sa.Connection, queries: Sequence[Question], moment: datetime
+    connection: sa.Connection, known: StoredQuestions, queries: Sequence[Question], moment: datetime
 ) -> dict[Question, datetime]:
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
-    ids_by_query = generations.ids_of(connection, queries)
-    ids = {series_id: query for query, same in ids_by_query.items() for series_id in same}
+    ids = {stored.id: query for query, same in known.read(queries).items() for stored in same}
     rows = connection.execute(
         sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
@@ -295,26 +248,38 @@ def upstream_lag(connection: sa.Connection, profile: str) -> timedelta:
 
     If lastUpdated stays back for a day or longer, it does not show the lag: then the usual one counts, or zero.
     """
-    answered = sa.and_(fetch_profiles.c.fetch_id == fetches.c.id, fetch_profiles.c.profile == profile)
-    newest = sa.select(fetches.c.finished_at, fetches.c.last_updated).join(fetch_profiles, answered)
-    newest = newest.where(fetches.c.outcome == "ok").order_by(fetch_profiles.c.fetch_id.desc()).limit(1)
-    row = connection.execute(newest).one_or_none()
-    if row is None:
-        return timedelta(0)
+    return upstream_lags(connection, [profile])[profile]
+
+
+def upstream_lags(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, timedelta]:
+    """Return `upstream_lag` of each profile."""
+    if not profiles:
+        return {}
+    names, answer = values_table(profiles), fetches.alias()
+    of_profile = sa.and_(fetch_profiles.c.profile == names.c.name, fetches.c.outcome == "ok")
+    newest = sa.select(fetches.c.id).join(fetch_profiles, fetch_profiles.c.fetch_id == fetches.c.id).where(of_profile)
+    newest = newest.order_by(fetch_profiles.c.fetch_id.desc()).limit(1).correlate(names)
+    select = sa.select(names.c.name, answer.c.finished_at, answer.c.last_updated)
+    select = select.join_from(names, answer, answer.c.id == newest.scalar_subquery())
+    rows = {name: times for name, *times in connection.execute(select)}
     ahead = upstream.read_clock_difference(connection).ahead
-    lags = [radar_lag(max(row.finished_at - row.last_updated, timedelta(0)), ahead)]
-    if lags[0] >= _LONGEST_LAG:
-        usual = upstream.usual(connection, {profile: row.last_updated})
-        lags += (radar_lag(each, ahead) for each in usual.values())
-    return next((each for each in lags if each < _LONGEST_LAG), timedelta(0))
+    lags = {
+        name: radar_lag(max(came - last_updated, timedelta(0)), ahead) for name, (came, last_updated) in rows.items()
+    }
+    late = {name: rows[name][1] for name, lag in lags.items() if lag >= _LONGEST_LAG}
+    usual = {name: radar_lag(lag, ahead) for name, lag in upstream.usual(connection, late).items()}
+    lags |= {name: usual.get(name, timedelta(0)) for name in late}
+    return {name: lag if (lag := lags.get(name, timedelta(0))) < _LONGEST_LAG else timedelta(0) for name in profiles}
 
 
-def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) -> list[tuple[int, int]]:
+def lacking(
+    connection: sa.Connection, known: StoredQuestions, query: Question, run: tuple[int, int]
+) -> list[tuple[int, int]]:
     """Return the windows inside *run*, without a stored bucket, that answers covered; all in epoch seconds.
 
     An answer about a window that reaches beyond the run may have been cut short before its first value.
     """
-    ids, step = generations.ids_of(connection, [query]).get(query, []), query.agg_interval.step
+    ids, step = [stored.id for stored in known.read([query])[query]], query.agg_interval.step
     columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
     rows = connection.execute(
         sa.select(*columns, fetches.c.last_updated)
@@ -328,9 +293,11 @@ def lacking(connection: sa.Connection, query: Question, run: tuple[int, int]) ->
     ]
 
 
-def covered_windows(connection: sa.Connection, query: Question, window: Window, since: datetime) -> list[Window]:
+def covered_windows(
+    connection: sa.Connection, known: StoredQuestions, query: Question, window: Window, since: datetime
+) -> list[Window]:
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
-    ids = generations.ids_of(connection, [query]).get(query, [])
+    ids = [stored.id for stored in known.read([query])[query]]
     rows = connection.execute(
         sa.select(date_ranges.c.start, date_ranges.c.end)
         .join(fetches, fetches.c.id == date_ranges.c.fetch_id)

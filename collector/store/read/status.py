@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -9,34 +10,32 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.rules.clock_difference import radar_lag
-from collector.rules.finality import DAY, final_windows
+from collector.rules.finality import DAY, Evidence, final_windows
 from collector.store.db import migrate
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import date_ranges, fetch_profiles, fetches, metadata, points, refusals, series
+from collector.store.db.schema import date_ranges, fetch_profiles, fetches, finality, points, refusals, series
+from collector.store.db.size import stored_bytes
 from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
-from collector.store.series import generations, identity
+from collector.store.read.absent_buckets import find_absent_buckets
+from collector.store.series import evidence, generations
 from collector.store.series import identity as series_of
-from collector.store.series.identity import series_states
+from collector.store.series.identity import SeriesState
 from collector.timestamps import from_epoch
+from collector.windows import intersect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from collector.model import Question, Window
     from collector.profile import Profile
     from collector.store.db.engine import Location
+    from collector.store.read.stored_series import StoredQuestions, StoredSeries
     from collector.windows import EpochWindow
 
     _Health = tuple[datetime | None, int, timedelta, datetime | None]
 
-_SIZE = """
-WITH ours AS (SELECT name::regclass AS oid FROM unnest(CAST(:tables AS text[])) AS name)
-SELECT sum(pg_total_relation_size(oid)) FROM (
-  SELECT oid FROM ours UNION ALL SELECT inhrelid FROM pg_inherits WHERE inhparent IN (SELECT oid FROM ours)
-) AS part"""
-"""The bytes of tables, of their partitions, and of the chunks of a hypertable."""
 _NO_ANSWER_YET = ("ok", "started", "interrupted")
 
 
@@ -77,15 +76,12 @@ class StoreInfo:
     bytes: int
 
 
-def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[ProfileStatus]:
+def status_rows(connection: sa.Connection, known: StoredQuestions, profiles: Sequence[Profile]) -> list[ProfileStatus]:
     """Return the state of each of *profiles*, in their order."""
     queries = list(dict.fromkeys(s.query for profile in profiles for s in profile.series))
-    ids = generations.ids_of(connection, queries)
-    spans = series_of.extents(connection, queries)
+    series_by_query = known.read(queries)
+    extents = known.extents(queries)
     elsewhere = _on_former_grids(connection, queries)
-    every = [series_id for same in ids.values() for series_id in same]
-    columns = series.c.id, series.c.points, series.c.created_at
-    series_rows = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(every)))}
     healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
     usual = upstream.usual(connection, updated)
@@ -93,10 +89,10 @@ def status_rows(connection: sa.Connection, profiles: Sequence[Profile]) -> list[
     rows = []
     for profile in profiles:
         profile_queries = [s.query for s in profile.series]
-        known = [series_rows[series_id] for query in profile_queries for series_id in ids.get(query, ())]
-        number, declared = sum(row.points for row in known), min((row.created_at for row in known), default=None)
+        stored = [each for query in profile_queries for each in series_by_query[query]]
+        number, declared = sum(each.points for each in stored), min((each.created_at for each in stored), default=None)
         number += sum(elsewhere[query].points for query in profile_queries if query in elsewhere)
-        ends = _ends([spans.get(query) for query in profile_queries])
+        ends = _ends([extents.get(query) for query in profile_queries], profile.agg_interval.seconds)
         firsts = (ends[0], *(elsewhere[query].first for query in profile_queries if query in elsewhere))
         ends = min(filter(None, firsts), default=None), *ends[1:]
         success, failures, behind, last_updated = healths[profile.name]
@@ -131,38 +127,14 @@ def _on_former_grids(connection: sa.Connection, queries: Sequence[Question]) -> 
     }
 
 
-def _ends(spans: Sequence[tuple[int, int] | None]) -> tuple[datetime | None, datetime | None, datetime | None]:
+def _ends(extents: Sequence[EpochWindow | None], step: int) -> tuple[datetime | None, datetime | None, datetime | None]:
     """Return the oldest point, the oldest of the series' newest points (None if one has no point), and the newest."""
-    known = [span for span in spans if span is not None]
+    known = [extent for extent in extents if extent is not None]
     if not known:
         return None, None, None
-    firsts, lasts = zip(*known, strict=True)
-    behind = from_epoch(min(lasts)) if len(known) == len(spans) else None
-    return from_epoch(min(firsts)), behind, from_epoch(max(lasts))
-
-
-def complete_extents(connection: sa.Connection, queries: Sequence[Question]) -> dict[Question, tuple[int, int]]:
-    """Find the oldest and newest stored timestamp of those queries of which every bucket in between is stored.
-
-    Where the unit has changed, each of its series must be whole, and the next one begin where it ends at the latest.
-    """
-    ids = generations.ids_of(connection, queries)
-    every = [series_id for same in ids.values() for series_id in same]
-    rows = connection.execute(sa.select(series.c.id, series.c.points).where(series.c.id.in_(every)))
-    counts = {row.id: row.points for row in rows}
-    ends = series_of.ends(connection, every)
-    parts = {query: sorted((*ends[i], counts[i]) for i in same if i in ends) for query, same in ids.items()}
-    return {q: (each[0][0], max(b for _, b, _ in each)) for q, each in parts.items() if _joined(each, q)}
-
-
-def _joined(parts: Sequence[tuple[int, int, int]], query: Question) -> bool:
-    """Return whether *parts* (oldest, newest timestamp, number of points), ascending, have all buckets between."""
-    step, reached = query.agg_interval.seconds, None
-    for oldest, newest, number in parts:
-        if number != (newest - oldest) // step + 1 or (reached is not None and oldest > reached + step):
-            return False
-        reached = newest if reached is None else max(newest, reached)
-    return reached is not None
+    starts, ends = zip(*known, strict=True)
+    behind = from_epoch(min(ends) - step) if len(known) == len(extents) else None
+    return from_epoch(min(starts)), behind, from_epoch(max(ends) - step)
 
 
 def _healths(connection: sa.Connection, profiles: Sequence[str]) -> dict[str, _Health]:
@@ -199,14 +171,7 @@ def info(connection: sa.Connection, location: Location) -> StoreInfo:
     """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
     stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
-    return StoreInfo(location.backend, revision or "", int(stored), _bytes(connection, location))
-
-
-def _bytes(connection: sa.Connection, location: Location) -> int:
-    if location.path:
-        files = [location.path, location.path.with_name(location.path.name + "-wal")]
-        return sum(file.stat().st_size for file in files if file.exists())
-    return int(connection.execute(sa.text(_SIZE), {"tables": list(metadata.tables)}).scalar_one())
+    return StoreInfo(location.backend, revision or "", int(stored), stored_bytes(connection, location))
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,12 +191,14 @@ def paused(connection: sa.Connection, queries: Iterable[Question], now: datetime
     return {by_digest[digest]: Pause(*rest) for digest, *rest in rows if digest in by_digest}
 
 
-def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, timedelta]:
+def empty(
+    connection: sa.Connection, known: StoredQuestions, queries: Collection[Question]
+) -> dict[Question, timedelta]:
     """Find the queries of which no stored value differs from zero, with the length of time that answers covered.
 
     A series with values ends its part of the search at the first one.
     """
-    ids = {series_id: query for query, series_id in series_of.current(connection, queries).items()}
+    ids = {stored.id: query for query, stored in known.current(queries).items()}
     value = sa.select(points.c.series_id).where(points.c.series_id == series.c.id, points.c.value != 0).exists()
     answered = date_ranges.c.series_id == series.c.id
     start, end = (
@@ -243,52 +210,90 @@ def empty(connection: sa.Connection, queries: Iterable[Question]) -> dict[Questi
     return {ids[i]: last - first for i, first, last in connection.execute(select) if first is not None}
 
 
-_UNCONFIRMED_WINDOWS = 200
-"""Number of windows that are counted in one statement."""
-
-
-def unconfirmed(connection: sa.Connection, profiles: Sequence[Profile]) -> dict[str, int]:
-    """Count the points of each profile that are final, that only one answer has confirmed, and that Radar still has."""
-    queries: dict[Question, timedelta] = {}
-    for profile in profiles:
-        for labelled in profile.series:
-            queries[labelled.query] = max(profile.settle, queries.get(labelled.query, profile.settle))
-    states = series_states(connection, list(queries))
-    windows = []
-    for query, state in states.items():
-        settle = max(state.settle or 0, int(queries[query].total_seconds()))
-        unconfirmed_windows = final_windows(state.evidence, settle, query.agg_interval.seconds, confirmed=False)
-        windows += [(state.series_id, window) for window in state.still_there(unconfirmed_windows)]
-    counts: dict[int, int] = {}
-    for first in range(0, len(windows), _UNCONFIRMED_WINDOWS):
-        for series_id, number in _count(connection, windows[first : first + _UNCONFIRMED_WINDOWS]):
-            counts[series_id] = counts.get(series_id, 0) + number
+def series_states(
+    connection: sa.Connection, known: StoredQuestions, queries: Collection[Question]
+) -> dict[Question, SeriesState]:
+    """Read the state of each question's current series; absent if it has no point."""
+    extents, current = known.extents(queries), known.current(queries)
+    rows = evidence.read(connection, [current[query].id for query in extents])
+    absent = {
+        query: edge.absent for query, edge in evidence.read_edges(connection, current).items() if edge.is_accepted
+    }
     return {
-        profile.name: sum(
-            counts.get(states[series.query].series_id, 0) for series in profile.series if series.query in states
+        query: SeriesState(
+            current[query].id,
+            extent,
+            current[query].extent or (0, 0),
+            rows.get(current[query].id, []),
+            current[query].settle,
+            bool(current[query].sums_differ),
+            absent.get(query),
         )
-        for profile in profiles
+        for query, extent in extents.items()
     }
 
 
-def _count(connection: sa.Connection, windows: Sequence[tuple[int, EpochWindow]]) -> list[tuple[int, int]]:
-    counts = [
-        sa.select(sa.literal(series_id, sa.BigInteger), sa.func.count()).where(
-            points.c.series_id == series_id,
-            points.c.timestamp >= from_epoch(start),
-            points.c.timestamp < from_epoch(end),
-        )
-        for series_id, (start, end) in windows
-    ]
-    return [(row[0], row[1]) for row in connection.execute(sa.union_all(*counts))]
+_UNCONFIRMED = sa.select(
+    finality.c.series_id, epoch(finality.c.start), epoch(finality.c.end), finality.c.told_at, finality.c.margin
+).where(
+    finality.c.series_id.in_(sa.bindparam("ids", expanding=True)),
+    sa.not_(finality.c.confirmed),
+    finality.c.changed_at.is_(None),
+)
 
 
-def daily_sums(connection: sa.Connection, query: Question, window: Window, offset: int = 0) -> dict[int, float]:
+def unconfirmed(connection: sa.Connection, known: StoredQuestions, profiles: Sequence[Profile]) -> dict[str, int]:
+    """Count the points of each profile that are final, that only one answer has confirmed, and that Radar still has.
+
+    Nothing is counted: in a window there are as many points as buckets, less the absent ones.
+    """
+    settles: dict[Question, int] = {}
+    for profile in profiles:
+        for labelled in profile.series:
+            settles[labelled.query] = max(int(profile.settle.total_seconds()), settles.get(labelled.query, 0))
+    windows = _unconfirmed_windows(connection, known.current(settles), settles)
+    holes = find_absent_buckets(connection, {stored: final for stored, final in windows.values() if final})
+    numbers = {query: _number(stored, final, holes.get(stored.id, ())) for query, (stored, final) in windows.items()}
+    return {profile.name: sum(numbers.get(labelled.query, 0) for labelled in profile.series) for profile in profiles}
+
+
+def _unconfirmed_windows(
+    connection: sa.Connection, current: Mapping[Question, StoredSeries], settles: Mapping[Question, int]
+) -> dict[Question, tuple[StoredSeries, list[EpochWindow]]]:
+    """Find the final windows that only one answer has confirmed; *settles* has the `settle` of the profiles."""
+    queries = {stored.id: query for query, stored in current.items()}
+    rows: dict[Question, list[Evidence]] = defaultdict(list)
+    for series_id, start, end, told_at, margin in connection.execute(_UNCONFIRMED, {"ids": [*queries]}):
+        answered_at = told_at.timestamp()  # counts for asked_at, too, which finality does not depend on
+        rows[queries[series_id]].append(Evidence(start, end, answered_at, answered_at, margin, None, confirmed=False))
+    edges = evidence.read_edges(connection, rows)
+    windows = {}
+    for query, evidence_rows in rows.items():
+        settle = max(current[query].settle or 0, settles[query])
+        final = final_windows(evidence_rows, settle, query.agg_interval.seconds, confirmed=False)
+        edge = edges.get(query)
+        there = [part for window in final for part in (edge.clip(window) if edge and edge.is_accepted else [window])]
+        windows[query] = current[query], there
+    return windows
+
+
+def _number(stored: StoredSeries, windows: Iterable[EpochWindow], holes: Iterable[EpochWindow]) -> int:
+    """Return the number of points in *windows*; *holes* are the absent buckets inside the extent of the series."""
+    if stored.extent is None:
+        return 0
+    inside = intersect(windows, [stored.extent])
+    return sum(stored.buckets(window) for window in inside) - sum(map(stored.buckets, intersect(inside, holes)))
+
+
+def daily_sums(
+    connection: sa.Connection, known: StoredQuestions, query: Question, window: Window, offset: int = 0
+) -> dict[int, float]:
     """Sum the stored values by day: epoch seconds of its begin to the sum; a day without a point is absent.
 
     Days begin *offset* seconds after midnight UTC.
     """
-    series_id = identity.current(connection, [query]).get(query)
+    current = known.current([query]).get(query)
+    series_id = current.id if current else None
     day = ((epoch(points.c.timestamp) - offset) // DAY).label("day")
     select = sa.select(day, sa.func.sum(points.c.value)).where(
         points.c.series_id == series_id, points.c.timestamp >= window.start, points.c.timestamp < window.end

@@ -280,7 +280,7 @@ def _count_snapshot_points(connection: sa.Connection, interval: AggInterval, cut
     return int(connection.execute(select.where(series.c.agg_interval == interval.value)).scalar_one())
 
 
-_FETCHES_AT_ONCE = 500
+_FETCHES_AT_ONCE = 100
 _FIRES_AT_ONCE = 5_000
 _LATER = timedelta(days=60)
 """How much later a date range may end than those it makes superfluous: bounds the search."""

@@ -26,16 +26,17 @@ from collector.store.db.schema import (
     series_sets,
 )
 from collector.store.db.sql import upsert
+from collector.store.ledger import fetches as ledger
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    NamedRange = tuple[datetime | None, datetime | None]
+    DateRange = tuple[datetime | None, datetime | None]
     Written = Mapping[tuple[int, int], Sequence[tuple[int, float]]]
 
-_MOVED_AT_ONCE = 2_000
+_MOVED_AT_ONCE = 1_000
 _INSERT = sa.insert(answers)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _SETS = sa.select(series_sets.c.digest, series_sets.c.id).where(series_sets.c.digest.in_(_IDS))
@@ -75,7 +76,7 @@ class AnsweredWindow(NamedTuple):
     fetch_id: int
     start: int
     end: int
-    named: NamedRange
+    date_range: DateRange
     checksum: int
     overruled: bool = False
 
@@ -84,7 +85,7 @@ def insert(connection: sa.Connection, windows: Iterable[AnsweredWindow]) -> None
     """Record the windows that fetches answered, one row for all series of a fetch with the same window."""
     groups: dict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
     for window in windows:
-        key = window.fetch_id, window.start, window.end, window.named, window.overruled
+        key = window.fetch_id, window.start, window.end, window.date_range, window.overruled
         groups[key][window.series_id] = window.checksum
     if not groups:
         return
@@ -95,12 +96,12 @@ def insert(connection: sa.Connection, windows: Iterable[AnsweredWindow]) -> None
             "fetch_id": fetch_id,
             "start": from_epoch(start),
             "end": from_epoch(end),
-            "start_time": named[0],
-            "end_time": named[1],
+            "start_time": date_range[0],
+            "end_time": date_range[1],
             "checksum": sum(group.values()) % CHECKSUMS,
             "overruled": True if overruled else None,
         }
-        for (fetch_id, start, end, named, overruled), group in groups.items()
+        for (fetch_id, start, end, date_range, overruled), group in groups.items()
     ]
     connection.execute(_INSERT, rows)
 
@@ -126,7 +127,10 @@ def _digest(members: Sequence[int]) -> str:
 
 
 def regroup(connection: sa.Connection) -> int:
-    """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were."""
+    """Move some rows of `series_ranges`, those of the oldest fetches, to `answers`. Returns how many there were.
+
+    The windows of these fetches are shortened, too, because previous versions wrote one for each position.
+    """
     oldest = sa.select(series_ranges.c.fetch_id).order_by(series_ranges.c.fetch_id).limit(_MOVED_AT_ONCE)
     fetch_ids = sorted(set(connection.execute(oldest).scalars()))
     if not fetch_ids:
@@ -142,6 +146,7 @@ def regroup(connection: sa.Connection) -> int:
             for series_id, fetch_id, start, end, a, b, stored, overruled in moved
         ),
     )
+    ledger.shorten_windows(connection, fetch_ids)
     return len(moved)
 
 
@@ -154,14 +159,14 @@ class CoverageRow(NamedTuple):
     fetch_id: int
     start: int
     end: int
-    named: NamedRange
+    date_range: DateRange
     checksum: int
 
     def checksum_of(self, series_id: int, written: Written, start: int | None = None) -> int:
         """Return the checksum of one member over the values *written*, for a row that begins at *start*."""
         first = self.start if start is None else start
         values = [pair for pair in written.get((series_id, self.fetch_id), ()) if first <= pair[0] < self.end]
-        answered = answered_range(series_id, self.fetch_id, first, self.end, self.named)
+        answered = answered_range(series_id, self.fetch_id, first, self.end, self.date_range)
         return checksum(answered, [timestamp for timestamp, _ in values], [value for _, value in values])
 
     @property
@@ -174,17 +179,17 @@ def rows(
     connection: sa.Connection, series_ids: Collection[int], where: Callable[[sa.Table], sa.ColumnElement[bool]]
 ) -> list[CoverageRow]:
     """Read the rows about any of some series for which *where* holds, given their table."""
-    found = []
+    covered = []
     for table, members in _tables(connection, series_ids):
         whose = owner(table)
         columns = (whose, table.c.fetch_id, epoch(table.c.start), epoch(table.c.end))
         select = sa.select(*columns, table.c.start_time, table.c.end_time, table.c.checksum)
-        for owner_id, fetch_id, start, end, *named, stored in connection.execute(
+        for owner_id, fetch_id, start, end, *ends, stored in connection.execute(
             select.where(whose.in_(members), where(table))
         ):
-            times = start, end, (named[0], named[1])
-            found.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, stored))
-    return found
+            times = start, end, (ends[0], ends[1])
+            covered.append(CoverageRow(table, owner_id, members[owner_id], fetch_id, *times, stored))
+    return covered
 
 
 def _tables(

@@ -71,7 +71,7 @@ def is_former(column: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 _NAMES = ("id", "digest", "agg_interval", "normalization", "unit", "created_at", "in_force_at")
 _IDENTITY = tuple(series.c[name] for name in _NAMES)
 _QUESTION = question_of(series.c.digest)
-_LABELLED = sa.select(profile_series.c.label).where(profile_series.c.series_id == series.c.id).exists()
+_LABELLED = series.c.id.in_(sa.select(profile_series.c.series_id))
 _OF_QUERIES = sa.select(*_IDENTITY, _LABELLED.label("labelled"))
 _OF_QUERIES = _OF_QUERIES.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
 _REPEATED = sa.select(_QUESTION).group_by(_QUESTION).having(sa.func.count() > 1)

@@ -292,7 +292,8 @@ class _Answered:
         """Return the values by timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""
         values: dict[int, float] = {}
         for part in self.points[series_id]:
-            values.update(zip(part.timestamps, [value + 0.0 for value in part.values], strict=True))
+            signless = [value + 0.0 for value in part.values] if 0.0 in part.values else part.values
+            values.update(zip(part.timestamps, signless, strict=True))
         return values
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:
@@ -364,12 +365,12 @@ def _answered(change: Change, ids: Mapping[Question, int]) -> Iterable[AnsweredW
     slices = zip(arrival.batch.slices, arrival.answer.meta.date_ranges, strict=True)
     windows = {}
     for slice_, date_range in slices:
-        series_id, named = ids[slice_.series], date_range or (None, None)
+        series_id, times = ids[slice_.series], date_range or (None, None)
         start, end = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
-        answered = answered_range(series_id, arrival.fetch_id, start, end, named)
+        answered = answered_range(series_id, arrival.fetch_id, start, end, times)
         checked = checksum(answered, *written(change.differences[series_id], start, end))
         is_overruled = series_id in change.overruled
-        windows[series_id, end] = AnsweredWindow(series_id, arrival.fetch_id, start, end, named, checked, is_overruled)
+        windows[series_id, end] = AnsweredWindow(series_id, arrival.fetch_id, start, end, times, checked, is_overruled)
     return windows.values()
 
 

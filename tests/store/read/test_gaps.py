@@ -46,7 +46,7 @@ async def test_they_are_the_same_however_a_long_time_is_divided(store, monkeypat
     await saved(store, batch((ALL, hours(0, 200))), present, updated=DAY)
     absent = [hour for hour in range(200) if hour not in present]
     for at_once in (1, 2, 7, 50, 1_000):
-        monkeypatch.setattr("collector.store.read.gaps._COUNTED_AT_ONCE", at_once)
+        monkeypatch.setattr("collector.store.read.absent_buckets._COUNTED_AT_ONCE", at_once)
         runs = await found(store, hours(0, 200))
         assert [hour for start, end, _ in runs for hour in range(int(start), int(end))] == absent
         assert all(one[1] < other[0] for one, other in pairwise(runs))
@@ -115,8 +115,8 @@ async def test_weeks_have_holes_on_mondays(store):
 
 
 async def test_of_many_series_each_has_the_holes_that_it_has_alone(store, monkeypatch):
-    monkeypatch.setattr("collector.store.read.gaps._COUNTED_AT_ONCE", 5)
-    monkeypatch.setattr("collector.store.read.gaps._TOGETHER", 3)
+    monkeypatch.setattr("collector.store.read.absent_buckets._COUNTED_AT_ONCE", 5)
+    monkeypatch.setattr("collector.store.read.absent_buckets._TOGETHER", 3)
     chance = random.Random(11)
     asked = [query(ca=str(number)) for number in range(7)]
     quick = [replace(filtered(f"p{number}", ca=str(number)), settle=HOUR) for number in range(6)]

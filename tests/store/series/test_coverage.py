@@ -1,5 +1,6 @@
 """Coverage: one row for all series that an answer was about; the rows of a version before become such rows."""
 
+import json
 import random
 from datetime import timedelta
 
@@ -10,6 +11,7 @@ from collector.store import Store
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
 from collector.store.series import coverage
+from collector.timestamps import rfc3339
 from collector.windows import SeriesWindow
 from tests.harness.factories import (
     DAY,
@@ -119,6 +121,25 @@ async def test_some_rows_are_moved_at_a_time_and_those_of_a_fetch_together(store
             assert await rows(store, split) == [(0,)]
         assert sum(moved) == number
         assert max(moved) < 7 + 5
+
+
+async def test_the_windows_of_old_requests_are_shortened_where_their_text_tells_them(store_url):
+    async with Store.open(store_url, owner="test") as store:
+        await live(store, random.Random(2), 20)
+        fetches = await store.list_fetches()
+        written = [
+            {"i": fetch.id, "w": json.dumps([list(map(rfc3339, one)) for one in fetch.windows])} for fetch in fetches
+        ]
+        update = sa.text("UPDATE fetches SET windows = :w WHERE id = :i")
+        await store._database.write(lambda connection: connection.execute(update, written))
+    commands.downgrade(store_url, "0010")
+    async with Store.open(store_url, owner="test") as store:
+        while await store.regroup_coverage():
+            pass
+        assert await store.list_fetches() == fetches
+        (told,) = (await rows(store, "SELECT count(*) FROM fetches WHERE windows IS NULL"))[0]
+        assert told == sum(len({*fetch.windows}) == 1 for fetch in fetches)
+        assert 0 < told < len(fetches)
 
 
 async def test_a_damaged_answer_is_not_hidden_by_the_way_back(store_url):

@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -174,7 +175,7 @@ async def test_very_many_filter_values_are_one_series(store):
     await store.activate_labels([profile("many", ca=names)], NOW)
     assert len(await store.list_series()) == 1000
     wide = filtered("wide")
-    wide = type(wide)(**{**{f: getattr(wide, f) for f in wide.__slots__}, "filters": {"ca": names}})
+    wide = replace(wide, filters={"ca": names})
     await store.activate_labels([wide], NOW)
     assert len(await store.list_series(profile="wide")) == 1
 
