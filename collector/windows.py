@@ -107,6 +107,9 @@ def join_buckets(timestamps: Iterable[int], step: int) -> list[EpochWindow]:
 def absent_windows(timestamps: Iterable[int], start: int, end: int, step: int) -> list[EpochWindow]:
     """Return the windows of buckets from *start* up to *end* that the ascending bucket starts *timestamps* lack."""
     absent, at = [], start
+    if isinstance(timestamps, range) and timestamps and timestamps.step == step:  # they lack only what is around them
+        absent, at = ([(start, timestamps[0])] if timestamps[0] > start else []), timestamps[-1] + step
+        timestamps = ()
     for timestamp in timestamps:
         if timestamp > at:
             absent.append((at, timestamp))

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from collector.model import Window
 from collector.windows import (
@@ -67,3 +69,9 @@ def test_buckets_are_joined_and_absent_ones_found():
     assert join_buckets([0, 10, 20, 40], 10) == [(0, 30), (40, 50)]
     assert absent_windows([0, 10, 40], 0, 60, 10) == [(20, 40), (50, 60)]
     assert absent_windows([], 5, 5, 10) == []
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9), st.integers(0, 12))
+def test_buckets_in_a_row_lack_what_the_same_buckets_of_a_list_lack(start, first, count, end):
+    row = range(first * 10, (first + count) * 10, 10)
+    assert absent_windows(row, start * 10, end * 10, 10) == absent_windows([*row], start * 10, end * 10, 10)

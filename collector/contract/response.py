@@ -11,6 +11,7 @@ import itertools
 import json
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from collector.timestamps import from_epoch, rfc3339
@@ -118,9 +119,49 @@ def _day(day: int) -> str:
     return from_epoch(day * DAY).date().isoformat()
 
 
+_WIDTH = len('"2026-01-31T23:45:00Z",')
+
+
+def quoted_timestamps(timestamps: Sequence[int]) -> str:
+    """Return epoch seconds on the 15-minute grid as RFC 3339, in quotes, separated by commas."""
+    run = as_run(timestamps)
+    if run is None:
+        return quoted(format_timestamps(timestamps))
+    days = [_clocks(run.step, run.start % run.step).replace("@", _day(day)) for day in _days(run)]
+    first = run.start % DAY // run.step * _WIDTH
+    return "".join(days)[first : first + len(run) * _WIDTH - 1]
+
+
+def as_run(timestamps: Sequence[int]) -> range | None:
+    """Return *timestamps* as a range; None unless they are buckets in a row, so wide that a day consists of them."""
+    if len(timestamps) < 2:  # noqa: PLR2004 - one bucket has no distance to another one
+        return None
+    step = timestamps[1] - timestamps[0]
+    if not (step >= SLOT and DAY % step == 0):
+        return None
+    run = range(timestamps[0], timestamps[-1] + 1, step)
+    is_same = timestamps == run or (len(run) == len(timestamps) and all(map(eq, run, timestamps)))
+    return run if is_same else None
+
+
+def _days(run: range) -> range:
+    return range(run.start // DAY, run[-1] // DAY + 1)
+
+
+@lru_cache(maxsize=64)
+def _clocks(step: int, offset: int) -> str:
+    """Return the timestamps of a day, in quotes, each with a comma behind it; `@` stands for the date."""
+    return "".join([f'"@{_CLOCK[second // SLOT]}Z",' for second in range(offset, DAY, step)])
+
+
+def quoted(texts: Sequence[str]) -> str:
+    """Return texts that need no escapes in quotes, separated by commas."""
+    return '"' + '","'.join(texts) + '"' if texts else ""
+
+
 def json_strings(texts: Sequence[str]) -> str:
     """Return a JSON array of texts that need no escapes."""
-    return '["' + '","'.join(texts) + '"]' if texts else "[]"
+    return f"[{quoted(texts)}]"
 
 
 def annotation_json(annotation: Annotation) -> dict[str, Any]:

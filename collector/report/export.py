@@ -14,7 +14,9 @@ from shlex import quote
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from collector.contract.response import quoted_timestamps
 from collector.errors import UsageError
+from collector.store import Run
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from collector.store import Block
 
+    Points = Sequence[tuple[int, float]]
     AskedAt = Mapping[tuple[str, str], datetime]
     Format = Callable[[AsyncIterator[Block], AskedAt], AsyncIterator[bytes]]
 
@@ -73,15 +76,26 @@ and `asked_at` of the points of snapshots: when the snapshot was requested. It i
 
 
 def _objects(block: Block, asked_at: AskedAt) -> Iterator[str]:
-    label = f'"profile":{_quoted(block.profile)},"series":{_quoted(block.label)}'
     moment = asked_at.get((block.profile, block.label))
-    rest = f'"unit":{_quoted(block.unit)}' + (f',"asked_at":"{rfc3339(moment)}"' if moment else "")
-    return (f'{{{label},"timestamp":"{time}","value":{value},{rest}}}' for time, value in _texts(block.points))
+    return point_objects(block.points, block.profile, block.label, block.unit, moment)
 
 
-def _texts(rows: Sequence[tuple[int, float]]) -> Iterator[tuple[str, int | float]]:
+def point_objects(
+    points: Run | Points, profile: str, label: str, unit: str, asked_at: datetime | None
+) -> Iterator[str]:
+    """Yield each point as a JSON object; *asked_at* is when the snapshot was requested that the points are of."""
+    names = f'"profile":{_quoted(profile)},"series":{_quoted(label)}'
+    rest = f'"unit":{_quoted(unit)}' + (f',"asked_at":"{rfc3339(asked_at)}"' if asked_at else "")
+    return (f'{{{names},"timestamp":"{time}","value":{value},{rest}}}' for time, value in _texts(points))
+
+
+def _texts(points: Run | Points) -> Iterator[tuple[str, Any]]:
     """Yield each timestamp as RFC 3339, and each value as it is printed: a whole number without a decimal point."""
-    for timestamp, value in rows:
+    if isinstance(points, Run):
+        timestamps = quoted_timestamps(points.timestamps)[1:-1].split('","')
+        yield from zip(timestamps, points.values.split(","), strict=True)
+        return
+    for timestamp, value in points:
         printed = int(value) if value.is_integer() else value
         yield _date(timestamp // _DAY) + _time(timestamp % _DAY), printed
 

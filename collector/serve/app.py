@@ -13,6 +13,7 @@ from collector.serve import api, dashboard, docs, metrics
 from collector.serve.connections import ConnectionLimiter, track_connection
 from collector.serve.middleware import handle_errors, limit_concurrency, prepare_response, restrict_access
 from collector.serve.radar_api import RadarApi
+from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.serve.service import StatusCache
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     what the history lacks for a query; None: nothing is requested.
     """
     access = restrict_access(host, hosts, read_token=token, write_token=write_token or token)
-    middlewares = [handle_errors, track_connection, access, limit_concurrency()]
+    slots = ReadSlots(MAX_ALL_READS, MAX_READS)
+    middlewares = [handle_errors, track_connection, access, limit_concurrency(slots)]
     app = web.Application(middlewares=middlewares, client_max_size=65_536)
     app.on_response_prepare.append(prepare_response)
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
-    RadarApi(service, fill).add_to(app)
+    RadarApi(service, fill, slots).add_to(app)
     status_cache = StatusCache(service)
     api.add_routes(app, service, status_cache)
     metrics.add_routes(app, service, status_cache)

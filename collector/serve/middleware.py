@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 from aiohttp import ClientPayloadError, web
 
 from collector.contract.response import JSON_TYPE, ApiError, ErrorCode
+from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.store import StoreError
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ CONTRACT_PATH = "/client/v4"
 """Where the routes of the API's own contract are; errors there are in the API's form."""
 REQUEST_TIMEOUT_SECONDS = 120.0
 """The longest time of a request, with the reading of its body and the sending of a streamed response."""
-MAX_READS = 16
 MAX_STREAMS = 8
 """A CSV response is as long as the history, and its client decides how long it lasts: such requests have own slots."""
 SLOT_TIMEOUT_SECONDS = 10.0
@@ -210,27 +210,34 @@ def _reject_credentials(headers: Mapping[str, str]) -> web.Response:
     return api_error_response(ApiError(_NO_CREDENTIALS, message))
 
 
-def limit_concurrency() -> Middleware:
+def limit_concurrency(slots: ReadSlots | None = None) -> Middleware:
     """Return a middleware that limits concurrent requests to `/api/`, so that memory use stays constant.
 
-    A request that waits too long for a slot gets 503.
+    A request that waits too long for one of *slots* gets 503.
     """
-    reads, streams = asyncio.Semaphore(MAX_READS), asyncio.Semaphore(MAX_STREAMS)
+    reads = slots or ReadSlots(MAX_ALL_READS, MAX_READS)
+    streams = ReadSlots(MAX_STREAMS, MAX_STREAMS)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        slots = streams if request.query.get("format") == "csv" else reads
+        chosen = streams if request.query.get("format") == "csv" else reads
+        started = False
         try:
-            await asyncio.wait_for(slots.acquire(), SLOT_TIMEOUT_SECONDS)
+            async with chosen.slot(_route(request), SLOT_TIMEOUT_SECONDS):
+                started = True
+                return await handler(request)
         except TimeoutError:
-            response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests are under way")
-            response.headers["Retry-After"] = "5"
-            return response
-        try:
-            return await handler(request)
-        finally:
-            slots.release()
+            if started:
+                raise
+        response = error_response(HTTPStatus.SERVICE_UNAVAILABLE, "too many requests are under way")
+        response.headers["Retry-After"] = "5"
+        return response
 
     return check
+
+
+def _route(request: web.Request) -> str:
+    """Return what shares the slots of one route: charts of a page of points are apart from its pages."""
+    return f"{request.path} thin" if "thin" in request.query else request.path

@@ -50,7 +50,7 @@ from collector.store.ledger.upstream import (
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
-from collector.store.read.points import Block
+from collector.store.read.points import Block, Run
 from collector.store.read.selection import (
     Bucket,
     ChartBucket,
@@ -58,6 +58,7 @@ from collector.store.read.selection import (
     PointCursor,
     PointQuery,
     SelectedSeries,
+    Selection,
     why_another_unit,
 )
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
@@ -122,10 +123,12 @@ __all__ = [
     "Replayed",
     "Replica",
     "RevisionRow",
+    "Run",
     "SaveResult",
     "SchemaTooNew",
     "SchemaTooOld",
     "SelectedSeries",
+    "Selection",
     "SeriesDeletion",
     "SeriesRow",
     "SeriesState",

@@ -179,6 +179,8 @@ class ReadView:
     gap_requests = _of_known(gaps.find_gap_requests)
     beginnings = _of_known(gaps.beginnings)
     selected = _of_connection(selection.selected)
+    select_series = _of_connection(selection.select_series)
+    page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
     status_rows = _of_known(status.status_rows)
     paused = _of_connection(status.paused)

@@ -9,6 +9,7 @@ from tests.bench import growth as growing
 from tests.bench import live as living
 from tests.bench import report, run
 from tests.bench import requests as asking
+from tests.bench import serve as serving
 
 BACKENDS = ("sqlite", "postgresql")
 
@@ -54,6 +55,19 @@ def live(counts: tuple[int, ...], days: int, backends: tuple[str, ...]) -> None:
 def decode(runs: int) -> None:
     """Read bodies of several forms, beside `orjson.loads` of the same body. CPU time, the least of all runs."""
     click.echo(decoding.table(decoding.measure(runs)))
+
+
+@main.command()
+@click.option("--runs", default=30, show_default=True, help="Answers of floor and collector each, by turns.")
+@click.option("--clients", default=32, show_default=True, help="Clients that ask at once.")
+@click.option("--seconds", default=10.0, show_default=True, help="How long they ask.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+def serve(runs: int, clients: int, seconds: float, backends: tuple[str, ...]) -> None:
+    """Answer over both APIs, beside the bare read of the rows plus JSON encoding, and for many clients at once."""
+    for ratio in serving.ratios(backends or BACKENDS, runs):
+        click.echo(serving.ratio_line(ratio))
+    for load in serving.loads(backends or BACKENDS, clients, seconds):
+        click.echo(serving.load_line(load))
 
 
 @main.command()

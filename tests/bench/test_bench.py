@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, commands, decode, growth, report, run
+from tests.bench import answer, commands, decode, growth, report, run, serve
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -111,6 +111,23 @@ def test_the_table_of_decoding_has_a_ratio_and_a_goal_where_there_is_one():
     lines = decode.table([decode.Measured(with_goal, 0.002, 0.004), decode.Measured(without, 0.001, 0.01)]).splitlines()
     assert lines[1].split() == ["672", "values", "4000.0", "2000.0", "2.00", "2.5"]
     assert lines[2].split() == ["numbers", "for", "texts", "10000.0", "1000.0", "10.00"]
+
+
+def test_an_answer_over_either_api_is_timed_beside_its_floor(monkeypatch):
+    monkeypatch.setattr(serve, "QUESTIONS", serve.QUESTIONS[:1] + serve.QUESTIONS[3:4])
+    found = list(serve.ratios(("sqlite",), runs=1))
+    assert [(ratio.question.route, len(ratio.collector), len(ratio.floor)) for ratio in found] == [
+        ("api", 1, 1),
+        ("points", 1, 1),
+    ]
+    assert "(goal 3)" in serve.ratio_line(found[0])
+
+
+def test_many_clients_are_answered_while_fires_go_on():
+    idle, *busy = serve.loads(("sqlite",), clients=3, seconds=0.5)
+    assert (len(idle.answers), bool(idle.fires)) == (0, True)
+    assert [load.route for load in busy if load.answers and load.fires and load.lags] == ["api", "points"]
+    assert "p99" in serve.load_line(busy[0])
 
 
 def test_the_cpu_of_a_whole_command_is_measured_beside_python():

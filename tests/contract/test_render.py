@@ -4,8 +4,17 @@ import csv
 import io
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from collector.contract.response import annotation_json, csv_chunks, format_timestamps, json_strings
+from collector.contract.response import (
+    annotation_json,
+    csv_chunks,
+    format_timestamps,
+    json_strings,
+    quoted,
+    quoted_timestamps,
+)
 from collector.model import Annotation
 from collector.timestamps import utc
 
@@ -17,6 +26,18 @@ TEXTS = ["2026-04-30T23:30:00Z", "2026-04-30T23:45:00Z", "2026-05-01T00:00:00Z"]
 def test_moments_are_written_as_rfc3339(kind):
     assert list(format_timestamps(kind(range(START, START + 2700, 900)))) == TEXTS
     assert list(format_timestamps(kind(range(START, START + 900, 900)), "")) == [TEXTS[0][:-1]]
+
+
+@given(
+    st.integers(0, 2**31),
+    st.sampled_from([300, 900, 1_800, 3_600, 86_400, 604_800]),
+    st.lists(st.booleans(), max_size=300),
+)
+def test_timestamps_in_quotes_are_the_same_texts(start, step, present):
+    moments = [start + number * step for number, is_present in enumerate(present) if is_present]
+    whole = range(start, start + len(present) * step, step)
+    for timestamps in (moments, whole):
+        assert quoted_timestamps(timestamps) == quoted(format_timestamps([*timestamps]))
 
 
 def test_texts_are_written_as_an_array():

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import aclosing
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,17 +13,20 @@ from urllib.parse import quote
 from aiohttp import web
 
 from collector.errors import did_you_mean
-from collector.report.export import LICENCE, export_csv
+from collector.report.export import LICENCE, export_csv, point_objects
 from collector.report.gaps import why_any_outside
 from collector.serve.api.parameters import RequestRejected, number, read_cursor, write_cursor
-from collector.store import Block, PointCursor, PointQuery, StoreError, why_another_unit
+from collector.store import Block, PointCursor, PointQuery, Run, StoreError, why_another_unit
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from datetime import datetime
 
     from collector.serve.api.parameters import QueryParameters
-    from collector.store import Downsampled, SelectedSeries, Store
+    from collector.store import Downsampled, ReadView, SelectedSeries, Selection, Store
+
+    Rows = Sequence[tuple[int, float]]
 
 log = logging.getLogger(__name__)
 
@@ -34,62 +39,78 @@ ASKED_AT_HEADER = "X-Asked-At"
 
 async def select(store: Store, parameters: QueryParameters) -> PointQuery:
     """Return the requested selection. Raises RequestRejected (404) for an unknown profile or series."""
+    chosen = _query(parameters)
+    if chosen.profiles or chosen.series:
+        await store.with_read_view(partial(_select, chosen=chosen))
+    return chosen
+
+
+def _query(parameters: QueryParameters) -> PointQuery:
     start, end = parameters.period()
-    selection = PointQuery(
+    return PointQuery(
         profiles=parameters.all_of("profile"),
         series=parameters.all_of("series"),
         start=start,
         end=end,
         as_of=parameters.time("as_of"),
     )
-    if selection.profiles or selection.series:
-        rows = await store.list_series()
-        profiles, labels = {row.profile for row in rows if row.profile}, {row.label for row in rows}
-        for what, names, known in (("profile", selection.profiles, profiles), ("series", selection.series, labels)):
-            for name in names:
-                if name not in known:
-                    raise RequestRejected(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
+
+
+def _select(view: ReadView, chosen: PointQuery) -> Selection:
+    """Find the series of a selection. Raises RequestRejected (404) for an unknown profile or series."""
+    selection = view.select_series(chosen)
+    profiles, labels = {series.profile for series in selection.series}, {series.label for series in selection.series}
+    if profiles.issuperset(chosen.profiles) and labels.issuperset(chosen.series):
+        return selection
+    rows = view.list_series()  # because a former name is known, and a name that another one excludes
+    profiles, labels = {row.profile for row in rows if row.profile}, {row.label for row in rows}
+    for what, names, known in (("profile", chosen.profiles, profiles), ("series", chosen.series, labels)):
+        for name in names:
+            if name not in known:
+                raise RequestRejected(f"no {what} {name!r}{did_you_mean(name, known)}", HTTPStatus.NOT_FOUND)
     return selection
 
 
-def _check_inside(store: Store, selection: PointQuery, series: Sequence[SelectedSeries]) -> None:
+def _check_inside(series: Sequence[SelectedSeries], selection: PointQuery, now: datetime) -> None:
     """Raise RequestRejected if the range is outside a snapshot of *series*."""
-    if reason := why_any_outside(series, selection.start, selection.end, selection.as_of or store.clock()):
+    if reason := why_any_outside(series, selection.start, selection.end, selection.as_of or now):
         raise RequestRejected(reason)
 
 
-async def list_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
-    """Return one page of points, by profile, position of the label, and time."""
-    selection = await select(store, parameters)
-    if selection.start or selection.end:
-        _check_inside(store, selection, await store.selected(selection))
+async def list_points(store: Store, parameters: QueryParameters) -> str:
+    """Return one page of points as JSON, by profile, position of the label, and time."""
+    work = partial(_list_points, chosen=_query(parameters), parameters=parameters, now=store.clock())
+    return await store.with_read_view(work)
+
+
+def _list_points(view: ReadView, chosen: PointQuery, parameters: QueryParameters, now: datetime) -> str:
+    selection = _select(view, chosen)
+    if chosen.start or chosen.end:
+        _check_inside(selection.series, chosen, now)
     limit, after = parameters.number("limit", MAX_ROWS, 1_000), parameters.first("after")
     cursor = PointCursor(*read_cursor(after, str, str, int)) if after is not None else None
-    rows: list[tuple[SelectedSeries, int, float]] = []
     try:
-        async with aclosing(store.select_blocks(selection, cursor)) as blocks:
-            async for series, block in blocks:
-                rows += [(series, timestamp, value) for timestamp, value in block]
-                if len(rows) > limit:
-                    break
+        blocks = view.page(selection, cursor, limit + 1)  # one more shows whether there is a next page
     except (LookupError, OverflowError, OSError):
         raise RequestRejected("after: the point of this cursor is not in the store") from None
     following = None
-    if len(rows) > limit:
-        series, timestamp, _ = rows[limit - 1]
-        following = write_cursor(series.profile, series.label, timestamp)
-    points = [
-        {
-            "profile": series.profile,
-            "series": series.label,
-            "timestamp": rfc3339(from_epoch(timestamp)),
-            "value": int(value) if value.is_integer() else value,
-            "unit": series.unit,
-            **({"asked_at": rfc3339(series.asked_at)} if series.asked_at else {}),
-        }
-        for series, timestamp, value in rows[:limit]
-    ]
-    return {"points": points, "next": following}
+    if sum(len(block) for _, block in blocks) > limit:
+        last_series, last_block = blocks.pop()
+        if len(last_block) > 1:
+            blocks.append((last_series, last_block[:-1]))
+        following = _write_cursor(*blocks[-1])
+    objects = ",".join([text for series, block in blocks for text in _objects(series, block)])
+    return f'{{"points":[{objects}],"next":{json.dumps(following)}}}'
+
+
+def _write_cursor(series: SelectedSeries, block: Run | Rows) -> str:
+    """Return the cursor of the last point of a block."""
+    timestamp = block.timestamps[-1] if isinstance(block, Run) else block[-1][0]
+    return write_cursor(series.profile, series.label, timestamp)
+
+
+def _objects(series: SelectedSeries, block: Run | Rows) -> Iterator[str]:
+    return point_objects(block, series.profile, series.label, series.unit, series.asked_at)
 
 
 async def downsample_points(store: Store, parameters: QueryParameters) -> dict[str, Any]:
@@ -157,7 +178,7 @@ async def stream_csv(store: Store, parameters: QueryParameters, request: web.Req
     """
     selection = await select(store, parameters)
     series = await store.selected(selection)
-    _check_inside(store, selection, series)
+    _check_inside(series, selection, store.clock())
     snapshots = [each for each in series if each.snapshot]
     response = web.StreamResponse(
         headers={

@@ -187,7 +187,7 @@ def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.Stream
                 _only(parameters, "thin", without=_PAGES)
                 return _json(await points.downsample_points(service.store, parameters))
             _only(parameters, "pages", without=("buckets",))
-            return _json(await points.list_points(service.store, parameters))
+            return _json_text(await points.list_points(service.store, parameters))
         except RequestRejected as error:
             return error_response(error.status, str(error))
 
@@ -212,8 +212,12 @@ def _status(service: ServiceApi, status_cache: StatusCache) -> Callable[[web.Req
 
 
 def _json(document: dict[str, Any]) -> web.Response:
-    response = web.Response(text=dumps(document), content_type="application/json", zlib_executor_size=_WORTH_A_THREAD)
-    if len(response.text or "") > _WORTH_COMPRESSING:
+    return _json_text(dumps(document))
+
+
+def _json_text(text: str) -> web.Response:
+    response = web.Response(text=text, content_type="application/json", zlib_executor_size=_WORTH_A_THREAD)
+    if len(text) > _WORTH_COMPRESSING:
         response.enable_compression()
     return response
 

@@ -20,7 +20,16 @@ from collector.interval import AggInterval, Grid
 from collector.model import spelling_free
 from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection, published_absences, why_outside
 from collector.serve.radar_api.render import AnswerMeta, write_csv, write_json
-from collector.serve.radar_api.resolver import ALWAYS, NO_HISTORY, Extents, Incomplete, Rollup, SeriesData, SeriesIndex
+from collector.serve.radar_api.resolver import (
+    ALWAYS,
+    NO_HISTORY,
+    Extents,
+    Incomplete,
+    Rollup,
+    SeriesData,
+    SeriesIndex,
+    possible_parts,
+)
 from collector.timestamps import check_date, from_epoch
 from collector.windows import SeriesWindow, intersect
 
@@ -136,7 +145,16 @@ async def query_history(store: Store, raw_query: str, now: datetime, dataset: Da
 
     Raises ApiError if it cannot be answered, StoreError if the store cannot be read.
     """
-    return await answer_query(store, parse_query(dataset, raw_query, now.timestamp(), await store.grids()))
+    return await store.read_as_of(partial(_parse_and_answer, dataset=dataset, raw_query=raw_query, now=now.timestamp()))
+
+
+def _parse_and_answer(history: AsOfReader, dataset: Dataset, raw_query: str, now: float) -> QueryResult:
+    """Parse and answer a query in one transaction."""
+    grids = {interval: known.grid for interval, known in history.grids.items()}
+    query = parse_query(dataset, raw_query, now, grids)
+    if query.as_of is None:
+        return _answer(history, query.request, now)
+    return _answer(history.at(from_epoch(query.as_of)), query.request, query.as_of)
 
 
 async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
@@ -148,11 +166,7 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
 
 def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult:
     """Choose series for each position, read them, add them up if necessary, and describe the answer."""
-    stored = history.series(request.dataset.name)
-    index = SeriesIndex(stored)
-    if any(series.elsewhere for series in stored):
-        index, request = _follow_former_grid(history, index, request)
-    request, matches = _choose(history, index, request)
+    request, matches = _find_series(history, request)
     extents = _read_extents(history, request, matches)
     ranked = [
         _rank(request, position, candidates, extents, now)
@@ -164,6 +178,25 @@ def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult
     if rejection is not None:
         raise NotStored(rejection, result)
     return result
+
+
+def _find_series(history: AsOfReader, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
+    """Find the series that can answer each position. Only those that the request can mean are read, if that is enough.
+
+    All of them are read for an error, which names similar ones, and as soon as the grid of an interval has moved.
+    """
+    if not any(known.since for known in history.grids.values()):
+        coarsest = AggInterval.ONE_WEEK if request.auto else request.agg_interval
+        queries = [part for position in request.series for part in possible_parts(position.query, coarsest)]
+        try:
+            return _choose(history, SeriesIndex(history.series(request.dataset.name, queries)), request)
+        except ApiError:
+            pass
+    stored = history.series(request.dataset.name)
+    index = SeriesIndex(stored)
+    if any(series.elsewhere for series in stored):
+        index, request = _follow_former_grid(history, index, request)
+    return _choose(history, index, request)
 
 
 def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiRequest) -> tuple[SeriesIndex, ApiRequest]:
@@ -321,12 +354,15 @@ def _read_points(history: AsOfReader, position: SeriesRequest, match: SeriesMatc
             for block in history.points(window):
                 rollup.add(block)
         return rollup.result(extents.spans_of(match), extents.known_until(match))
-    data = SeriesData(array("q"), array("d"))
+    run = history.run(windows[0], match.agg_interval.seconds) if match.is_counts else None
+    if run is not None:
+        return SeriesData(run.timestamps, run.values)
+    timestamps, values = array("q"), array("d")
     for block in history.points(windows[0]):
-        timestamps, values = zip(*block, strict=True)
-        data.timestamps.extend(timestamps)
-        data.values.extend(values)
-    return data
+        block_timestamps, block_values = zip(*block, strict=True)
+        timestamps.extend(block_timestamps)
+        values.extend(block_values)
+    return SeriesData(timestamps, values)
 
 
 def _find_absent(

@@ -8,7 +8,9 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.response import annotation_json, csv_chunks, format_timestamps
+import orjson
+
+from collector.contract.response import annotation_json, csv_chunks, format_timestamps, quoted, quoted_timestamps
 from collector.report.gaps import ABSENT_CODE, absence_sentences
 from collector.timestamps import from_epoch, rfc3339
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collector.serve.radar_api.resolver import SeriesData
 
 _BLOCK_ROWS = 4_096
+_PART_CHARACTERS = 50_000
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -41,7 +44,7 @@ class AnswerMeta:
 def write_csv(request: ApiRequest, series: Sequence[SeriesData]) -> Iterator[str]:
     """Yield the answer to *request* as CSV."""
     columns = [
-        (_cell(position.name), _in_blocks(data.timestamps, format_timestamps), _in_blocks(data.values, numbers))
+        (_cell(position.name), _in_blocks(data.timestamps, format_timestamps), _value_texts(data.values))
         for position, data in zip(request.series, series, strict=True)
     ]
     return csv_chunks(columns)
@@ -62,18 +65,38 @@ def write_json(
     yield f'{{"success":true,"errors":[],{messages_json}"result":{{"meta":{meta_json}'
     for position, data in zip(request.series, series, strict=True):
         yield f',{json.dumps(position.name, ensure_ascii=False)}:{{"timestamps":['
-        yield from _json_array(data.timestamps, format_timestamps)
+        yield from _json_parts(data.timestamps, quoted_timestamps)
         yield '],"values":['
-        yield from _json_array(data.values, numbers)
+        values = data.values
+        yield from _quoted_parts(values) if isinstance(values, str) else _json_parts(values, quoted_numbers)
         yield "]}"
     yield "}}"
 
 
-def _json_array(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
+def _json_parts(column: Any, write: Callable[[Any], str]) -> Iterator[str]:
+    """Yield the items of an array of JSON that *write* returns for some rows at a time."""
     comma = ""
     for start in range(0, len(column), _BLOCK_ROWS):
-        yield comma + '"' + '","'.join(write(column[start : start + _BLOCK_ROWS])) + '"'
+        yield comma + write(column[start : start + _BLOCK_ROWS])
         comma = ","
+
+
+def _quoted_parts(texts: str) -> Iterator[str]:
+    """Yield the items of an array of JSON from texts that are separated by commas."""
+    comma = ""
+    for part in _parts(texts):
+        yield comma + '"' + part.replace(",", '","') + '"'
+        comma = ","
+
+
+def _parts(texts: str) -> Iterator[str]:
+    """Yield parts of texts that are separated by commas, each of whole texts."""
+    start = 0
+    while start < len(texts):
+        comma = texts.find(",", start + _PART_CHARACTERS)
+        end = len(texts) if comma < 0 else comma
+        yield texts[start:end]
+        start = end + 1
 
 
 def meta(request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta) -> dict[str, Any]:
@@ -115,6 +138,23 @@ def units(unit: str, names: Sequence[str] = ("*",)) -> list[dict[str, str]]:
 def numbers(values: Iterable[float]) -> list[str]:
     """Write values as the contract's pattern wants them: without an exponent, a whole number without a point."""
     return [str(int(value)) if value.is_integer() else format(Decimal(repr(value)), "f") for value in values]
+
+
+def quoted_numbers(values: Sequence[float]) -> str:
+    """Return what `numbers` returns in quotes, separated by commas.
+
+    orjson writes the same digits, but a whole number with a point, and very large or small ones with an exponent.
+    """
+    text = orjson.dumps([*values]).decode()[1:-1] + ","
+    if "e" in text or "-0.0," in text:
+        return quoted(numbers(values))
+    return '"' + text.replace(".0,", ",")[:-1].replace(",", '","') + '"'
+
+
+def _value_texts(values: Sequence[float] | str) -> Iterator[str]:
+    if not isinstance(values, str):
+        return _in_blocks(values, numbers)
+    return chain.from_iterable(part.split(",") for part in _parts(values))
 
 
 def _cell(name: str) -> str:

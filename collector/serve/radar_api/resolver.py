@@ -55,6 +55,11 @@ class SeriesMatch:
         """(normalization, unit) of the values."""
         return self.parts[0].normalization, self.parts[0].unit
 
+    @property
+    def is_counts(self) -> bool:
+        """Return whether the values are whole numbers, as far as their normalization shows."""
+        return self.parts[0].normalization == Normalization.RAW_VALUES
+
 
 class SeriesIndex:
     """The stored series, in *by_query* by their query."""
@@ -152,6 +157,13 @@ def _fitting(query: Question) -> Iterator[Question]:
             yield from (replace(at_interval, filters={**query.filters, name: (value,)}) for value in values)
 
 
+def possible_parts(query: Question, coarsest: AggInterval) -> Iterator[Question]:
+    """Return the queries whose series may be parts of an answer to *query* at any interval up to *coarsest*."""
+    if any(len(values) > 1 for values in query.filters.values()):
+        return _fitting(_at(query, coarsest))
+    return (_at(query, interval) for interval in AggInterval if interval.seconds <= coarsest.seconds)
+
+
 def _unit_change_error(series: StoredSeries, change: Change) -> ApiError:
     """Return the error for a range whose values have two units."""
     moment = rfc3339(from_epoch(change.timestamp))
@@ -247,10 +259,13 @@ class Extents:
 
 
 class SeriesData(NamedTuple):
-    """The points of one series in an answer, ascending: *timestamps* in epoch seconds."""
+    """The points of one series in an answer, ascending: *timestamps* in epoch seconds.
 
-    timestamps: array[int]
-    values: array[float]
+    *values* are numbers, or their texts as an answer has them, separated by commas.
+    """
+
+    timestamps: Sequence[int]
+    values: Sequence[float] | str
 
 
 class Incomplete(Exception):
@@ -302,16 +317,16 @@ class Rollup:
 
     def result(self, spans: Sequence[tuple[int, int]], known_until: int) -> SeriesData:
         """Return the sums within `RollupSpec.within`. Raises Incomplete if a bucket there lacks one of its parts."""
-        spec, data = self._spec, SeriesData(array("q"), array("d"))
+        spec, timestamps, values = self._spec, array("q"), array("d")
         first, last = spec.within(spans, known_until)
         needed = spec.parts * (spec.coarse.seconds // spec.fine.seconds)
         for timestamp in range(first, last, spec.coarse.seconds):
             bucket = (timestamp - spec.start) // spec.coarse.seconds
             if self._counts[bucket] != needed:
                 raise Incomplete(self._reason(timestamp, needed - self._counts[bucket], needed))
-            data.timestamps.append(timestamp)
-            data.values.append(self._sums[bucket])
-        return data
+            timestamps.append(timestamp)
+            values.append(self._sums[bucket])
+        return SeriesData(timestamps, values)
 
     def _reason(self, timestamp: int, missing: int, needed: int) -> str:
         spec = self._spec

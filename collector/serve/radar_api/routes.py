@@ -18,7 +18,8 @@ from collector.model import Slice, Window
 from collector.radar.errors import RadarError, RateLimited, Refused, TooCostly
 from collector.report.gaps import ABSENT_HEADER, absence_header
 from collector.serve.middleware import CONTRACT_PATH, api_error_response, log_failure, response_started
-from collector.serve.radar_api.answer import NotStored, answer_query, parse_query
+from collector.serve.radar_api.answer import NotStored, answer_query, parse_query, query_history
+from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.store import StoreError
 from collector.timestamps import from_epoch
 
@@ -39,7 +40,6 @@ LIMITED = ErrorCode(HTTPStatus.TOO_MANY_REQUESTS, 10000)
 NO_GATEWAY = ErrorCode(HTTPStatus.BAD_GATEWAY, 2000)
 UNAVAILABLE = ErrorCode(HTTPStatus.SERVICE_UNAVAILABLE, 2000)
 INTERNAL = ErrorCode(HTTPStatus.INTERNAL_SERVER_ERROR, 2000)
-_MAX_CONCURRENT = 4
 _LARGE_POINTS = 20_000
 _MAX_LARGE = 4
 _MAX_FILLS = 4
@@ -52,15 +52,16 @@ _RETRY_AFTER_SECONDS = "5"
 class RadarApi:
     """The routes of `/client/v4`. *fill* requests from Radar what the history lacks; None: nothing is requested.
 
-    Four requests are answered concurrently, and four answers of more than 20,000 points are sent concurrently, so that
-    memory use stays constant for any number of clients, however slowly they read.
+    Four requests are answered concurrently, in *slots* that they share with the other routes, and four answers of more
+    than 20,000 points are sent concurrently, so that memory use stays constant for any number of clients, however
+    slowly they read.
     """
 
-    def __init__(self, service: ServiceApi, fill: Fill | None = None) -> None:
+    def __init__(self, service: ServiceApi, fill: Fill | None = None, slots: ReadSlots | None = None) -> None:
         self._service = service
         self._fill = fill
         self._fills = asyncio.Semaphore(_MAX_FILLS)
-        self._slots = asyncio.Semaphore(_MAX_CONCURRENT)
+        self._slots = slots or ReadSlots(MAX_ALL_READS, MAX_READS)
         self._large = asyncio.Semaphore(_MAX_LARGE)
 
     def add_to(self, app: web.Application) -> None:
@@ -91,11 +92,13 @@ class RadarApi:
         if request.method not in ("GET", "HEAD"):
             raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
         raw_query = request.raw_path.partition("?")[2].partition("#")[0]
-        query = parse_query(dataset, raw_query, self._service.now().timestamp(), await self._service.store.grids())
-        if self._fill is not None and query.as_of is None:
-            await self._fill_gaps(query, self._fill)
-        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots:
-            result = await answer_query(self._service.store, query)
+        store, now = self._service.store, self._service.now()
+        if self._fill is not None:
+            query = parse_query(dataset, raw_query, now.timestamp(), await store.grids())
+            if query.as_of is None:
+                await self._fill_gaps(query, self._fill)
+        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots.slot(CONTRACT_PATH, _TIMEOUT_SECONDS):
+            result = await query_history(store, raw_query, now, dataset)
             response = web.StreamResponse() if result.points > _LARGE_POINTS else web.Response()
             response.content_type, response.charset = result.content_type, "utf-8"
             if result.absent:
@@ -115,7 +118,7 @@ class RadarApi:
         """Request from Radar what the history lacks. If Radar fails, a partial answer is better than an error."""
         result, now = None, self._service.now()
         rejection: ApiError | None = None
-        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots:
+        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots.slot(CONTRACT_PATH, _TIMEOUT_SECONDS):
             try:
                 result = await answer_query(self._service.store, query)
             except NotStored as error:

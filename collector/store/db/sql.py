@@ -101,9 +101,12 @@ def _elapsed() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+_STATE = sa.select(state.c.value).where(state.c.key == sa.bindparam("k"))
+
+
 def get_state(connection: sa.Connection, key: str) -> str | None:
     """Return the value of *key* in the table `state`; None if it is absent."""
-    value: str | None = connection.execute(sa.select(state.c.value).where(state.c.key == key)).scalar()
+    value: str | None = connection.execute(_STATE, {"k": key}).scalar()
     return value
 
 

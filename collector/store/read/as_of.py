@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval
 from collector.model import Annotation, Question
 from collector.rules.clock_difference import radar_lag
-from collector.store.db.column_types import epoch
+from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
     answers,
@@ -32,8 +32,8 @@ from collector.store.db.schema import (
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import upstream
-from collector.store.read.points import first_of_each, merged, select_points
-from collector.store.series import coverage, generations, snapshots
+from collector.store.read.points import driver_rows, first_of_each, merged, read_run, select_points
+from collector.store.series import coverage, generations, grids, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
 from collector.timestamps import from_epoch
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from collector.store.read.points import Run
+    from collector.store.series.grids import LearnedGrid
     from collector.store.series.snapshots import Snapshot
 
     EpochWindow = tuple[int, int]
@@ -93,15 +95,29 @@ class AsOfReader:
         self._as_of = as_of
         self._taken: dict[int, Snapshot] = {}
         self._alike: dict[int, list[int]] = {}
+        self._answers: dict[int, Any] = {}
 
-    def series(self, dataset: str) -> list[StoredSeries]:
+    def at(self, as_of: datetime | None) -> AsOfReader:
+        """Return a reader of the same state of the store for what was known at *as_of*."""
+        return AsOfReader(self._connection, as_of)
+
+    @cached_property
+    def grids(self) -> Mapping[AggInterval, LearnedGrid]:
+        """What is known now of the grid of every interval."""
+        return grids.learned(self._connection)
+
+    def series(self, dataset: str, queries: Iterable[Question] | None = None) -> list[StoredSeries]:
         """List the series of *dataset*, of each query the one that is in force, by id.
 
-        Labels point to it now; at an earlier moment it may have been another one.
+        Labels point to it now; at an earlier moment it may have been another one. With *queries* only theirs are read,
+        and nothing of former grids.
         """
         labels: dict[int, list[str]] = defaultdict(list)
         rows: dict[int, Any] = {}
-        for row in self._connection.execute(series(), {"dataset": dataset}):
+        parameters: dict[str, Any] = {"dataset": dataset}
+        if queries is not None:
+            parameters["digests"] = [query.digest for query in queries]
+        for row in self._connection.execute(series(chosen=queries is not None), parameters):
             rows[row.id] = row
             labels[row.id] += [row.label] if row.label is not None else []
         rivals: dict[str, list[Any]] = defaultdict(list)
@@ -210,12 +226,19 @@ class AsOfReader:
 
     def _furthest(self, ids: Collection[int]) -> dict[int, Any]:
         """Read the answer that reached furthest, the newest of such, per series; absent for none."""
+        unread = [series_id for series_id in ids if series_id not in self._answers]
+        if unread:
+            self._answers |= dict.fromkeys(unread) | self._read_furthest(unread)
+        answers = {series_id: self._answers[series_id] for series_id in ids}
+        return {series_id: row for series_id, row in answers.items() if row and row.last_updated is not None}
+
+    def _read_furthest(self, ids: Sequence[int]) -> dict[int, Any]:
         furthest: dict[int, Any] = {}
-        for row in self._connection.execute(furthest_answers(self._as_of), {"ids": list(ids)}):
+        for row in self._connection.execute(furthest_answers(self._as_of), {"ids": ids}):
             before = furthest.get(row.series_id)
             if before is None or (before.end, before.fetch_id) < (row.end, row.fetch_id):
                 furthest[row.series_id] = row
-        return {series_id: row for series_id, row in furthest.items() if row.last_updated is not None}
+        return furthest
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
         """Return until when Radar has published each series at *now*, as far as its answers show; epoch seconds.
@@ -242,20 +265,27 @@ class AsOfReader:
 
     def is_answered(self, windows: Sequence[SeriesWindow]) -> bool:
         """Return whether an answer on any of the buckets is on record."""
-        every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
-        levels, _ = confidence(every, self._as_of)
-        return self._connection.execute(levels.limit(1)).first() is not None
+        return bool(self._levels(windows))
 
     def confidence_level(self, windows: Sequence[SeriesWindow]) -> int | None:
         """Find the lowest confidence level that the newest answer on any of the buckets had; None for unknown."""
+        distinct_levels = self._levels(windows)
+        if len(distinct_levels) <= 1:
+            return next(iter(distinct_levels), None)
         window_series = {other: window.series_id for window in windows for other in self._same(window.series_id)}
         every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
-        levels, detailed = confidence(every, self._as_of)
-        distinct_levels = self._connection.execute(levels).scalars().all()
-        if len(distinct_levels) <= 1:
-            return distinct_levels[0] if distinct_levels else None
-        rows = self._connection.execute(detailed).all()
+        rows = self._connection.execute(confidence(every, self._as_of))
         return lowest_level(windows, [ConfidenceRange(window_series[series_id], *rest) for series_id, *rest in rows])
+
+    def _levels(self, windows: Sequence[SeriesWindow]) -> set[int | None]:
+        """Read the confidence levels of all answers on any of the buckets; None for unknown."""
+        ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
+        for window in windows:
+            ids_by_window[window.start, window.end] += self._same(window.series_id)
+        select, levels = confidence_levels(self._as_of), set[int | None]()
+        for edges, ids in ids_by_window.items():
+            levels |= set(self._connection.execute(select, {"ids": ids, **_edges(*edges)}).scalars())
+        return levels
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
         """Return the names of *unit* in the newest answer, even if *as_of* is an earlier moment."""
@@ -263,8 +293,21 @@ class AsOfReader:
 
     def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
-        select = remarks(tuple(dict.fromkeys(windows)), self._as_of)
-        return [_annotation(row) for row in self._connection.execute(select, {"dataset": dataset})]
+        distinct_windows = tuple(dict.fromkeys(windows))
+        parameters: dict[str, Any] = {"dataset": dataset}
+        if len(distinct_windows) == 1:
+            parameters |= _edges(*distinct_windows[0])
+            select = remarks(None, self._as_of)
+        else:
+            select = remarks(distinct_windows, self._as_of)
+        return [_annotation(row) for row in self._connection.execute(select, parameters)]
+
+    def run(self, window: SeriesWindow, step: int) -> Run | None:
+        """Read the points of a window as text; None if `points` must be used, see `read_run`."""
+        is_plain = self._as_of is None and window.series_id not in self._taken and window.series_id not in self._alike
+        if not is_plain:
+            return None
+        return read_run(self._connection, window.series_id, from_epoch(window.start), from_epoch(window.end), step)
 
     def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         """Yield blocks of (timestamp, value), ascending, in constant memory."""
@@ -278,7 +321,7 @@ class AsOfReader:
         taken = self._taken.get(window.series_id)
         select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None)
         if window.end - window.start <= _AT_ONCE:
-            rows = self._connection.execute(select, bounds).all()
+            rows = driver_rows(self._connection.execute(select, bounds))
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
         else:
             result = self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
@@ -339,22 +382,22 @@ def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> i
     return min((level for level in levels if level is not None), default=None)
 
 
-_counts = date_ranges.c.overruled.is_(None)
-"""An overruled answer does not describe the present."""
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_DIGESTS: sa.BindParameter[Any] = sa.bindparam("digests", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 
 
-@lru_cache(maxsize=1)
-def series() -> Any:
-    """Rows of a *dataset*'s series, one per label, by id; labels in use come first."""
+@lru_cache(maxsize=2)
+def series(*, chosen: bool = False) -> Any:
+    """Rows of a *dataset*'s series, one per label, by id; labels in use come first. If *chosen*, those of *digests*."""
     table, labels = series_table, profile_series
     columns = [table.c[name] for name in ("id", "dataset", "agg_interval", "filters", "normalization", "unit")]
     force = (table.c.created_at, table.c.in_force_at)
+    digests = [table.c.digest.in_(_DIGESTS)] if chosen else []
     return (
         sa.select(table.c.digest, *columns, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
-        .where(table.c.dataset == _DATASET, table.c.dimension == "", table.c.group == "")
+        .where(table.c.dataset == _DATASET, table.c.dimension == "", table.c.group == "", *digests)
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)
     )
 
@@ -420,12 +463,37 @@ def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> s
     return of_owners.prefix_with("MATERIALIZED")  # else SQLite reads it again for each series of a set
 
 
-@lru_cache(maxsize=128)
-def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> tuple[Any, Any]:
-    """Return two statements about the answers on *windows* (series_id, start, end).
+_SINCE = sa.bindparam("since", type_=Timestamp)
+_UNTIL = sa.bindparam("until", type_=Timestamp)
 
-    The first selects their distinct levels. The second selects (series_id, start, end, level), the newest first.
+
+def _edges(start: int, end: int) -> dict[str, datetime]:
+    """Return the parameters of a statement about one window, in epoch seconds."""
+    return {"since": from_epoch(start), "until": from_epoch(end)}
+
+
+@lru_cache(maxsize=16)
+def confidence_levels(as_of: datetime | None) -> Any:
+    """Select the distinct levels of the answers on the buckets from *since* to *until* of the series *ids*.
+
+    The tables are named instead of their view, because SQLite would first read all answers on the series.
     """
+    members = series_set_members.c
+    sets = sa.select(members.set_id).where(members.series_id.in_(_IDS))
+    grouped = _levels_in(answers, answers.c.set_id.in_(sets), as_of)
+    return grouped.union(_levels_in(series_ranges, series_ranges.c.series_id.in_(_IDS), as_of))
+
+
+def _levels_in(table: sa.Table, of_series: sa.ColumnElement[bool], as_of: datetime | None) -> sa.Select[Any]:
+    """Select the levels of answers; an overruled one does not describe the present."""
+    levels = sa.select(fetches.c.confidence_level).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
+    inside = table.c.end > _SINCE, table.c.start < _UNTIL
+    return levels.where(of_series, *inside, table.c.overruled.is_(None), *_known(as_of))
+
+
+@lru_cache(maxsize=128)
+def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> Any:
+    """Select (series_id, start, end, level) of the answers on *windows* (series_id, start, end), the newest first."""
     ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
     for series_id, *window in windows:
         ids_by_window[window[0], window[1]].append(series_id)
@@ -437,19 +505,24 @@ def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None
         )
         for (start, end), ids in ids_by_window.items()
     ]
-    levels = sa.select(fetches.c.confidence_level).join_from(
+    columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
+    select = sa.select(*columns, fetches.c.confidence_level).join_from(
         date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id
     )
-    levels = levels.where(sa.or_(sa.false(), *overlapping), *_known(as_of), _counts)
-    columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
-    detailed = levels.with_only_columns(*columns, fetches.c.confidence_level)
-    return levels.distinct(), detailed.order_by(date_ranges.c.fetch_id.desc())
+    select = select.where(sa.or_(sa.false(), *overlapping), *_known(as_of), date_ranges.c.overruled.is_(None))
+    return select.order_by(date_ranges.c.fetch_id.desc())
 
 
 @lru_cache(maxsize=128)
-def remarks(windows: tuple[tuple[int, int], ...], as_of: datetime | None) -> Any:
-    """The annotations of a *dataset* that share more than an edge with any window and are not withdrawn."""
+def remarks(windows: tuple[tuple[int, int], ...] | None, as_of: datetime | None) -> Any:
+    """The annotations of a *dataset* that share more than an edge with any window and are not withdrawn.
+
+    Without *windows* the window is that of the parameters *since* and *until*.
+    """
     table = annotations_table
+    edges: list[tuple[Any, Any]] = [(_SINCE, _UNTIL)]
+    if windows is not None:
+        edges = [(from_epoch(start), from_epoch(end)) for start, end in windows]
     concerning = [
         sa.or_(
             sa.and_(table.c.is_instantaneous, table.c.start_date >= start, table.c.start_date < end),
@@ -459,7 +532,7 @@ def remarks(windows: tuple[tuple[int, int], ...], as_of: datetime | None) -> Any
                 sa.or_(table.c.end_date.is_(None), table.c.end_date > start),
             ),
         )
-        for start, end in ((from_epoch(a), from_epoch(b)) for a, b in windows)
+        for start, end in edges
     ]
     withdrawn = sa.select(gone.c.annotation_id).where(gone.c.annotation_id == table.c.id)
     if as_of is None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
@@ -18,12 +21,15 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator, Sequence
     from datetime import datetime
 
+    from sqlalchemy.sql.compiler import SQLCompiler
+
     from collector.store.series.generations import Generation
 
     Rows = Sequence[Any]
 
 
 _ROWS_AT_ONCE = 1_000
+_DAY = 86_400
 
 
 class ActiveLabel(NamedTuple):
@@ -184,6 +190,14 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
         result.close()
 
 
+def driver_rows(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+    """Return all rows as the driver has made them, for columns whose values need no conversion."""
+    cursor: Any = result.cursor
+    rows: list[tuple[Any, ...]] = cursor.fetchall()
+    result.close()
+    return rows
+
+
 def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, float]]:
     """Return (timestamp, value) of the first row of each bucket, without the bucket *before*: it was read already."""
     first_rows = []
@@ -192,6 +206,98 @@ def first_of_each(block: Sequence[Any], before: int | None) -> list[tuple[int, f
             first_rows.append((timestamp, value))
         before = timestamp
     return first_rows
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Buckets in a row: *timestamps* in epoch seconds, and *values* as texts, separated by commas.
+
+    No text has an exponent, and one of a whole number has no point.
+    """
+
+    timestamps: range
+    values: str
+
+    def __len__(self) -> int:
+        return len(self.timestamps)
+
+    def __getitem__(self, part: slice) -> Run:
+        """Return a part of the buckets, as a sequence of rows does."""
+        timestamps = self.timestamps[part]
+        if len(timestamps) == len(self.timestamps):
+            return self
+        return Run(timestamps, ",".join(self.values.split(",")[part]))
+
+
+def read_run(  # noqa: PLR0913, PLR0917 - what a read is bounded by
+    connection: sa.Connection,
+    series_id: int,
+    start: datetime | None,
+    end: datetime | None,
+    step: int,
+    limit: int | None = None,
+) -> Run | None:
+    """Read the points of one series from *start* up to, not including, *end*: the first *limit* ones, or all.
+
+    The database writes their texts, so that no point becomes an object. Returns None if buckets, *step* seconds wide,
+    are absent between the points, if they are not on the usual grid, or if a value needs more than its plain digits:
+    read the rows then.
+    """
+    if step > _DAY:  # because a week does not begin where the epoch does
+        return None
+    bounds = {"series_id": series_id, "since": start, "until": end, "most": limit}
+    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    row = connection.execute(_run(frozenset(parameters)), {**parameters, "step": step}).one()
+    count, first, last, offset, values = row
+    if not count:
+        return Run(range(0), "")
+    is_run = offset == 0 and last - first == (count - 1) * step
+    is_plain = "e" not in values and "-0" not in values
+    return Run(range(first, last + step, step), values) if is_run and is_plain else None
+
+
+def first_points(
+    connection: sa.Connection, series_id: int, start: datetime | None, end: datetime | None, limit: int
+) -> Sequence[tuple[int, float]]:
+    """Read the first *limit* points (timestamp, value) of one series from *start* up to, not including, *end*."""
+    bounds = {"series_id": series_id, "since": start, "until": end, "most": limit}
+    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    rows: Any = driver_rows(connection.execute(_now(frozenset(parameters)), parameters))
+    return rows  # type: ignore[no-any-return]
+
+
+class texts(FunctionElement[str]):  # noqa: N801 - named as SQL functions are
+    """`texts(value, timestamp)`: all values as texts, ascending by time; one that is no plain number has an `e`.
+
+    SQLite writes a fraction with fewer digits than it has, so there only whole numbers are plain. The rows must be in
+    order there.
+    """
+
+    type = sa.Text()
+    inherit_cache = True
+    name = "texts"
+
+
+@compiles(texts, "sqlite")
+def _texts_sqlite(element: texts, compiler: SQLCompiler, **options: Any) -> str:
+    value, _ = (compiler.process(clause, **options) for clause in element.clauses)
+    whole = f"CAST({value} AS INTEGER)"
+    return f"group_concat(CASE WHEN {value} = {whole} THEN {whole} ELSE 'e' END)"
+
+
+@compiles(texts, "postgresql")
+def _texts_postgresql(element: texts, compiler: SQLCompiler, **options: Any) -> str:
+    value, timestamp = (compiler.process(clause, **options) for clause in element.clauses)
+    return f"string_agg(CAST({value} AS TEXT), ',' ORDER BY {timestamp})"
+
+
+@cache
+def _run(names: frozenset[str]) -> Any:
+    """Select count, first and last timestamp, their greatest distance to the usual grid, and the texts."""
+    timestamp, value = _now(names).subquery().c
+    offset = timestamp % sa.bindparam("step", type_=sa.BigInteger)
+    extremes = sa.func.min(timestamp), sa.func.max(timestamp), sa.func.max(offset)
+    return sa.select(sa.func.count(), *extremes, texts(value, timestamp))
 
 
 def select_points(
@@ -225,8 +331,10 @@ def _within(table: sa.Table, names: frozenset[str]) -> list[Any]:
 
 @cache
 def _now(names: frozenset[str]) -> Any:
-    select = sa.select(epoch(points.c.timestamp), points.c.value)
-    return select.where(*_within(points, names)).order_by(points.c.timestamp)
+    """Select the points as they are now, the first *most* ones if that is among *names*."""
+    select = sa.select(epoch(points.c.timestamp).label("t"), points.c.value)
+    select = select.where(*_within(points, names)).order_by(points.c.timestamp)
+    return select.limit(sa.bindparam("most", type_=sa.Integer)) if "most" in names else select
 
 
 @cache

@@ -12,8 +12,9 @@ from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -22,7 +23,7 @@ from collector.interval import AggInterval, Grid
 from collector.model import Normalization, Question, known_spelling
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import labels, points, series, snapshot_points
-from collector.store.read.points import points_in_force, points_of
+from collector.store.read.points import Run, first_points, points_in_force, points_of, read_run
 from collector.store.series import generations, grids, snapshots
 from collector.store.series.generations import described, same_measure
 from collector.store.series.identity import chosen as chosen_labels
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Container, Generator, Iterable, Mapping, Sequence
 
     from collector.store.series.generations import Generation
+    from collector.store.series.identity import Renamed
     from collector.store.series.snapshots import Snapshot
 
+    Rows = Sequence[tuple[int, float]]
     Grids = Mapping[AggInterval, Grid]
 
 _USUAL: Grids = MappingProxyType({})
@@ -169,25 +172,61 @@ class SelectedSeries:
         return replace(self, series_id=other.id, normalization=other.normalization, unit=other.unit)
 
 
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The *series* that *chosen* means by profile and the labels' positions; a name that was renamed is followed.
+
+    *several* has the series of each question that has several, see `generations.several`.
+    """
+
+    chosen: PointQuery
+    series: Sequence[SelectedSeries]
+    several: Mapping[int, Sequence[Generation]]
+
+    def is_plain(self, series_: SelectedSeries) -> bool:
+        """Return whether the points of a series are its rows of `points`, as they are now."""
+        return self.chosen.as_of is None and not series_.asked_at and series_.series_id not in self.several
+
+
 def selected(connection: sa.Connection, chosen: PointQuery) -> list[SelectedSeries]:
     """List the series of a selection by profile and the labels' positions; a name that was renamed is followed."""
+    return [*select_series(connection, chosen).series]
+
+
+def select_series(connection: sa.Connection, chosen: PointQuery) -> Selection:
+    """Find the series of a selection."""
+    by_profile = tuple(renamed(connection, chosen.profiles)) if chosen.profiles else None
+    by_label = tuple(renamed(connection, labels=chosen.series)) if chosen.series else None
+    names = {"profiles": chosen.profiles, "labels": chosen.series}
+    parameters = {name: values for name, values in names.items() if values}
+    rows = connection.execute(_labelled(by_profile, by_label), parameters)
+    selection = [_selected(*row) for row in sorted(tuple(row) for row in rows)]
+    several = generations.several(connection, chosen.as_of)
+    taken = snapshots.current_snapshots(snapshots.newest(connection, None, chosen.as_of), several)
+    selection = [
+        _of_snapshot(series_, taken.get(series_.series_id), several.get(series_.series_id, ())) for series_ in selection
+    ]
+    return Selection(chosen, selection, several)
+
+
+@lru_cache(maxsize=64)
+def _labelled(by_profile: tuple[Renamed, ...] | None, by_label: tuple[Renamed, ...] | None) -> Any:
+    """Select the series under their labels: those of *profiles* and *labels*, and where these are renamed to.
+
+    None: of all profiles, under all labels.
+    """
     label_columns = [labels.c[name] for name in ("profile", "position", "label", "series_id")]
     question_columns = [series.c[name] for name in ("filters", "dataset", "dimension", "group")]
     select = sa.select(*label_columns, series.c.agg_interval, series.c.normalization, series.c.unit, *question_columns)
     select = select.join_from(labels, series, series.c.id == labels.c.series_id)
-    if chosen.profiles:
-        followed = chosen_labels(labels.c.profile, labels.c.label, renamed(connection, chosen.profiles))
-        select = select.where(sa.or_(labels.c.profile.in_(chosen.profiles), followed))
-    if chosen.series:
-        named_before = renamed(connection, labels=chosen.series)
-        followed = chosen_labels(labels.c.profile, labels.c.label, named_before)
-        select = select.where(sa.or_(labels.c.label.in_(chosen.series), followed))
-    selection = [_selected(*row) for row in sorted(tuple(row) for row in connection.execute(select))]
-    several = generations.several(connection, chosen.as_of)
-    taken = snapshots.current_snapshots(snapshots.newest(connection, None, chosen.as_of), several)
-    return [
-        _of_snapshot(series_, taken.get(series_.series_id), several.get(series_.series_id, ())) for series_ in selection
-    ]
+    for name, column, followed in (
+        ("profiles", labels.c.profile, by_profile),
+        ("labels", labels.c.label, by_label),
+    ):
+        if followed is not None:
+            named = column.in_(sa.bindparam(name, expanding=True))
+            select = select.where(sa.or_(named, chosen_labels(labels.c.profile, labels.c.label, followed)))
+    return select
 
 
 def _selected(  # noqa: PLR0913, PLR0917 - a row
@@ -198,16 +237,20 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
     agg_interval: str,
     normalization: str,
     unit: str,
-    filters: str,
-    dataset: str,
-    dimension: str,
-    group: str,
+    *question: str,
 ) -> SelectedSeries:
-    interval = AggInterval(agg_interval)
-    query = Question(interval, json.loads(filters), dataset, dimension, group)
+    reason = _why_not_summed(agg_interval, normalization, *question)
     return SelectedSeries(
-        profile, label, series_id, interval, normalization, unit, why_not_summed=why_not_summed(query, normalization)
+        profile, label, series_id, AggInterval(agg_interval), normalization, unit, why_not_summed=reason
     )
+
+
+@lru_cache(maxsize=4096)
+def _why_not_summed(  # noqa: PLR0913, PLR0917 - what makes a question
+    agg_interval: str, normalization: str, filters: str, dataset: str, dimension: str, group: str
+) -> str | None:
+    query = Question(AggInterval(agg_interval), json.loads(filters), dataset, dimension, group)
+    return why_not_summed(query, normalization)
 
 
 def _of_snapshot(series_: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:
@@ -226,26 +269,71 @@ def blocks(
     A block has one unit: if the unit has changed, the series of a block is the one that is in force there. Raises
     LookupError if the series of that position is not in the selection.
     """
-    selection, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
-    places = [(series_.profile, series_.label) for series_ in selection]
-    if after is not None and after[:2] not in places:
-        raise LookupError(after.label)
-    first = places.index(after[:2]) if after else 0
-    for series_ in selection[first:]:
-        start = chosen.start
-        if after and (series_.profile, series_.label) == after[:2]:
-            beyond = from_epoch(after.timestamp + 1)
-            start = max(beyond, start) if start else beyond
-        if series_.series_id in several and not series_.asked_at:
-            same = several[series_.series_id]
-            with closing(points_in_force(connection, same, start, chosen.end, chosen.as_of)) as parts:
-                for generation, block in parts:
-                    yield series_.under(generation), block
-            continue
-        stream = points_of(connection, series_.series_id, start, chosen.end, chosen.as_of, asked_at=series_.asked_at)
-        with closing(stream) as point_blocks:
-            for block in point_blocks:
-                yield series_, block
+    selection = select_series(connection, chosen)
+    for series_, start in _remaining(selection, after):
+        with closing(_stream(connection, selection, series_, start)) as parts:
+            yield from parts
+
+
+def _remaining(selection: Selection, after: PointCursor | None) -> list[tuple[SelectedSeries, datetime | None]]:
+    """Return the series from the position *after* on, each with the time from which its points are read."""
+    start, places = selection.chosen.start, [(series_.profile, series_.label) for series_ in selection.series]
+    starts = dict.fromkeys(places, start)
+    first = 0
+    if after is not None:
+        if after[:2] not in places:
+            raise LookupError(after.label)
+        first, beyond = places.index(after[:2]), from_epoch(after.timestamp + 1)
+        starts[after[:2]] = max(beyond, start) if start else beyond
+    return [(selection.series[at], starts[places[at]]) for at in range(first, len(places))]
+
+
+def _stream(
+    connection: sa.Connection, selection: Selection, series_: SelectedSeries, start: datetime | None
+) -> Generator[tuple[SelectedSeries, Rows], None, None]:
+    """Stream the points of one series in blocks."""
+    end, as_of = selection.chosen.end, selection.chosen.as_of
+    if series_.series_id in selection.several and not series_.asked_at:
+        same = selection.several[series_.series_id]
+        with closing(points_in_force(connection, same, start, end, as_of)) as parts:
+            for generation, block in parts:
+                yield series_.under(generation), block
+        return
+    with closing(points_of(connection, series_.series_id, start, end, as_of, asked_at=series_.asked_at)) as stream:
+        for block in stream:
+            yield series_, block
+
+
+def page(
+    connection: sa.Connection, selection: Selection, after: PointCursor | None, limit: int
+) -> list[tuple[SelectedSeries, Run | Rows]]:
+    """Read the first *limit* points of a selection after the position *after*, in blocks as those of `blocks`.
+
+    A block of buckets in a row is a Run. Raises what `blocks` raises.
+    """
+    page_blocks: list[tuple[SelectedSeries, Run | Rows]] = []
+    for series_, start in _remaining(selection, after):
+        with closing(_first_blocks(connection, selection, series_, start, limit)) as parts:
+            for part, block in parts:
+                if block:
+                    page_blocks.append((part, block[:limit]))
+                    limit -= len(page_blocks[-1][1])
+                if limit <= 0:
+                    return page_blocks
+    return page_blocks
+
+
+def _first_blocks(
+    connection: sa.Connection, selection: Selection, series_: SelectedSeries, start: datetime | None, limit: int
+) -> Generator[tuple[SelectedSeries, Run | Rows], None, None]:
+    """Yield at least the first *limit* points of one series in blocks."""
+    if not selection.is_plain(series_):
+        yield from _stream(connection, selection, series_, start)
+        return
+    run, bounds = None, (series_.series_id, start, selection.chosen.end)
+    if series_.normalization == Normalization.RAW_VALUES:  # because others are fractions
+        run = read_run(connection, *bounds, series_.agg_interval.seconds, limit)
+    yield series_, first_points(connection, *bounds, limit) if run is None else run
 
 
 _WEEK = 7 * 86_400
@@ -287,7 +375,8 @@ def downsample(
 
     With *common* all series have buckets of one width, that of the coarsest series; each is the sum of all its parts.
     """
-    selection, several = selected(connection, chosen), generations.several(connection, chosen.as_of)
+    found = select_series(connection, chosen)
+    selection, several = found.series, found.several
     every = {
         i
         for series_ in selection

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from collector.model import Batch
 
 _PREFIX = "grid:"
+_INTERVALS = {_PREFIX + interval: interval for interval in AggInterval}
+_RECORDS = sa.select(state_table.c.key, state_table.c.value)
+_RECORDS = _RECORDS.where(sa.or_(*(state_table.c.key == key for key in _INTERVALS)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,7 @@ def load(interval: AggInterval, text: str | None) -> LearnedGrid:
 
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
     """Read what is known of every interval."""
-    names = {_PREFIX + interval: interval for interval in AggInterval}
-    rows = connection.execute(sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.in_(names)))
-    texts = {names[key]: value for key, value in rows}
+    texts = {_INTERVALS[key]: value for key, value in connection.execute(_RECORDS)}
     return {interval: load(interval, texts.get(interval)) for interval in AggInterval}
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -150,21 +151,28 @@ def renamed(connection: sa.Connection, profiles: Collection[str] = (), labels: C
     """
     if not profiles and not labels:
         return []
+    targets: dict[tuple[str, int, str], tuple[str, int, str]] = {}
+    parameters = {"profiles": list(profiles), "labels": list(labels)}
+    for profile, position, label, *place in connection.execute(_renamed(), parameters):
+        key, target = (profile, position, label), (place[0], place[1], place[2])
+        targets[key] = min(targets.get(key, target), target)
+    return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(targets.items())]
+
+
+@cache
+def _renamed() -> Any:
+    """Select (profile, position, label) of each renamed label, and those of each label in use for its series."""
     old, new = profile_series.alias("old"), profile_series.alias("new")
     same, used = profile_series.alias("same"), profile_series.alias("used")
     of_profile = sa.select(same.c.profile).where(same.c.profile == old.c.profile, same.c.active).exists()
     of_label = sa.select(used.c.profile).where(used.c.label == old.c.label, used.c.active).exists()
     condition = sa.or_(
-        sa.and_(old.c.profile.in_(list(profiles)), ~of_profile),
-        sa.and_(old.c.label.in_(list(labels)), ~of_label),
+        sa.and_(old.c.profile.in_(sa.bindparam("profiles", expanding=True)), ~of_profile),
+        sa.and_(old.c.label.in_(sa.bindparam("labels", expanding=True)), ~of_label),
     )
     columns = old.c.profile, old.c.position, old.c.label, new.c.profile, new.c.position, new.c.label
     select = sa.select(*columns).join_from(old, new, sa.and_(new.c.series_id == old.c.series_id, new.c.active))
-    targets: dict[tuple[str, int, str], tuple[str, int, str]] = {}
-    for profile, position, label, *place in connection.execute(select.where(sa.not_(old.c.active), condition)):
-        key, target = (profile, position, label), (place[0], place[1], place[2])
-        targets[key] = min(targets.get(key, target), target)
-    return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(targets.items())]
+    return select.where(sa.not_(old.c.active), condition)
 
 
 def chosen(

@@ -10,6 +10,7 @@ import struct
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from collector.datasets import dataset_named, is_snapshot
 from collector.profile import Reach
 from collector.retry import pass_backoff
 from collector.store.db import sql
-from collector.store.db.column_types import epoch
+from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
 from collector.timestamps import rfc3339, utc
 
@@ -67,7 +68,7 @@ def checksum(taken: Snapshot, timestamps: Sequence[int], values: Sequence[float]
     return zlib.crc32(struct.pack(f"<{count}q{count}d", *timestamps, *values), zlib.crc32(head))
 
 
-def _last(as_of: datetime | None = None) -> sa.Subquery:
+def _last(as_of: Any = None) -> sa.Subquery:
     """(series_id, asked_at) of each series' newest snapshot, or of its newest one at *as_of*."""
     select = sa.select(snapshots.c.series_id, sa.func.max(snapshots.c.asked_at).label("asked_at"))
     if as_of is not None:
@@ -79,12 +80,18 @@ def newest(
     connection: sa.Connection, ids: Collection[int] | None = None, as_of: datetime | None = None
 ) -> dict[int, Snapshot]:
     """Return the newest snapshot of the series *ids* (None: of all), or the newest at or before *as_of*."""
-    last = _last(as_of)
+    bounds = {"ids": None if ids is None else list(ids), "as_of": as_of}
+    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    rows = connection.execute(_newest(frozenset(parameters)), parameters)
+    return {row.series_id: Snapshot(*row) for row in rows}
+
+
+@cache
+def _newest(names: frozenset[str]) -> Any:
+    last = _last(sa.bindparam("as_of", type_=Timestamp) if "as_of" in names else None)
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
-    if ids is not None:
-        select = select.where(snapshots.c.series_id.in_(ids))
-    return {row.series_id: Snapshot(*row) for row in connection.execute(select)}
+    return select.where(snapshots.c.series_id.in_(sa.bindparam("ids", expanding=True))) if "ids" in names else select
 
 
 def current_snapshots(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
 from collector.serve.radar_api.answer import HistoryRules
-from collector.serve.radar_api.render import AnswerMeta, numbers, units, write_csv, write_json
+from collector.serve.radar_api.render import AnswerMeta, numbers, quoted_numbers, units, write_csv, write_json
 from collector.serve.radar_api.resolver import SeriesData
 from collector.timestamps import utc
 
@@ -23,7 +23,9 @@ SAID = AnswerMeta(NOW, "RAW_VALUES", "*", None, [])
 
 def _written(values, form="JSON", names=("a",)):
     pairs = [("aggInterval", "15m"), ("format", form), *(("name", name) for name in names)]
-    line = SeriesData(array("q", range(START, START + 900 * len(values), 900)), array("d", values))
+    count = values.count(",") + bool(values) if isinstance(values, str) else len(values)
+    values = values if isinstance(values, str) else array("d", values)
+    line = SeriesData(array("q", range(START, START + 900 * count, 900)), values)
     request = parse_request(DEFAULT, pairs, HistoryRules(), NOW.timestamp())
     series = [line] * len(names)
     return list(write_csv(request, series) if form == "CSV" else write_json(request, series, SAID))
@@ -42,6 +44,23 @@ def test_a_value_reads_back_as_it_was(value):
     [text] = numbers([value])
     assert float(text) == value
     assert not set(text) & set("eE+")
+
+
+@given(
+    st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**17), 10**17).map(float), min_size=1)
+)
+def test_values_in_quotes_are_the_same_texts(values):
+    assert json.loads(f"[{quoted_numbers(values)}]") == numbers(values)
+
+
+@pytest.mark.parametrize("form", ["JSON", "CSV"])
+@pytest.mark.parametrize("count", [0, 1, 2, 30_000])
+def test_values_that_came_as_texts_are_written_as_numbers_are(count, form):
+    numbers_ = [float(number * 7) for number in range(count)]
+    texts = ",".join(str(number * 7) for number in range(count))
+    parts = [_written(values, form) for values in (numbers_, texts)]
+    assert "".join(parts[0]) == "".join(parts[1])
+    assert max(map(len, parts[1])) < 120_000
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ async def test_an_internal_error_shows_only_its_id(history, monkeypatch, caplog)
     async def broken(*_):
         raise RuntimeError("SELECT secret FROM /etc/passwd")
 
-    monkeypatch.setattr(routes, "answer_query", broken)
+    monkeypatch.setattr(routes, "query_history", broken)
     async with _asking(history) as session:
         status, _, body = await _get(session, PATH)
         assert status == 500
