@@ -34,6 +34,8 @@ CONTRACT_PATH = "/client/v4"
 """Where the routes of the API's own contract are; errors there are in the API's form."""
 REQUEST_TIMEOUT_SECONDS = 120.0
 """The longest time of a request, with the reading of its body and the sending of a streamed response."""
+MAX_CHANGES = 16
+"""Requests that change something have own slots, because a deletion may take minutes."""
 MAX_STREAMS = 8
 """A CSV response is as long as the history, and its client decides how long it lasts: such requests have own slots."""
 SLOT_TIMEOUT_SECONDS = 10.0
@@ -216,13 +218,15 @@ def limit_concurrency(slots: ReadSlots | None = None) -> Middleware:
     A request that waits too long for one of *slots* gets 503.
     """
     reads = slots or ReadSlots(MAX_ALL_READS, MAX_READS)
-    streams = ReadSlots(MAX_STREAMS, MAX_STREAMS)
+    changes, streams = (ReadSlots(most, most) for most in (MAX_CHANGES, MAX_STREAMS))
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if not request.path.startswith("/api/"):
             return await handler(request)
-        chosen = streams if request.query.get("format") == "csv" else reads
+        chosen = reads if request.method in _READ_METHODS else changes
+        if request.query.get("format") == "csv":
+            chosen = streams
         started = False
         try:
             async with chosen.slot(_route(request), SLOT_TIMEOUT_SECONDS):

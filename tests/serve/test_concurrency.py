@@ -46,3 +46,28 @@ async def test_a_request_that_waits_too_long_for_a_slot_gets_503(monkeypatch):
         assert sorted(await asyncio.gather(*asking)) == [200, 200, 503, 503, 503]
         assert await streaming == 200
         assert await status("/api/v1/points") == 200
+
+
+async def test_long_changes_take_no_slot_of_reads(monkeypatch):
+    monkeypatch.setattr(middleware, "MAX_ALL_READS", 1)
+    monkeypatch.setattr(middleware, "SLOT_TIMEOUT_SECONDS", 0.05)
+    started, go = asyncio.Event(), asyncio.Event()
+
+    async def change(_request):
+        started.set()
+        await go.wait()
+        return web.Response()
+
+    async def read(_request):
+        return web.Response()
+
+    app = web.Application(middlewares=[middleware.limit_concurrency()])
+    app.router.add_post("/api/v1/prune", change)
+    app.router.add_get("/api/v1/points", read)
+    async with serving(app, "127.0.0.1", 0) as url, aiohttp.ClientSession(url) as session:
+        changing = asyncio.create_task(session.post("/api/v1/prune"))
+        await started.wait()
+        async with session.get("/api/v1/points") as response:
+            assert response.status == 200
+        go.set()
+        (await changing).release()
