@@ -89,6 +89,8 @@ def upgrade() -> None:
     for right, role in rights:
         op.execute(f"GRANT {right} ON date_ranges TO {role}")
         op.execute(f"GRANT {right} ON answers, series_sets, series_set_members TO {role}")
+        if right == "INSERT":
+            op.execute(f"GRANT USAGE ON SEQUENCE series_sets_id_seq TO {role}")
     for verb, statement in _VERBS.items():
         _create_trigger(verb, statement)
 

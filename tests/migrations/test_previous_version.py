@@ -139,6 +139,23 @@ async def test_rights_on_the_view_stay_in_both_directions(postgres_url):
         connection.execute(f"DROP ROLE {role}")
 
 
+async def test_a_role_that_may_write_coverage_still_may_after_an_upgrade(postgres_url):
+    role = f"writer_of_{sa.make_url(postgres_url).database}"
+    commands.downgrade(postgres_url, "0010")
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"CREATE ROLE {role}")
+        connection.execute(f"GRANT SELECT, INSERT, DELETE ON date_ranges TO {role}")
+    commands.upgrade(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute(f"SET ROLE {role}")
+        connection.execute("INSERT INTO series_sets (digest) VALUES ('a')")
+        connection.execute("DELETE FROM series_sets")
+        connection.execute("SELECT count(*) FROM date_ranges")
+        connection.execute("RESET ROLE")
+        connection.execute(f"DROP OWNED BY {role}")
+        connection.execute(f"DROP ROLE {role}")
+
+
 @pytest.mark.parametrize("revision", ["0008", "0009"])
 async def test_an_upgrade_from_the_last_revisions_changes_nothing_that_is_read(store_url, revision):
     await fill(store_url, revision=revision)

@@ -389,13 +389,13 @@ def _newest_answers(connection: sa.Connection) -> set[int]:
 def cut_fetches(connection: sa.Connection, fetch_ids: Sequence[int]) -> None:
     """Delete the details of fetches that stay because values, coverage or annotations refer to them.
 
-    What a read of an earlier moment needs stays: when it was requested and came, its lastUpdated, unit and confidence
-    level, and what it changed.
+    Those of the newest answer of a profile stay, and those that explain a kept body. What a read of an earlier moment
+    needs stays: when it was requested and came, its lastUpdated, unit and confidence level, and what it changed.
     """
     if fetch_ids:
         details = {"request": "", "windows": None, "message": None, "status": None, "bytes": None}
-        newest = _newest_answers(connection)
-        cut = sa.update(fetches).where(fetches.c.id.in_([each for each in fetch_ids if each not in newest]))
+        whole = _newest_answers(connection) | bodies.kept_fetches(connection, fetch_ids)
+        cut = sa.update(fetches).where(fetches.c.id.in_([each for each in fetch_ids if each not in whole]))
         connection.execute(cut.values(details))
 
 

@@ -7,6 +7,7 @@ from collector.settings import RetentionSettings
 from collector.settings.schema import points_key
 from collector.store import Fire
 from collector.store.admin.verify import verify
+from collector.store.ledger.bodies import NewBody, pack, write_question
 from collector.store.retention.points import ReplacedRow, outdated_revisions
 from collector.store.retention.prune import Pruned, cutoffs, prunable
 from collector.timestamps import rfc3339
@@ -218,6 +219,20 @@ async def test_of_a_fetch_that_stays_the_details_go_but_not_what_an_earlier_mome
     assert requests == ["", "", str(asked)]
     assert await rows(store, f"SELECT {needed} FROM fetches ORDER BY 1") == kept
     assert [await values(store, as_of=NOW + number * HOUR + HOUR / 2) for number in range(3)] == before
+
+
+async def test_a_fetch_whose_body_is_kept_keeps_the_reason_of_its_rejection(store):
+    class Rejected(Exception):
+        outcome, status, code = "untrusted", 200, None
+
+    asked = batch((ALL, hours(0, 4)))
+    fetch_id = await start_fetch(store, asked)
+    await store.fail(fetch_id, Rejected("a value is missing"), NOW)
+    await store.keep_body(NewBody(fetch_id, "odd", NOW, 200, 2, pack(b"{}"), write_question(asked)))
+    (before,) = await store.list_fetches()
+    assert await pruned(store, keep(fetches=DAYS)) == Pruned()
+    assert await store.list_fetches() == [before]
+    assert (before.message, before.status) == ("a value is missing", 200)
 
 
 async def test_fetches_are_considered_once_and_again_when_their_points_go(store):
