@@ -45,7 +45,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a filter            datasets/ct_timeseries.py; config.example.toml
     a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
-                        store/db/schema.py, with a migration of the view `history`; simulator/odd/ has words for it
+                        store/db/views.py, with a migration of the view `history`; simulator/odd/ has words for it
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py; a new key of the status document also in _STATUS of reference.py

@@ -17,7 +17,8 @@ from collector.rules.finality import final_windows
 from collector.store import SchemaTooOld, Store, Taken
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
-from collector.store.db.schema import VIEWS, metadata
+from collector.store.db.schema import metadata
+from collector.store.db.views import VIEWS
 from collector.store.series.proposals import row_of
 from tests.harness.factories import (
     DAY,

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 
 import collector
 from collector.store.db import schema
-from collector.store.db.schema import VIEWS, metadata
+from collector.store.db.schema import metadata
 from collector.store.db.sql import lock_for_migration
+from collector.store.db.views import VIEWS
 from collector.store.errors import MissingExtension, NotAStore, SchemaTooNew, SchemaTooOld
 
 if TYPE_CHECKING:
