@@ -59,8 +59,6 @@ _MAX_META_BYTES = 1_048_576
 _MAX_BUCKET_BYTES = 128
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
-_LONGEST_ON_LOOP = 65_536
-"""A longer body is parsed in a thread, because the event loop would do nothing else for many milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +144,7 @@ class RadarClient:
         most = _MAX_META_BYTES + _MAX_BUCKET_BYTES * batch.buckets
         response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
         try:
-            if len(response.body or b"") <= _LONGEST_ON_LOOP:
-                return trusted_answer(response, batch, self.absolute_words)
-            return await asyncio.to_thread(trusted_answer, response, batch, frozenset(self.absolute_words))
+            return trusted_answer(response, batch, self.absolute_words)
         except RadarError as error:
             error.body = response.evidence
             raise with_clock_sample(error, batch, response.clock_sample, response.received_at) from None

@@ -4,7 +4,6 @@ import asyncio
 import gzip
 import json
 import logging
-import threading
 import tracemalloc
 import zlib
 from contextlib import asynccontextmanager, suppress
@@ -388,22 +387,3 @@ async def test_a_whole_body_counts_with_every_status_of_success(status):
     async with answering([reply + body]) as (url, _), RadarClient(Settings(url, Token())) as client:
         with pytest.raises(Untrusted, match="no series serie_0"):
             await client.request(batch_of())
-
-
-async def test_a_long_body_is_parsed_beside_the_event_loop_and_a_short_one_on_it(monkeypatch):
-    threads, parse = [], radar_client.trusted_answer
-
-    def trusted_answer(*arguments):
-        threads.append(threading.current_thread() is threading.main_thread())
-        return parse(*arguments)
-
-    monkeypatch.setattr(radar_client, "trusted_answer", trusted_answer)
-    month = Window(datetime(2026, 2, 1, tzinfo=UTC), datetime(2026, 3, 1, tzinfo=UTC))
-    filters = [{}, *({"tld": (name,)} for name in ("com", "org", "net", "de"))]
-    async with radar() as (simulator, client):
-        for window in (DAY, month):
-            batch = batch_of(*filters, window=window)
-            reply = await client.request(batch)
-            truth = [simulator.truth(slice_.series, window, NOW.timestamp()) for slice_ in batch.slices]
-            assert [list(points.values) for points in reply.answer.series] == [list(points.values) for points in truth]
-    assert threads == [True, False]
