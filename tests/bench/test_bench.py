@@ -18,12 +18,12 @@ POINTS_A_WINDOW = 672
 def results(postgres_server):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COLLECTOR_TEST_PG_URL", postgres_server.url.render_as_string(hide_password=False))
-        return run.load(("sqlite", "postgresql"), series=4, windows=10, runs=1)
+        return run.load(("sqlite", "postgresql"), series=4, windows=4, runs=1)
 
 
 def test_every_case_asks_as_often_as_it_must(results):
     requests = {case: {kind: measured.requests for kind, (measured,) in runs.items()} for case, runs in results.items()}
-    expected = {1: {"floor": 40, "collector": 40}, 4: {"floor": 10, "collector": 10}}
+    expected = {1: {"floor": 16, "collector": 16}, 4: {"floor": 4, "collector": 4}}
     cases = [(backend, positions) for backend in ("sqlite", "postgresql") for positions in expected]
     assert requests == {Case(backend, positions): expected[positions] for backend, positions in cases}
 
@@ -35,12 +35,12 @@ def test_an_unchanged_repeat_writes_no_point(results):
 
 def test_the_floor_writes_every_point_again(results):
     for runs in results.values():
-        assert [one.rewritten for one in runs["floor"]] == [4 * 10 * POINTS_A_WINDOW]
+        assert [one.rewritten for one in runs["floor"]] == [4 * 4 * POINTS_A_WINDOW]
 
 
 def test_a_point_is_small(results, sqlite_template):
     """The pages of an empty store are there before the first point; at full size they are nothing."""
-    empty = sqlite_template.stat().st_size / (4 * 10 * POINTS_A_WINDOW)
+    empty = sqlite_template.stat().st_size / (4 * 4 * POINTS_A_WINDOW)
     for runs in (runs for case, runs in results.items() if case.backend == "sqlite"):
         assert runs["collector"][0].bytes_a_point <= BYTES_A_POINT + empty
 
