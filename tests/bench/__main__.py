@@ -84,6 +84,7 @@ def commands(runs: int) -> None:
     click.echo(processes.table(processes.measure(runs)))
 
 
+@main.command()
 @click.option("--series", default=1000, show_default=True, help="Series of each store.")
 @click.option("--points", default=(10**5, 10**6), show_default=True, multiple=True, help="Points of a store.")
 @click.option("--runs", default=5, show_default=True, help="Runs of each piece of work.")

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, commands, decode, growth, report, run, serve
+from tests.bench import answer, commands, decode, growth, live, report, run, serve
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -177,3 +177,17 @@ def test_growth_measures_every_piece_of_work_in_each_store():
 def test_an_exponent_is_the_slope_between_the_smallest_and_the_largest_store():
     assert growth.exponent([(10**5, 2.0), (10**6, 9.0), (10**7, 2.0)]) == 0
     assert growth.exponent([(10**5, 1.0), (10**6, 10.0)]) == 1
+
+
+def test_every_benchmark_has_a_command():
+    measures = ("answer", "commands", "decode", "growth", "live", "load", "requests", "serve")
+    assert sorted(main.commands) == sorted(measures)
+    for name in measures:
+        assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0
+
+
+def test_live_use_is_measured_by_table(tmp_path):
+    measured = live.measure("sqlite", f"sqlite:///{tmp_path}/live.db", series=2, days=1)
+    assert measured.points == 2 * 96
+    assert {"points", "fetches", "answers", "fires"} <= measured.tables.keys()
+    assert "2 series at 15m, 1 days: 192 points" in live.table([measured])
