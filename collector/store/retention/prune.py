@@ -243,7 +243,7 @@ def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs
     """Return the fetches that `prune` would delete: since the last time, and those whose last points go."""
     after, delete = _considered(connection, cutoff), set[int]()
     ending = _ended_before(connection, _fetches_of_old_points(connection, point_cutoffs), cutoff)
-    delete |= {*deletable_fetches(connection, ending, point_cutoffs)} if ending else set()
+    delete |= {*deletable_fetches(connection, ending, point_cutoffs)}
     while old := old_fetches(connection, cutoff, point_cutoffs, after):
         after = max([*old.delete, *old.rest])
         delete |= {*old.delete}
@@ -251,12 +251,17 @@ def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs
 
 
 def _fetches_of_old_points(connection: sa.Connection, point_cutoffs: Cutoffs) -> set[int]:
-    of_interval = [
+    ending = sa.select(date_ranges.c.fetch_id).join(series, series.c.id == date_ranges.c.series_id).distinct()
+    return set(connection.execute(ending.where(_ends_before(point_cutoffs))).scalars())
+
+
+def _ends_before(point_cutoffs: Cutoffs) -> sa.ColumnElement[bool]:
+    """Choose the date ranges that go with the points before *point_cutoffs*, joined with their series."""
+    of_interval = (
         sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
         for interval, cutoff in point_cutoffs.items()
-    ]
-    ending = sa.select(date_ranges.c.fetch_id).join(series, series.c.id == date_ranges.c.series_id).distinct()
-    return set(connection.execute(ending.where(sa.or_(sa.false(), *of_interval))).scalars())
+    )
+    return sa.or_(sa.false(), *of_interval)
 
 
 def _count(connection: sa.Connection, table: sa.FromClause, any_of: Sequence[sa.ColumnElement[bool]]) -> int:
@@ -330,6 +335,8 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
     a later answer covers its windows. The newest answer of each profile stays, and so does a fetch that proves a gap
     or whose body is kept, or that is under way.
     """
+    if not ids:
+        return []
     ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
     last = connection.execute(ends).scalar()
     own_ranges = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
@@ -347,11 +354,7 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
 
 def _younger(point_cutoffs: Cutoffs) -> list[Any]:
     """Select the date ranges that stay when the points before *point_cutoffs* are deleted."""
-    of_interval = [
-        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
-        for interval, cutoff in point_cutoffs.items()
-    ]
-    ended = sa.exists().where(series.c.id == date_ranges.c.series_id, sa.or_(sa.false(), *of_interval))
+    ended = sa.exists().where(series.c.id == date_ranges.c.series_id, _ends_before(point_cutoffs))
     return [~ended.correlate(date_ranges)] if point_cutoffs else []
 
 

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.datasets import is_snapshot
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.sql import LABELS, advisory_lock, upsert
-from collector.store.series import evidence, generations, snapshots
+from collector.store.series import evidence, generations
 from collector.store.series.proposals import UNANSWERED, row_of
 from collector.windows import subtract
 
@@ -93,28 +92,6 @@ def current(connection: sa.Connection, queries: Iterable[Question]) -> dict[Ques
     """Find the id of each query's current series, which its labels point to; absent where there is none yet."""
     by_query = generations.of_queries(connection, queries)
     return {query: same[0].id for query, same in by_query.items()}
-
-
-def relative(connection: sa.Connection, queries: Iterable[Question]) -> set[Question]:
-    """Find the queries whose current series holds values that are relative to one answer."""
-    ids = {series_id: query for query, series_id in current(connection, queries).items()}
-    rows = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    words = {series_id: normalization for series_id, normalization in rows if normalization}
-    absolute = generations.absolute_words(connection, words.values())
-    return {ids[series_id] for series_id, word in words.items() if word not in absolute}
-
-
-def extents(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, tuple[int, int]]:
-    """Find the oldest and newest stored timestamp of each query, in all its units; absent where it has no point.
-
-    Of a snapshot series these are the ends of its newest snapshot.
-    """
-    ids = generations.ids_of(connection, queries)
-    spanned = ends(connection, [series_id for same in ids.values() for series_id in same])
-    moving = [same[0] for query, same in ids.items() if is_snapshot(query)]
-    spanned |= snapshots.ends(connection, moving) if moving else {}
-    parts = {query: [spanned[i] for i in same if i in spanned] for query, same in ids.items()}
-    return {query: (min(a for a, _ in each), max(b for _, b in each)) for query, each in parts.items() if each}
 
 
 def ends(connection: sa.Connection, ids: Collection[int]) -> dict[int, tuple[int, int]]:
@@ -208,38 +185,6 @@ class SeriesState:
     def still_there(self, windows: Iterable[EpochWindow]) -> list[EpochWindow]:
         """The parts of *windows* that Radar may still have, ascending."""
         return [part for window in windows for part in (subtract(window, [self.absent]) if self.absent else [window])]
-
-
-def series_states(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, SeriesState]:
-    """Read the state of each question's current series; absent if it has no point."""
-    ids = {query: same[0] for query, same in generations.ids_of(connection, queries).items()}
-    known = extents(connection, queries)
-    of_current = ends(connection, [ids[query] for query in known])
-    rows = evidence.read(connection, [ids[query] for query in known])
-    absent = {query: edge.absent for query, edge in evidence.read_edges(connection, ids).items() if edge.is_accepted}
-    columns = (series.c.id, series.c.settle, series.c.sums_differ)
-    series_rows = {row.id: row for row in connection.execute(sa.select(*columns).where(series.c.id.in_(ids.values())))}
-    states = {}
-    for query, (oldest, newest) in known.items():
-        series_id, step = ids[query], query.agg_interval.seconds
-        first, last = of_current.get(series_id, (0, -step))
-        states[query] = SeriesState(
-            series_id,
-            (oldest, newest + step),
-            (first, last + step),
-            rows.get(series_id, []),
-            series_rows[series_id].settle,
-            bool(series_rows[series_id].sums_differ),
-            absent.get(query),
-        )
-    return states
-
-
-def measures(connection: sa.Connection, queries: Iterable[Question]) -> dict[Question, str]:
-    """Find the normalization of each query's current series; absent before the first answer."""
-    ids = {series_id: query for query, series_id in current(connection, queries).items()}
-    rows = connection.execute(sa.select(series.c.id, series.c.normalization).where(series.c.id.in_(ids)))
-    return {ids[series_id]: normalization for series_id, normalization in rows if normalization}
 
 
 def confirm(connection: sa.Connection, query: Question, windows: Sequence[EpochWindow], settle: int) -> None:
