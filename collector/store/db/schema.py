@@ -100,7 +100,6 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
-    postgresql_partition_by=BY_TIME,
 )
 
 revisions = _table(
@@ -437,6 +436,14 @@ and *failure* why the request failed."""
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
 _ddl: Any = sa.DDL
+
+
+@sa.event.listens_for(points, "before_create")
+def _partition(table: sa.Table, connection: sa.Connection, **_options: Any) -> None:
+    """Declare the partitions only where they are created, because the option loads SQLAlchemy's part for Postgres."""
+    if connection.dialect.name == "postgresql":
+        table.dialect_options["postgresql"]["partition_by"] = BY_TIME
+
 
 for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
