@@ -1,6 +1,7 @@
 """One row for each series and UTC day: count, sum, minimum, maximum and checksum of its points.
 
-The tables begin empty. A running collector fills them bit by bit, and what has no row is read from the points.
+The tables begin empty. A running collector fills them bit by bit, and what has no row is read from the points. Old
+revisions are found by an index.
 """
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ WHERE it.oid = 'points'::regclass AND grantee <> it.relowner"""
 
 
 def upgrade() -> None:
+    op.create_index("ix_revisions_replaced_at", "revisions", ["replaced_at"])
     op.create_table(
         "series_days",
         sa.Column("series_id", IDENTIFIER, autoincrement=False, nullable=False),
@@ -49,6 +51,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_revisions_replaced_at", "revisions")
     for name in ("stale_days", "series_days"):
         op.drop_table(name)
     op.execute("DELETE FROM state WHERE key = 'days_until'")

@@ -111,6 +111,7 @@ revisions = _table(
     sa.Column("fetch_id", BigInt, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=False),
     sa.Column("replaced_at", Timestamp, nullable=False),
+    sa.Index("ix_revisions_replaced_at", "replaced_at"),
 )
 """The old value: which fetch brought it and when, which one replaced it and when."""
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -245,10 +245,18 @@ def _day(key: Key) -> int:
 
 
 def _rows(stored: Iterable[Any]) -> Iterator[DayRow]:
-    """Yield the rows of points (series_id, timestamp, value), which are ordered so."""
-    for (series_id, _), same in groupby(stored, key=lambda row: (row[0], row[1] // DAY)):
+    """Yield the rows of points (series_id, timestamp, value), which are ordered so.
+
+    A day with something that is no number, as in a damaged record, gets no row.
+    """
+    for _, same in groupby(stored, key=_series_and_day):
         part = list(same)
-        yield from of_points(series_id, [row[1] for row in part], [row[2] for row in part])
+        with suppress(struct.error, TypeError):
+            yield from of_points(part[0][0], [row[1] for row in part], [row[2] for row in part])
+
+
+def _series_and_day(row: Any) -> tuple[int, int | None]:
+    return row[0], row[1] // DAY if isinstance(row[1], int) else None
 
 
 def _pass(connection: sa.Connection, now: datetime) -> bool:
@@ -367,7 +375,7 @@ def findings(connection: sa.Connection) -> Iterator[str]:
                 said = "is missing" if row is None else "does not agree with the points"
                 yield f"{labels[series_id]}: the sum of {rfc3339(from_epoch(now.day))} {said}"
         for day in sorted(rows):
-            yield f"{labels[series_id]}: a sum of {rfc3339(from_epoch(day))}, when there is no point"
+            yield f"{labels[series_id]}: the sum of {rfc3339(from_epoch(day))} has no points"
     alone = sa.select(sa.func.count()).where(series_days.c.series_id.not_in(fine.order_by(None)))
     if number := connection.execute(alone).scalar_one():
         yield f"sums of days of a series that does not exist, or has no finer interval: {number}"
