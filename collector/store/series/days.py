@@ -318,7 +318,10 @@ def sums(connection: sa.Connection, ids: Collection[int], start: datetime, end: 
     first, last = int(start.timestamp()), int(end.timestamp())
     borders = {"ids": list(ids), "a": first, "b": last, "rest": max(first, before or first)}
     select = sa.union_all(_of_rows(), _of_stale(), _of_rest())
-    return sorted(DaySum(*row) for row in connection.execute(select, borders))
+    result: Any = connection.execute(select, borders)
+    rows = sorted(result.cursor.fetchall())  # the driver's rows, because making others of them costs as much again
+    result.close()
+    return list(map(DaySum._make, rows))
 
 
 _IDS: Any = sa.bindparam("ids", expanding=True)
