@@ -78,4 +78,4 @@ def downgrade() -> None:
     op.drop_index("ix_revisions_replaced_at", "revisions")
     for name in ("stale_days", "series_days"):
         op.drop_table(name)
-    op.execute("DELETE FROM state WHERE key = 'days_until'")
+    op.execute("DELETE FROM state WHERE key IN ('days_until', 'days_newest')")

@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval
 from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch
-from collector.store.db.schema import points, series, series_days, stale_days
+from collector.store.db.schema import points, series, series_days, stale_days, state
 from collector.store.db.sql import GRIDS, advisory_lock, upsert
 from collector.timestamps import from_epoch, rfc3339
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Key = tuple[int, int]
 
 DAY = 86_400
-UNTIL_KEY = "days_until"
+UNTIL_KEY, NEWEST_KEY = "days_until", "days_newest"
 _FINE = [interval.value for interval in AggInterval if interval.seconds < DAY]
 _LATE = 3 * 3600
 """So long after its end, in seconds, a day counts as over: by then its last bucket has usually come."""
@@ -151,6 +151,18 @@ def write(connection: sa.Connection, rows: Sequence[DayRow]) -> None:
         backend = connection.dialect.name
         parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
         connection.exec_driver_sql(_WRITE[backend], parameters)
+    newest = max((row.day for row in rows), default=0)
+    if newest > int(sql.get_state(connection, NEWEST_KEY) or 0):
+        sql.put_state(connection, NEWEST_KEY, str(newest))
+
+
+_OPEN = sa.select(state.c.key, state.c.value).where(sa.or_(*(state.c.key == key for key in (UNTIL_KEY, NEWEST_KEY))))
+
+
+def open_from(connection: sa.Connection) -> int:
+    """Return the day from which on no day has a row, or needs one. Read it when the series are locked."""
+    known = {key: int(value) for key, value in connection.execute(_OPEN)}
+    return max(known.get(UNTIL_KEY, 0), known[NEWEST_KEY] + DAY if NEWEST_KEY in known else 0)
 
 
 def until(connection: sa.Connection) -> int | None:
