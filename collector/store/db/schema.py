@@ -100,7 +100,6 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
-    postgresql_partition_by=BY_TIME,
 )
 
 revisions = _table(
@@ -112,6 +111,7 @@ revisions = _table(
     sa.Column("fetch_id", BigInt, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=False),
     sa.Column("replaced_at", Timestamp, nullable=False),
+    sa.Index("ix_revisions_replaced_at", "replaced_at"),
 )
 """The old value: which fetch brought it and when, which one replaced it and when."""
 
@@ -123,6 +123,25 @@ vanished = _table(
     sa.Column("seen_at", Timestamp, nullable=False),
 )
 """Stored buckets that a later answer over their window no longer had."""
+
+series_days = _table(
+    "series_days",
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("day", BucketTime, primary_key=True),
+    sa.Column("points", BigInt, nullable=False),
+    sa.Column("sum", Double, nullable=False),
+    sa.Column("minimum", Double, nullable=False),
+    sa.Column("maximum", Double, nullable=False),
+    sa.Column("checksum", BigInt, nullable=False),
+)
+"""The points of a series in the UTC day that begins at *day*, for intervals finer than a day; see `days`."""
+
+stale_days = _table(
+    "stale_days",
+    sa.Column("day", BucketTime, primary_key=True),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+)
+"""Days whose row in `series_days` has to be written anew from the points."""
 
 fetches = _table(
     "fetches",
@@ -418,6 +437,14 @@ and *failure* why the request failed."""
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
 _ddl: Any = sa.DDL
+
+
+@sa.event.listens_for(points, "before_create")
+def _partition(table: sa.Table, connection: sa.Connection, **_options: Any) -> None:
+    """Declare the partitions only where they are created, because the option loads SQLAlchemy's part for Postgres."""
+    if connection.dialect.name == "postgresql":
+        table.dialect_options["postgresql"]["partition_by"] = BY_TIME
+
 
 for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
