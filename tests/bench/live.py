@@ -1,7 +1,8 @@
 """What live use costs in bytes: a simulated time of fires at 15m, by table.
 
 Each fire is one request for the newest bucket of all series. Once a day, requests of a week each re-read what is not
-final, and one bucket in a hundred gets another value. Nothing is sent: the answers go straight to the store.
+final, one bucket in a hundred gets another value, and requests are pruned. Nothing is sent: the answers go straight to
+the store. Moments have a fraction of a second, because they take more bytes than whole seconds.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from collector.circuit_breaker import Wait
 from collector.interval import AggInterval
 from collector.model import Answer, Batch, Meta, Points, Slice, Window
 from collector.profile import LabelledSeries
+from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.ledger.fires import Fire
 from tests.bench import disk, run
@@ -26,6 +28,7 @@ SETTLE = timedelta(days=14)
 DAY = timedelta(days=1)
 _ASKED_AFTER = timedelta(seconds=20)
 _REVISED = 0.01
+RETENTION = RetentionSettings(fetches=timedelta(days=90))
 _BUDGET = 10**6
 
 
@@ -82,12 +85,19 @@ async def _live(address: str, series: int, days: int) -> None:
         while moment < end:
             due = moment + FIRE
             await _ask(store, radar, Window(moment, due), due + _ASKED_AFTER)
-            await store.finish([Fire(chosen.name, due, "collected", due + 2 * _ASKED_AFTER)], [])
+            ended = due + 2 * _ASKED_AFTER + radar.jitter()
+            await store.finish([Fire(chosen.name, due, "collected", ended)], [])
             if (due - FIRST) % DAY == timedelta(0):
                 for window in _young(due):
                     await _ask(store, radar, window, due + 3 * _ASKED_AFTER)
+                await _upkeep(store, due + 4 * _ASKED_AFTER)
                 disk.vacuum(address)
             moment = due
+
+
+async def _upkeep(store: Store, now: datetime) -> None:
+    """Do the daily work of the service."""
+    await store.prune(RETENTION, now)
 
 
 def _young(now: datetime) -> Iterator[Window]:
@@ -104,6 +114,10 @@ class _Radar:
         self._series = series
         self._values: dict[tuple[int, int], float] = {}
         self._chance = random.Random(0)
+
+    def jitter(self) -> timedelta:
+        """Return up to two seconds."""
+        return timedelta(microseconds=self._chance.randrange(2_000_000))
 
     def batch(self, window: Window) -> Batch:
         return Batch(tuple(Slice(labelled.query, window) for labelled in self._series))
@@ -133,11 +147,11 @@ class _Radar:
 
 
 async def _ask(store: Store, radar: _Radar, window: Window, now: datetime) -> None:
-    batch = radar.batch(window)
+    batch, now = radar.batch(window), now + radar.jitter()
     started = await store.start_fetch(batch, ["bench"], now, _BUDGET)
     if isinstance(started, Wait):
         raise SystemExit(f"the store let no request start: {started}")
-    await store.save(started.fetch_id, batch, radar.answer(window), now + timedelta(seconds=1), 10_000)
+    await store.save(started.fetch_id, batch, radar.answer(window), now + radar.jitter(), 10_000)
 
 
 def table(results: Sequence[Live]) -> str:
