@@ -97,6 +97,8 @@ async def _live(address: str, series: int, days: int) -> None:
 
 async def _upkeep(store: Store, now: datetime) -> None:
     """Do the daily work of the service."""
+    while await store.fold_coverage(now) is not None:
+        pass
     await store.prune(RETENTION, now)
 
 

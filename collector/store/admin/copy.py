@@ -52,6 +52,7 @@ _GROWING = (
     "vanished",
     "answers",
     "series_ranges",
+    "folded_answers",
     "fetches",
     "fetch_profiles",
     "fires",

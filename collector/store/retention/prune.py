@@ -22,17 +22,17 @@ from collector.store import checksums
 from collector.store.db import schema, sql
 from collector.store.db.schema import (
     absences,
-    date_ranges,
     fetch_profiles,
     fetches,
     fires,
     profile_series,
     revisions,
     series,
+    unfolded_ranges,
 )
 from collector.store.ledger import bodies
 from collector.store.retention import points
-from collector.store.series import coverage, grids, snapshots
+from collector.store.series import coverage, folding, folds, grids, snapshots
 from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
         deleted = delete_fetches(connection, old.delete)  # first, because it waits for changes of coverage
         cut_fetches(connection, old.rest)
         considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
-        sql.put_state(connection, points.CONSIDERED_KEY, considered)
+        sql.put_state(connection, folding.CONSIDERED_KEY, considered)
         return deleted
 
     count = 0
@@ -201,7 +201,7 @@ def _keep_considered(connection: sa.Connection, cutoff: datetime | None) -> None
 
 def _considered(connection: sa.Connection, cutoff: datetime) -> int:
     """Return the last fetch that was considered when fetches were pruned; 0 for none, or for a later cutoff."""
-    fetch_id, _, before = (sql.get_state(connection, points.CONSIDERED_KEY) or "").partition(" ")
+    fetch_id, _, before = (sql.get_state(connection, folding.CONSIDERED_KEY) or "").partition(" ")
     return int(fetch_id) if before and utc(before) <= cutoff else 0
 
 
@@ -251,14 +251,18 @@ def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs
 
 
 def _fetches_of_old_points(connection: sa.Connection, point_cutoffs: Cutoffs) -> set[int]:
-    ending = sa.select(date_ranges.c.fetch_id).join(series, series.c.id == date_ranges.c.series_id).distinct()
-    return set(connection.execute(ending.where(_ends_before(point_cutoffs))).scalars())
+    ending = sa.select(unfolded_ranges.c.fetch_id).join(series, series.c.id == unfolded_ranges.c.series_id).distinct()
+    fetch_ids = set(connection.execute(ending.where(_ends_before(point_cutoffs))).scalars())
+    for interval, cutoff in point_cutoffs.items():
+        ids = connection.execute(sa.select(series.c.id).where(series.c.agg_interval == interval.value)).scalars().all()
+        fetch_ids |= folds.fetch_ids(folds.rows(connection, ids, schema.folded_answers.c.end <= cutoff))
+    return fetch_ids
 
 
 def _ends_before(point_cutoffs: Cutoffs) -> sa.ColumnElement[bool]:
     """Choose the date ranges that go with the points before *point_cutoffs*, joined with their series."""
     of_interval = (
-        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
+        sa.and_(series.c.agg_interval == interval.value, unfolded_ranges.c.end <= cutoff)
         for interval, cutoff in point_cutoffs.items()
     )
     return sa.or_(sa.false(), *of_interval)
@@ -337,9 +341,9 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
     """
     if not ids:
         return []
-    ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
+    ends = sa.select(sa.func.max(unfolded_ranges.c.end)).where(unfolded_ranges.c.fetch_id.in_(ids))
     last = connection.execute(ends).scalar()
-    own_ranges = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
+    own_ranges = sa.and_(unfolded_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
     changed_nothing = sa.and_(
         *(sa.func.coalesce(fetches.c[name], 0) == 0 for name in ("inserted", "revised", "vanished")),
         sa.func.upper(fetches.c.normalization).in_([normalization.value for normalization in Normalization]),
@@ -354,24 +358,24 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
 
 def _younger(point_cutoffs: Cutoffs) -> list[Any]:
     """Select the date ranges that stay when the points before *point_cutoffs* are deleted."""
-    ended = sa.exists().where(series.c.id == date_ranges.c.series_id, _ends_before(point_cutoffs))
-    return [~ended.correlate(date_ranges)] if point_cutoffs else []
+    ended = sa.exists().where(series.c.id == unfolded_ranges.c.series_id, _ends_before(point_cutoffs))
+    return [~ended.correlate(unfolded_ranges)] if point_cutoffs else []
 
 
 def _superseded(before: datetime) -> sa.Exists:
     """Select the ranges whose buckets a later request covered, with an answer that was no older."""
-    later, answer = date_ranges.alias(), fetches.alias()
+    later, answer = unfolded_ranges.alias(), fetches.alias()
     covers = sa.exists().where(
-        later.c.series_id == date_ranges.c.series_id,
-        later.c.end >= date_ranges.c.end,
+        later.c.series_id == unfolded_ranges.c.series_id,
+        later.c.end >= unfolded_ranges.c.end,
         later.c.end < before,
-        later.c.start <= date_ranges.c.start,
-        later.c.fetch_id > date_ranges.c.fetch_id,
+        later.c.start <= unfolded_ranges.c.start,
+        later.c.fetch_id > unfolded_ranges.c.fetch_id,
         later.c.overruled.is_(None),
         answer.c.id == later.c.fetch_id,
         answer.c.last_updated >= fetches.c.last_updated,
     )
-    return covers.correlate(date_ranges, fetches)
+    return covers.correlate(unfolded_ranges, fetches)
 
 
 def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
