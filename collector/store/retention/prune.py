@@ -335,9 +335,9 @@ def old_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs: Cuto
 def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutoffs: Cutoffs) -> list[int]:
     """Choose from some fetches those that nothing needs.
 
-    A fetch may be deleted if it has no answer, or all its buckets are before *point_cutoffs*, or it changed nothing and
-    a later answer covers its windows. The newest answer of each profile stays, and so does a fetch that proves a gap
-    or whose body is kept, or that is under way.
+    A fetch may be deleted if it has no answer, or all its buckets are folded or before *point_cutoffs*, or it changed
+    nothing and a later answer covers its windows. The newest answer of each profile, and of each unit, stays. So does a
+    fetch that proves a gap or whose body is kept, or that is under way.
     """
     if not ids:
         return []
@@ -353,6 +353,7 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
     ended = sa.select(fetches.c.id).where(fetches.c.id.in_(ids), fetches.c.finished_at.is_not(None), unused)
     candidates = connection.execute(ended.order_by(fetches.c.id)).scalars().all()
     needed = _newest_answers(connection) | _proofs(connection, ids) | bodies.kept_fetches(connection, ids)
+    needed |= _last_of_measures(connection, candidates)
     return [fetch_id for fetch_id in candidates if fetch_id not in needed]
 
 
@@ -382,6 +383,19 @@ def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
     """Return the fetches whose answer proves a gap."""
     proofs = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
     return set(connection.execute(proofs).scalars())
+
+
+def _last_of_measures(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
+    """Return which of some fetches are the newest with their interval, normalization and unit, which a dump shows."""
+    measure = fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit
+    ok = fetches.c.outcome == "ok"
+    newest = sa.select(*measure, sa.func.max(fetches.c.id)).where(fetches.c.id.in_(fetch_ids), ok).group_by(*measure)
+    last = set[int]()
+    for *words, fetch_id in connection.execute(newest).all():
+        same = (column.is_not_distinct_from(word) for column, word in zip(measure, words, strict=True))
+        later = sa.select(fetches.c.id).where(fetches.c.id > fetch_id, ok, *same).order_by(fetches.c.id).limit(1)
+        last |= set() if connection.execute(later).first() else {fetch_id}
+    return last
 
 
 def _newest_answers(connection: sa.Connection) -> set[int]:
