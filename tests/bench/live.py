@@ -3,6 +3,9 @@
 Each fire is one request for the newest bucket of all series. Once a day, requests of a week each re-read what is not
 final, one bucket in a hundred gets another value, and requests are pruned. Nothing is sent: the answers go straight to
 the store. Moments have a fraction of a second, because they take more bytes than whole seconds.
+
+From the day on which the first requests are pruned, every day adds the same. So a year can be read off some months: a
+table grows on as it did between two marks.
 """
 
 import asyncio
@@ -10,8 +13,9 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from collector.circuit_breaker import Wait
 from collector.interval import AggInterval
@@ -55,33 +59,50 @@ class Live:
         return sum(size for name, size in self.tables.items() if name != "revisions") / self.points
 
 
-def measure(backend: str, address: str, series: int, days: int) -> Live:
-    """Simulate *days* of *series* in the store at *address*."""
-    begun = time.process_time()
-    asyncio.run(_live(address, series, days))
-    cpu = time.process_time() - begun
-    plain = address.removeprefix("sqlite:///")
-    tables = disk.bytes_by_table(backend, plain)
-    points, revisions = disk.rows(backend, plain, "points"), disk.rows(backend, plain, "revisions")
-    return Live(backend, series, days, points, revisions, tables, cpu)
+STEADY = 100
+"""From this day on, every day adds the same bytes."""
 
 
-def measure_all(backends: Sequence[str], counts: Sequence[int], days: int) -> Iterator[Live]:
+def measure(backend: str, address: str, series: int, days: int, until: int | None = None) -> Live:
+    """Simulate *days* of *series* in the store at *address*; with *until* extrapolate from day STEADY to that day."""
+    marks = [STEADY, days] if until else [days]
+    begun, measured = time.process_time(), []
+    plain, radar = address.removeprefix("sqlite:///"), _Radar(profile(Size(series, 0)).series)
+    for since, day in pairwise([0, *marks]):
+        asyncio.run(_live(address, series, radar, (since, day)))
+        tables = disk.bytes_by_table(backend, plain)
+        points, revisions = disk.rows(backend, plain, "points"), disk.rows(backend, plain, "revisions")
+        measured.append(Live(backend, series, day, points, revisions, tables, time.process_time() - begun))
+    return extrapolated(*measured, until) if until else measured[-1]
+
+
+def extrapolated(first: Live, last: Live, until: int) -> Live:
+    """Return what a store will hold on day *until* if it grows on as it did from *first* to *last*."""
+    times = (until - last.days) / (last.days - first.days)
+
+    def later(before: int, now: int) -> int:
+        return now + round(times * (now - before))
+
+    tables = {name: later(first.tables.get(name, 0), size) for name, size in last.tables.items()}
+    counts = later(first.points, last.points), later(first.revisions, last.revisions)
+    return replace(last, days=until, points=counts[0], revisions=counts[1], tables=tables)
+
+
+def measure_all(backends: Sequence[str], counts: Sequence[int], days: int, until: int | None = None) -> Iterator[Live]:
     """Measure each number of series on each backend, in a database of its own."""
     with ExitStack() as stack:
         postgres = stack.enter_context(run.postgres()) if "postgresql" in backends else None
         for backend in backends:
             for series in counts:
                 with run.database(backend, postgres) as address:
-                    yield measure(backend, address, series, days)
+                    yield measure(backend, address, series, days, until)
 
 
-async def _live(address: str, series: int, days: int) -> None:
+async def _live(address: str, series: int, radar: "_Radar", days: tuple[int, int]) -> None:
     chosen = profile(Size(series, 0))
-    radar = _Radar(chosen.series)
     async with Store.open(address, owner="bench") as store:
         await store.activate_labels([chosen], FIRST)
-        moment, end = FIRST, FIRST + timedelta(days=days)
+        moment, end = (FIRST + timedelta(days=day) for day in days)
         while moment < end:
             due = moment + FIRE
             await _ask(store, radar, Window(moment, due), due + _ASKED_AFTER)
