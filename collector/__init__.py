@@ -72,6 +72,7 @@ The words that this project defines.
     fire             one due moment of one profile, with exactly one outcome
     pass             one collection of some profiles: decide, ask, save
     coverage         the windows for which an answer is on record
+    fold             keep what many answers about final buckets said in one row
     gap              a bucket that is published but not stored: `missing`, or `upstream` if Radar lacks it
     settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
     heal             fill gaps in the background

@@ -174,19 +174,24 @@ async def _prune_revisions(database: Database, series_id: int, cutoff: datetime)
 async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
     """Delete what is not needed of the fetches that have become old since the last time."""
 
-    def read(connection: sa.Connection) -> OldFetches | None:
-        return old_fetches(connection, cutoff, {}, _considered(connection, cutoff))
+    def read(connection: sa.Connection) -> tuple[int, OldFetches | None]:
+        after = _considered(connection, cutoff)
+        return after, old_fetches(connection, cutoff, {}, after)
 
-    def write(connection: sa.Connection, old: OldFetches) -> int:
-        deleted = delete_fetches(connection, old.delete)  # first, because it waits for changes of coverage
+    def write(connection: sa.Connection, old: OldFetches, after: int) -> int:
+        coverage.lock(connection)
+        deleted = delete_fetches(connection, old.delete)
         cut_fetches(connection, old.rest)
-        considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
-        sql.put_state(connection, folding.CONSIDERED_KEY, considered)
+        if _considered(connection, cutoff) >= after:  # folding may have moved it back meanwhile
+            considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
+            sql.put_state(connection, folding.CONSIDERED_KEY, considered)
         return deleted
 
     count = 0
-    while old := await database.read_in_thread(read):
-        count += await database.write(partial(write, old=old))
+    after, old = await database.read_in_thread(read)
+    while old:
+        count += await database.write(partial(write, old=old, after=after))
+        after, old = await database.read_in_thread(read)
     return Pruned(fetches=count)
 
 

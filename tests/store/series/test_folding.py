@@ -164,8 +164,12 @@ async def test_folded_coverage_says_the_same_at_every_moment(store_url, tmp_path
 async def filled(url):
     async with Store.open(url, owner="test") as store:
         await live(store, random.Random(4))
+        keep = RetentionSettings(fetches=timedelta(days=10))
+        await store.prune(keep, LATER)
         await folded(store)
-        await store.prune(RetentionSettings(fetches=timedelta(days=10)), LATER)
+        deleted = await store.prune(keep, LATER)
+        assert deleted.fetches > FIRES / 2  # although they were considered before
+        assert await rows(store, "SELECT count(*) FROM fetches") < [(FIRES / 2,)]
 
 
 def findings_after(path, statement, *parameters):
