@@ -391,7 +391,10 @@ def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
 
 
 def _last_of_measures(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
-    """Return which of some fetches are the newest with their interval, normalization and unit, which a dump shows."""
+    """Return which of some fetches are the newest with their interval, normalization and unit, which a dump shows.
+
+    Without folding, a fetch whose values stay is on record. So only folded ones need this.
+    """
     measure = fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit
     ok = fetches.c.outcome == "ok"
     newest = sa.select(*measure, sa.func.max(fetches.c.id)).where(fetches.c.id.in_(fetch_ids), ok).group_by(*measure)
@@ -399,7 +402,8 @@ def _last_of_measures(connection: sa.Connection, fetch_ids: Sequence[int]) -> se
     for *words, fetch_id in connection.execute(newest).all():
         same = (column.is_not_distinct_from(word) for column, word in zip(measure, words, strict=True))
         later = sa.select(fetches.c.id).where(fetches.c.id > fetch_id, ok, *same).order_by(fetches.c.id).limit(1)
-        last |= set() if connection.execute(later).first() else {fetch_id}
+        if not connection.execute(later).first() and folds.has_fetch(connection, fetch_id):
+            last.add(fetch_id)
     return last
 
 

@@ -369,6 +369,12 @@ def updated_since(connection: sa.Connection, series_ids: Collection[int], last_u
     return set(connection.execute(select, {"ids": list(series_ids)}).scalars())
 
 
+def has_fetch(connection: sa.Connection, fetch_id: int) -> bool:
+    """Return whether an answer of this fetch may be folded."""
+    within = _table.first_fetch_id <= fetch_id, _table.last_fetch_id >= fetch_id
+    return connection.execute(sa.select(_table.id).where(*within).limit(1)).first() is not None
+
+
 def seen_at(connection: sa.Connection, values: Collection[tuple[int, int, int]]) -> dict[tuple[int, int], datetime]:
     """Return when values (series_id, timestamp, fetch_id) came whose fetch is folded, by series_id and fetch_id."""
     if not values:
