@@ -21,7 +21,7 @@ import sqlalchemy as sa
 
 from collector.model import Window
 from collector.store.checksums import CHECKSUMS, microseconds
-from collector.store.db.column_types import epoch
+from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import folded_answers, series_set_members
 from collector.timestamps import from_epoch
 
@@ -259,6 +259,22 @@ def overlapping(
     ]
 
 
+_LEVELS = sa.select(
+    epoch(_table.start),
+    epoch(_table.end),
+    _table.lowest_level,
+    _table.highest_level,
+    _table.first_finished_at,
+    _table.last_finished_at,
+    _table.content,
+).where(
+    _table.set_id.in_(_SETS),
+    _table.end > sa.bindparam("since", type_=Timestamp),
+    _table.start < sa.bindparam("until", type_=Timestamp),
+    _table.lowest_level.is_not(None),
+)
+
+
 def levels(
     connection: sa.Connection, series_ids: Collection[int], start: datetime, end: datetime, as_of: datetime | None
 ) -> set[int | None]:
@@ -266,14 +282,10 @@ def levels(
 
     A row whose levels are all the same is not unpacked if it lies within the window.
     """
-    columns = (epoch(_table.start), epoch(_table.end), _table.lowest_level, _table.highest_level)
-    select = sa.select(*columns, _table.first_finished_at, _table.last_finished_at, _table.content)
-    inside = _table.end > start, _table.start < end, _table.lowest_level.is_not(None)
     first, last = start.timestamp(), end.timestamp()
     known = set[int | None]()
-    for a, b, lowest, highest, first_came, last_came, content in connection.execute(
-        select.where(_table.set_id.in_(_SETS), *inside), {"ids": list(series_ids)}
-    ):
+    parameters = {"ids": list(series_ids), "since": start, "until": end}
+    for a, b, lowest, highest, first_came, last_came, content in connection.execute(_LEVELS, parameters):
         if as_of is not None and first_came > as_of:
             continue
         if lowest == highest and first <= a and b <= last and (as_of is None or last_came <= as_of):
