@@ -74,6 +74,7 @@ The words that this project defines.
     coverage         the windows for which an answer is on record
     row of a day     count, sum, extremes and checksum of a series' points in a UTC day: store/series/days.py. A stale
                      day has to get its row anew
+    fold             keep what many answers about final buckets said in one row
     gap              a bucket that is published but not stored: `missing`, or `upstream` if Radar lacks it
     settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
     heal             fill gaps in the background

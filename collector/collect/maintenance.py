@@ -106,20 +106,27 @@ async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) 
 
 
 async def regroup_coverage(batch_runner: BatchRunner) -> None:
-    """Move what a previous version recorded of answers to the table of this one, some rows at a time, beside all else.
+    """Move what a previous version recorded of answers to the table of this one, and fold what is final.
 
-    Look again every hour, because a replica of that version may write more.
+    Some rows at a time, beside all else. Look again every hour, because a replica of that version may write more, and
+    because more becomes final.
     """
-    fetcher, moved = batch_runner.fetcher, 0
+    fetcher, moved, folded = batch_runner.fetcher, 0, 0
 
     async def work() -> timedelta:
-        nonlocal moved
+        nonlocal moved, folded
         while not fetcher.stop.is_set() and (number := await fetcher.store.regroup_coverage()):
             moved += number
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
         if moved:
             log.info("regroup", extra={"outcome": "ok", "rows": moved})
         moved = 0
+        while not fetcher.stop.is_set() and (step := await fetcher.store.fold_coverage(fetcher.clock())) is not None:
+            folded += step
+            await asyncio.sleep(_REGROUP_PAUSE_SECONDS)
+        if folded:
+            log.info("fold", extra={"outcome": "ok", "answers": folded})
+        folded = 0
         return _REGROUP_INTERVAL
 
     await _repeat("regroup", work, fetcher.stop)

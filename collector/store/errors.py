@@ -74,5 +74,9 @@ class ValueRejected(StoreError):
     """Stop: the database does not take this value, or this fetch has already ended another way."""
 
 
+class DowngradeRefused(StoreError, ValueError):
+    """Stop: the older schema cannot hold what is stored; nothing was changed."""
+
+
 class LeaseLost(StoreUnavailable):
     """Start again: the lease of this process has expired, and other replicas do its work now."""

@@ -22,6 +22,7 @@ from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.compact import Compacted, compact
+from collector.store.retention.fold import fold
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, days, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
@@ -272,6 +273,10 @@ class Store(Reader):
     async def prune(self, retention: RetentionSettings, now: datetime) -> Pruned:
         """Delete what is older than *retention* keeps, in many small transactions; returns the numbers."""
         return await prune(self._database, retention, now)
+
+    async def fold_coverage(self, now: datetime) -> int | None:
+        """Fold what answers covered in a period that is final, see `folding`. Returns None if there is none left."""
+        return await fold(self._database, now)
 
     async def compact(self) -> Compacted:
         """Give the room of deleted rows back, see `compact.compact`; on SQLite writes wait meanwhile."""

@@ -43,10 +43,13 @@ def answer(runs: int, answers: int, backends: tuple[str, ...]) -> None:
 @main.command()
 @click.option("--series", "counts", default=(50, 1), show_default=True, multiple=True, help="Series of a store.")
 @click.option("--days", default=31, show_default=True, help="Simulated days.")
+@click.option("--until", type=int, help="Extrapolate to this day from the days after the hundredth.")
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
-def live(counts: tuple[int, ...], days: int, backends: tuple[str, ...]) -> None:
-    """Simulate fires at 15m, and give the bytes a point by table."""
-    for live in living.measure_all(backends or BACKENDS, counts, days):
+def live(counts: tuple[int, ...], days: int, until: int | None, backends: tuple[str, ...]) -> None:
+    """Simulate fires at 15m, and give the bytes a point by table. A year: --days 120 --until 365."""
+    if until and days <= living.STEADY:
+        raise click.BadParameter(f"--until takes more than {living.STEADY} days", param_hint="--days")
+    for live in living.measure_all(backends or BACKENDS, counts, days, until):
         click.echo(living.table([live]))
 
 

@@ -1,7 +1,11 @@
 """What live use costs in bytes: a simulated time of fires at 15m, by table.
 
 Each fire is one request for the newest bucket of all series. Once a day, requests of a week each re-read what is not
-final, and one bucket in a hundred gets another value. Nothing is sent: the answers go straight to the store.
+final, one bucket in a hundred gets another value, and requests are pruned. Nothing is sent: the answers go straight to
+the store. Moments have a fraction of a second, because they take more bytes than whole seconds.
+
+From the day on which the first requests are pruned, every day adds the same. So a year can be read off some months: a
+table grows on as it did between two marks.
 """
 
 import asyncio
@@ -9,13 +13,15 @@ import random
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from collector.circuit_breaker import Wait
 from collector.interval import AggInterval
 from collector.model import Answer, Batch, Meta, Points, Slice, Window
 from collector.profile import LabelledSeries
+from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.ledger.fires import Fire
 from tests.bench import disk, run
@@ -26,6 +32,7 @@ SETTLE = timedelta(days=14)
 DAY = timedelta(days=1)
 _ASKED_AFTER = timedelta(seconds=20)
 _REVISED = 0.01
+RETENTION = RetentionSettings(fetches=timedelta(days=90))
 _BUDGET = 10**6
 
 
@@ -52,42 +59,68 @@ class Live:
         return sum(size for name, size in self.tables.items() if name != "revisions") / self.points
 
 
-def measure(backend: str, address: str, series: int, days: int) -> Live:
-    """Simulate *days* of *series* in the store at *address*."""
-    begun = time.process_time()
-    asyncio.run(_live(address, series, days))
-    cpu = time.process_time() - begun
-    plain = address.removeprefix("sqlite:///")
-    tables = disk.bytes_by_table(backend, plain)
-    points, revisions = disk.rows(backend, plain, "points"), disk.rows(backend, plain, "revisions")
-    return Live(backend, series, days, points, revisions, tables, cpu)
+STEADY = 100
+"""From this day on, every day adds the same bytes."""
 
 
-def measure_all(backends: Sequence[str], counts: Sequence[int], days: int) -> Iterator[Live]:
+def measure(backend: str, address: str, series: int, days: int, until: int | None = None) -> Live:
+    """Simulate *days* of *series* in the store at *address*; with *until* extrapolate from day STEADY to that day."""
+    marks = [STEADY, days] if until else [days]
+    begun, measured = time.process_time(), []
+    plain, radar = address.removeprefix("sqlite:///"), _Radar(profile(Size(series, 0)).series)
+    for since, day in pairwise([0, *marks]):
+        asyncio.run(_live(address, series, radar, (since, day)))
+        tables = disk.bytes_by_table(backend, plain)
+        points, revisions = disk.rows(backend, plain, "points"), disk.rows(backend, plain, "revisions")
+        measured.append(Live(backend, series, day, points, revisions, tables, time.process_time() - begun))
+    return extrapolated(*measured, until) if until else measured[-1]
+
+
+def extrapolated(first: Live, last: Live, until: int) -> Live:
+    """Return what a store will hold on day *until* if it grows on as it did from *first* to *last*."""
+    times = (until - last.days) / (last.days - first.days)
+
+    def later(before: int, now: int) -> int:
+        return now + round(times * (now - before))
+
+    tables = {name: later(first.tables.get(name, 0), size) for name, size in last.tables.items()}
+    counts = later(first.points, last.points), later(first.revisions, last.revisions)
+    return replace(last, days=until, points=counts[0], revisions=counts[1], tables=tables)
+
+
+def measure_all(backends: Sequence[str], counts: Sequence[int], days: int, until: int | None = None) -> Iterator[Live]:
     """Measure each number of series on each backend, in a database of its own."""
     with ExitStack() as stack:
         postgres = stack.enter_context(run.postgres()) if "postgresql" in backends else None
         for backend in backends:
             for series in counts:
                 with run.database(backend, postgres) as address:
-                    yield measure(backend, address, series, days)
+                    yield measure(backend, address, series, days, until)
 
 
-async def _live(address: str, series: int, days: int) -> None:
+async def _live(address: str, series: int, radar: "_Radar", days: tuple[int, int]) -> None:
     chosen = profile(Size(series, 0))
-    radar = _Radar(chosen.series)
     async with Store.open(address, owner="bench") as store:
         await store.activate_labels([chosen], FIRST)
-        moment, end = FIRST, FIRST + timedelta(days=days)
+        moment, end = (FIRST + timedelta(days=day) for day in days)
         while moment < end:
             due = moment + FIRE
             await _ask(store, radar, Window(moment, due), due + _ASKED_AFTER)
-            await store.finish([Fire(chosen.name, due, "collected", due + 2 * _ASKED_AFTER)], [])
+            ended = due + 2 * _ASKED_AFTER + radar.jitter()
+            await store.finish([Fire(chosen.name, due, "collected", ended)], [])
             if (due - FIRST) % DAY == timedelta(0):
                 for window in _young(due):
                     await _ask(store, radar, window, due + 3 * _ASKED_AFTER)
+                await _upkeep(store, due + 4 * _ASKED_AFTER)
                 disk.vacuum(address)
             moment = due
+
+
+async def _upkeep(store: Store, now: datetime) -> None:
+    """Do the daily work of the service."""
+    while await store.fold_coverage(now) is not None:
+        pass
+    await store.prune(RETENTION, now)
 
 
 def _young(now: datetime) -> Iterator[Window]:
@@ -104,6 +137,10 @@ class _Radar:
         self._series = series
         self._values: dict[tuple[int, int], float] = {}
         self._chance = random.Random(0)
+
+    def jitter(self) -> timedelta:
+        """Return up to two seconds."""
+        return timedelta(microseconds=self._chance.randrange(2_000_000))
 
     def batch(self, window: Window) -> Batch:
         return Batch(tuple(Slice(labelled.query, window) for labelled in self._series))
@@ -133,11 +170,11 @@ class _Radar:
 
 
 async def _ask(store: Store, radar: _Radar, window: Window, now: datetime) -> None:
-    batch = radar.batch(window)
+    batch, now = radar.batch(window), now + radar.jitter()
     started = await store.start_fetch(batch, ["bench"], now, _BUDGET)
     if isinstance(started, Wait):
         raise SystemExit(f"the store let no request start: {started}")
-    await store.save(started.fetch_id, batch, radar.answer(window), now + timedelta(seconds=1), 10_000)
+    await store.save(started.fetch_id, batch, radar.answer(window), now + radar.jitter(), 10_000)
 
 
 def table(results: Sequence[Live]) -> str:

@@ -191,3 +191,11 @@ def test_live_use_is_measured_by_table(tmp_path):
     assert measured.points == 2 * 96
     assert {"points", "fetches", "answers", "fires"} <= measured.tables.keys()
     assert "2 series at 15m, 1 days: 192 points" in live.table([measured])
+
+
+def test_a_year_is_read_off_two_marks_between_which_every_day_adds_the_same():
+    first = live.Live("sqlite", 1, 100, 9_600, 10, {"points": 1_000, "fetches": 500}, 1.0)
+    last = live.Live("sqlite", 1, 120, 11_520, 12, {"points": 1_200, "fetches": 500, "fires": 40}, 2.0)
+    year = live.extrapolated(first, last, 140)
+    assert (year.days, year.points, year.revisions) == (140, 13_440, 14)
+    assert year.tables == {"points": 1_400, "fetches": 500, "fires": 80}

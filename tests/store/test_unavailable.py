@@ -99,6 +99,7 @@ WRITES = {
     "set_edges": lambda store: store.set_edges({ALL: None}),
     "build_days": lambda store: store.build_days(NOW + 7 * timedelta(days=1)),
     "regroup_coverage": lambda store: store.regroup_coverage(),
+    "fold_coverage": lambda store: store.fold_coverage(NOW),
     "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
     "set_normalization": lambda store: store.set_normalization(Verdict("COUNT", "undecided", NOW)),
     "set_unit_names": lambda store: store.set_unit_names("certificates", ["name"]),

@@ -53,6 +53,7 @@ _GROWING = (
     "vanished",
     "answers",
     "series_ranges",
+    "folded_answers",
     "fetches",
     "fetch_profiles",
     "fires",

@@ -36,11 +36,12 @@ from collector.store.db.schema import (
     series_ranges,
     series_set_members,
     series_sets,
+    unfolded_ranges,
     vanished,
 )
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
-from collector.store.series import coverage, days, generations, grids, snapshots
+from collector.store.series import coverage, days, folding, folds, generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
@@ -169,8 +170,10 @@ def _verify_one(
     label, step, edge = described
     with (
         closing(_groups(connection, _values(series_id))) as values,
-        closing(_groups(connection, _ranges(series_id))) as ranges,
+        closing(_groups(connection, _ranges(series_id))) as unfolded,
+        closing(_folded(connection, series_id)) as folded,
     ):
+        ranges = _together(unfolded, folded)
         for fetch_id, wrote, answered in _side_by_side(values, ranges):
             verified.checksums += len(answered)
             rows = shared.add(series_id, fetch_id, wrote, answered)
@@ -210,10 +213,24 @@ def _ranges(series_id: int) -> Any:
     return sa.select(both).order_by(both.c.f, both.c.b)
 
 
-class _SharedRows:
-    """The rows of coverage that several series share, whose checksum is the sum of one for each series.
+def _folded(connection: sa.Connection, series_id: int) -> Generator[Group, None, None]:
+    """Stream the folded answers about a series by fetch, as `_ranges` has the others, with the row instead of a set."""
+    with closing(folds.answers_of(connection, series_id)) as answered:
+        for fetch_id, group in groupby(answered, key=lambda each: each[1].fetch_id):
+            rows = [(fetch_id, each.start, each.end, *each.date_range, None, row) for row, each in group]
+            yield fetch_id, rows
 
-    Sums are compared by fetch, and row by row only where they differ.
+
+def _together(unfolded: Iterator[Group], folded: Iterator[Group]) -> Iterator[Group]:
+    """Merge two streams of groups in the same order."""
+    for fetch_id, left, right in _side_by_side(unfolded, folded):
+        yield fetch_id, [*left, *right]
+
+
+class _SharedRows:
+    """The rows of coverage that several series or answers share, whose checksum is the sum of one for each.
+
+    Sums are compared by fetch, and row by row only where they differ; those of folded rows by row.
     """
 
     def __init__(self, connection: sa.Connection) -> None:
@@ -221,6 +238,7 @@ class _SharedRows:
         counts = sa.select(series_set_members.c.set_id, sa.func.count()).group_by(series_set_members.c.set_id)
         self._shared = {set_id for set_id, count in connection.execute(counts) if count > 1}
         self._sums: dict[int, int] = defaultdict(int)
+        self._folded: dict[int, int] = defaultdict(int)
 
     def add(self, series_id: int, fetch_id: int, wrote: Sequence[Any], answered: Sequence[Any]) -> list[Any]:
         """Add the checksums of what one fetch *wrote* to a series.
@@ -228,13 +246,17 @@ class _SharedRows:
         Returns the rows that *answered* for `compare`: the checksum of a shared row is None.
         """
         rows = []
-        for *row, stored, set_id in answered:
-            if set_id in self._shared:
+        for *row, stored, owner in answered:
+            is_folded = isinstance(owner, folds.FoldedRow)
+            is_shared = is_folded or owner in self._shared
+            if is_shared:
                 _, start, end, *date_range = row
                 values = [each for each in wrote if start <= each[1] < end]
                 head = answered_range(series_id, fetch_id, start, end, date_range)
-                self._sums[fetch_id] += _checksum(head, [each[1] for each in values], [each[2] for each in values]) or 0
-            rows.append((*row, None if set_id in self._shared else stored))
+                single = _checksum(head, [each[1] for each in values], [each[2] for each in values]) or 0
+                sums, key = (self._folded, owner.id) if is_folded else (self._sums, fetch_id)
+                sums[key] += single
+            rows.append((*row, None if is_shared else stored))
         return rows
 
     def findings(self) -> Iterator[str]:
@@ -245,6 +267,10 @@ class _SharedRows:
         for fetch_id in sorted(expected.keys() | self._sums.keys()):
             if (expected.get(fetch_id, 0) - self._sums.get(fetch_id, 0)) % CHECKSUMS:
                 yield from self._differing(fetch_id)
+        for row in folds.all_rows(self._connection):
+            if row.is_intact and (row.checksum - self._folded.get(row.id, 0)) % CHECKSUMS:
+                members = coverage.members_of(self._connection, [row.set_id])
+                yield folding.described(row, members.get(row.set_id, ()))
 
     def _differing(self, fetch_id: int) -> Iterator[str]:
         ids = self._connection.execute(
@@ -346,6 +372,7 @@ def findings(connection: sa.Connection) -> list[str]:
     problems += bodies.findings(connection)
     problems += _other_units(connection)
     problems += coverage.damaged_sets(connection)
+    problems += folding.damaged(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         problems += [f"{described}: {number}"] if number else []
@@ -423,10 +450,12 @@ def _named(word: str | None, of_series: str) -> str:
 
 def _dangling_rows() -> Iterable[tuple[Any, str]]:
     """Selects of what leads nowhere, each with what that is."""
-    lost = sa.select(answers.c.fetch_id).where(answers.c.set_id.not_in(sa.select(series_sets.c.id)))
-    yield lost, "answers of a set of series that is not there"
-    answered = sa.select(date_ranges.c.series_id).join_from(date_ranges, series, series.c.id == date_ranges.c.series_id)
-    answered = answered.join(fetches, fetches.c.id == date_ranges.c.fetch_id, isouter=True)
+    for table in (answers, schema.folded_answers):
+        lost = sa.select(table.c.fetch_id).where(table.c.set_id.not_in(sa.select(series_sets.c.id)))
+        yield lost, f"{'answers' if table is answers else 'folded answers'} of a set of series that is not there"
+    of_series = series.c.id == unfolded_ranges.c.series_id
+    answered = sa.select(unfolded_ranges.c.series_id).join_from(unfolded_ranges, series, of_series)
+    answered = answered.join(fetches, fetches.c.id == unfolded_ranges.c.fetch_id, isouter=True)
     yield answered.where(fetches.c.id.is_(None)), "date ranges of a fetch that is not on record"
     absolute = sa.select(series.c.id).where(series.c.normalization.in_(_ABSOLUTE))
     by = revisions.alias()
@@ -458,15 +487,15 @@ def _lacking() -> sa.Select[Any]:
     """Select the annotations in force that a later answer should have contained and did not."""
     remark, withdrawal = schema.annotations, schema.withdrawals
     is_open = sa.and_(withdrawal.c.annotation_id == remark.c.id, withdrawal.c.returned_at.is_(None))
-    ends_later = sa.or_(remark.c.end_date.is_(None), date_ranges.c.start < remark.c.end_date)
+    ends_later = sa.or_(remark.c.end_date.is_(None), unfolded_ranges.c.start < remark.c.end_date)
     carries = sa.case(  # as annotations.carries
-        (remark.c.is_instantaneous == sa.true(), date_ranges.c.start < remark.c.start_date),
+        (remark.c.is_instantaneous == sa.true(), unfolded_ranges.c.start < remark.c.start_date),
         else_=ends_later,
     )
     lacked = (
         sa.exists()
-        .where(date_ranges.c.fetch_id == fetches.c.id, date_ranges.c.series_id == series.c.id)
-        .where(series.c.dataset == remark.c.dataset, date_ranges.c.end > remark.c.start_date, carries)
+        .where(unfolded_ranges.c.fetch_id == fetches.c.id, unfolded_ranges.c.series_id == series.c.id)
+        .where(series.c.dataset == remark.c.dataset, unfolded_ranges.c.end > remark.c.start_date, carries)
         .where(fetches.c.started_at > remark.c.last_seen_at, fetches.c.last_updated >= remark.c.last_updated)
         .where(fetches.c.replay_of.is_(None))
         .correlate(remark)

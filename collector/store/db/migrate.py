@@ -22,7 +22,7 @@ from collector.store.db import schema
 from collector.store.db.schema import metadata
 from collector.store.db.sql import lock_for_migration
 from collector.store.db.views import VIEWS
-from collector.store.errors import MissingExtension, NotAStore, SchemaTooNew, SchemaTooOld
+from collector.store.errors import DowngradeRefused, MissingExtension, NotAStore, SchemaTooNew, SchemaTooOld
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
-HEAD = "0012"
+HEAD = "0013"
 """The revision that this version reads and writes. Revisions are numbers, so that older and newer ones differ."""
 
 COPYING = "copying"
@@ -103,7 +103,10 @@ def upgrade(connection: sa.Connection) -> None:
 
 
 def downgrade(connection: sa.Connection, revision: str) -> None:
-    """Take the schema back to *revision*, or to none with `base`. Raises LookupError if there is no such revision."""
+    """Take the schema back to *revision*, or to none with `base`.
+
+    Raises LookupError if there is no such revision, DowngradeRefused if its schema cannot hold what is stored.
+    """
     _hush()
     from alembic.util import CommandError
 
@@ -112,6 +115,8 @@ def downgrade(connection: sa.Connection, revision: str) -> None:
         _alembic(connection, "downgrade", revision)
     except CommandError as error:
         raise LookupError(f"there is no schema revision {revision!r} to go back to") from error
+    except ValueError as error:
+        raise DowngradeRefused(str(error)) from error
 
 
 def _alembic(connection: sa.Connection, command: str, revision: str) -> None:

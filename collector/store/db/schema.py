@@ -257,6 +257,32 @@ series_ranges = _table(
 )
 """The same with a row for each series, as versions before schema 0011 wrote it. They move to `answers` bit by bit."""
 
+folded_answers = _table(
+    "folded_answers",
+    sa.Column("id", BigInt, primary_key=True),
+    sa.Column("set_id", BigInt, nullable=False),
+    sa.Column("start", BucketTime, nullable=False),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("fetch_id", BigInt, nullable=False),
+    sa.Column("first_fetch_id", BigInt, nullable=False),
+    sa.Column("last_fetch_id", BigInt, nullable=False),
+    sa.Column("first_finished_at", Timestamp, nullable=False),
+    sa.Column("last_finished_at", Timestamp, nullable=False),
+    sa.Column("last_updated", Timestamp, nullable=False),
+    sa.Column("lowest_level", sa.Integer),
+    sa.Column("highest_level", sa.Integer),
+    sa.Column("checksum", BigInt, nullable=False),
+    sa.Column("digest", BigInt, nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Index("ix_folded_answers_set_id", "set_id", "end"),
+    rowid=True,
+)
+"""Many rows of `answers` about one set of series in one: the buckets [start, end) without a hole; see `folds`.
+
+*fetch_id* is the newest answer, *last_updated* the newest lastUpdated. The levels are the lowest and the highest
+confidence level, -1 for unknown, of answers that were not overruled; NULL if there are none. *checksum* is the sum of
+those of the answers, *digest* that of the row itself, *content* what each answer said."""
+
 finality = _table(
     "finality",
     sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
@@ -449,6 +475,8 @@ def _partition(table: sa.Table, connection: sa.Connection, **_options: Any) -> N
 for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
 
-date_ranges = sa.table("date_ranges", *(sa.column(c.name, c.type) for c in series_ranges.c))
+date_ranges, unfolded_ranges = (
+    sa.table(name, *(sa.column(c.name, c.type) for c in series_ranges.c)) for name in ("date_ranges", "unfolded_ranges")
+)
 labels = sa.table("labels", *(sa.column(c.name, c.type) for c in profile_series.c if c.name != "active"))
-"""The views `date_ranges` and `labels`, see `views`."""
+"""The views `date_ranges`, `unfolded_ranges` and `labels`, see `views`."""

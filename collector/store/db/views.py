@@ -10,13 +10,19 @@ _STEP = "CASE s.agg_interval WHEN '15m' THEN 900 WHEN '1h' THEN 3600 WHEN '1d' T
 STEPS = {"sqlite": f"({_STEP})", "postgresql": f"({_STEP}) * interval '1 second'"}
 """The width of the buckets of the series *s* in a statement, by backend: what is added to a timestamp."""
 
-VIEWS = {
-    "date_ranges": """
+_UNFOLDED = """
 SELECT m.series_id AS series_id, a."end" AS "end", a.fetch_id AS fetch_id, a.start AS start,
   a.start_time AS start_time, a.end_time AS end_time, NULL AS checksum, a.overruled AS overruled
 FROM series_set_members m JOIN answers a ON a.set_id = m.set_id
 UNION ALL
-SELECT series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled FROM series_ranges""",
+SELECT series_id, "end", fetch_id, start, start_time, end_time, checksum, overruled FROM series_ranges"""
+
+VIEWS = {
+    "date_ranges": f"""{_UNFOLDED}
+UNION ALL
+SELECT m.series_id, f."end", f.fetch_id, f.start, NULL, NULL, NULL, NULL
+FROM series_set_members m JOIN folded_answers f ON f.set_id = m.set_id""",  # noqa: S608 - our own text
+    "unfolded_ranges": _UNFOLDED,
     "labels": """
 SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
 FROM profile_series l
@@ -55,7 +61,9 @@ SELECT l.profile, l.label, p.timestamp, p.value, s.unit, s.normalization
 FROM labels l JOIN series s ON s.id = l.series_id JOIN snapshot_points p ON p.series_id = s.id
 WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = s.id)""",
 }
-"""`date_ranges`: the buckets that fetches answered, a row for each series.
+"""`date_ranges`: the buckets that fetches answered, a row for each series. Of a folded range it is the newest fetch.
+
+`unfolded_ranges`: the same without folded ranges. Each row is what one fetch answered.
 
 `labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
 twice because it was renamed.

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,19 +22,19 @@ from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
     answers,
-    date_ranges,
     fetches,
     points,
     profile_series,
     revisions,
     series_ranges,
     series_set_members,
+    unfolded_ranges,
 )
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import upstream
-from collector.store.read.points import driver_rows, first_of_each, merged, read_run, select_points
-from collector.store.series import coverage, generations, grids, snapshots
+from collector.store.read.points import driver_rows, first_of_each, merged, read_run, seen_by, select_points
+from collector.store.series import coverage, folds, generations, grids, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
 from collector.timestamps import from_epoch
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.store.read.points import Run
+    from collector.store.series.folds import LateFetches
     from collector.store.series.grids import LearnedGrid
     from collector.store.series.snapshots import Snapshot
 
@@ -208,8 +210,11 @@ class AsOfReader:
         }
 
     def _spans(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
-        rows = self._connection.execute(extents(self._as_of), {"ids": list(ids)})
+        rows = self._connection.execute(extents(self._as_of, self._late(ids)), {"ids": list(ids)})
         return {series_id: (oldest, newest) for series_id, oldest, newest in rows if oldest is not None}
+
+    def _late(self, ids: Collection[int]) -> LateFetches | None:
+        return None if self._as_of is None else folds.late_fetches(self._connection, ids, self._as_of)
 
     def _same(self, series_id: int) -> Sequence[int]:
         """The series whose units differ in spelling alone, the newest first."""
@@ -238,6 +243,12 @@ class AsOfReader:
             before = furthest.get(row.series_id)
             if before is None or (before.end, before.fetch_id) < (row.end, row.fetch_id):
                 furthest[row.series_id] = row
+        if self._as_of is not None:  # now, an answer that is not folded reaches at least as far
+            for folded in folds.furthest(self._connection, ids, self._as_of):
+                before = furthest.get(folded.series_id)
+                reach = (before.end or 0, before.fetch_id or 0) if before else (0, 0)
+                if reach < (folded.end, folded.fetch_id):
+                    furthest[folded.series_id] = folded
         return furthest
 
     def published(self, ids: Collection[int], now: float) -> dict[int, float]:
@@ -274,8 +285,21 @@ class AsOfReader:
             return next(iter(distinct_levels), None)
         window_series = {other: window.series_id for window in windows for other in self._same(window.series_id)}
         every = tuple(window._replace(series_id=other) for window in windows for other in self._same(window.series_id))
-        rows = self._connection.execute(confidence(every, self._as_of))
-        return lowest_level(windows, [ConfidenceRange(window_series[series_id], *rest) for series_id, *rest in rows])
+        rows = [*map(tuple, self._connection.execute(confidence(every, self._as_of))), *self._folded_levels(every)]
+        rows.sort(key=itemgetter(0), reverse=True)
+        return lowest_level(windows, [ConfidenceRange(window_series[series_id], *rest) for _, series_id, *rest in rows])
+
+    def _folded_levels(self, windows: Iterable[SeriesWindow]) -> list[tuple[Any, ...]]:
+        """Read of the folded answers what `confidence` selects of the others."""
+        ids_by_window: dict[EpochWindow, list[int]] = defaultdict(list)
+        for series_id, start, end in windows:
+            ids_by_window[start, end].append(series_id)
+        return [
+            (answer.fetch_id, series_id, answer.start, answer.end, answer.level)
+            for (start, end), ids in ids_by_window.items()
+            for series_id, answer in folds.overlapping(self._connection, ids, from_epoch(start), from_epoch(end))
+            if not answer.overruled and folds.is_known(answer, self._as_of)
+        ]
 
     def _levels(self, windows: Sequence[SeriesWindow]) -> set[int | None]:
         """Read the confidence levels of all answers on any of the buckets; None for unknown."""
@@ -285,6 +309,7 @@ class AsOfReader:
         select, levels = confidence_levels(self._as_of), set[int | None]()
         for edges, ids in ids_by_window.items():
             levels |= set(self._connection.execute(select, {"ids": ids, **_edges(*edges)}).scalars())
+            levels |= folds.levels(self._connection, ids, from_epoch(edges[0]), from_epoch(edges[1]), self._as_of)
         return levels
 
     def unit_names(self, unit: str) -> tuple[str, ...]:
@@ -319,7 +344,8 @@ class AsOfReader:
     def _blocks(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(window.start), from_epoch(window.end)
         taken = self._taken.get(window.series_id)
-        select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None)
+        late = None if taken else self._late([window.series_id])
+        select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None, late)
         if window.end - window.start <= _AT_ONCE:
             rows = driver_rows(self._connection.execute(select, bounds))
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])
@@ -403,18 +429,21 @@ def series(*, chosen: bool = False) -> Any:
 
 
 @lru_cache(maxsize=16)
-def extents(as_of: datetime | None) -> Any:
-    """(id, oldest timestamp, newest timestamp) of the series *ids*; None for none."""
-    ends = [_end(newest=newest, as_of=as_of) for newest in (False, True)]
+def extents(as_of: datetime | None, late: LateFetches | None = None) -> Any:
+    """(id, oldest timestamp, newest timestamp) of the series *ids*; None for none.
+
+    *late* are their folded fetches that ended after *as_of*.
+    """
+    ends = [_end(newest=newest, as_of=as_of, late=late) for newest in (False, True)]
     return sa.select(series_table.c.id, *ends).where(series_table.c.id.in_(_IDS))
 
 
-def _end(*, newest: bool, as_of: datetime | None) -> Any:
+def _end(*, newest: bool, as_of: datetime | None, late: LateFetches | None) -> Any:
     extreme, order = (sa.func.max, sa.desc) if newest else (sa.func.min, sa.asc)
     if as_of is None:  # over many partitions cheaper than their extremes
         select = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == series_table.c.id)
         return select.order_by(order(points.c.timestamp)).limit(1).scalar_subquery()
-    known = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
+    known = seen_by(as_of, *(late or ()))
     stored = sa.select(epoch(points.c.timestamp)).join_from(
         points, fetches, fetches.c.id == points.c.fetch_id, isouter=True
     )
@@ -493,24 +522,23 @@ def _levels_in(table: sa.Table, of_series: sa.ColumnElement[bool], as_of: dateti
 
 @lru_cache(maxsize=128)
 def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None) -> Any:
-    """Select (series_id, start, end, level) of the answers on *windows* (series_id, start, end), the newest first."""
+    """Select (fetch_id, series_id, start, end, level) of the answers on *windows* that are not folded."""
     ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
     for series_id, *window in windows:
         ids_by_window[window[0], window[1]].append(series_id)
     overlapping = [
         sa.and_(
-            date_ranges.c.series_id.in_(ids),
-            date_ranges.c.end > from_epoch(start),
-            date_ranges.c.start < from_epoch(end),
+            unfolded_ranges.c.series_id.in_(ids),
+            unfolded_ranges.c.end > from_epoch(start),
+            unfolded_ranges.c.start < from_epoch(end),
         )
         for (start, end), ids in ids_by_window.items()
     ]
-    columns = (date_ranges.c.series_id, epoch(date_ranges.c.start), epoch(date_ranges.c.end))
-    select = sa.select(*columns, fetches.c.confidence_level).join_from(
-        date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id
-    )
-    select = select.where(sa.or_(sa.false(), *overlapping), *_known(as_of), date_ranges.c.overruled.is_(None))
-    return select.order_by(date_ranges.c.fetch_id.desc())
+    ranges = unfolded_ranges.c
+    columns = (ranges.fetch_id, ranges.series_id, epoch(ranges.start), epoch(ranges.end))
+    select = sa.select(*columns, fetches.c.confidence_level)
+    select = select.join_from(unfolded_ranges, fetches, fetches.c.id == ranges.fetch_id)
+    return select.where(sa.or_(sa.false(), *overlapping), *_known(as_of), ranges.overruled.is_(None))
 
 
 @lru_cache(maxsize=128)

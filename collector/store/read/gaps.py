@@ -15,12 +15,12 @@ from collector.rules.clock_difference import radar_lag
 from collector.rules.edge import first_run, is_beginning
 from collector.rules.finality import Absence, GapRequest, gap_requests, judge_gap
 from collector.store.db.schema import absences as absences_table
-from collector.store.db.schema import date_ranges, fetch_profiles, fetches
+from collector.store.db.schema import fetch_profiles, fetches, unfolded_ranges
 from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
 from collector.store.read.absent_buckets import find_absent_buckets
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import evidence
+from collector.store.series import evidence, folds
 from collector.store.write.diff import spoken_window
 from collector.timestamps import from_epoch
 from collector.windows import intersect, merge, subtract
@@ -232,13 +232,14 @@ def last_covered_at(
     """Find when an answer last covered the bucket at *moment*, per query; absent where none ever did."""
     ids = {stored.id: query for query, same in known.read(queries).items() for stored in same}
     rows = connection.execute(
-        sa.select(date_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
-        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id.in_(ids), date_ranges.c.end > moment, date_ranges.c.start <= moment)
-        .group_by(date_ranges.c.series_id)
+        sa.select(unfolded_ranges.c.series_id, sa.func.max(fetches.c.finished_at))
+        .join(fetches, fetches.c.id == unfolded_ranges.c.fetch_id)
+        .where(unfolded_ranges.c.series_id.in_(ids), unfolded_ranges.c.end > moment, unfolded_ranges.c.start <= moment)
+        .group_by(unfolded_ranges.c.series_id)
     )
+    folded = folds.overlapping(connection, ids, moment, moment + timedelta(seconds=1))
     covered_at: dict[Question, datetime] = {}
-    for series_id, finished_at in rows:
+    for series_id, finished_at in [*rows, *((i, folds.from_micros(each.finished_at)) for i, each in folded)]:
         covered_at[ids[series_id]] = max(finished_at, covered_at.get(ids[series_id], finished_at))
     return covered_at
 
@@ -280,17 +281,20 @@ def lacking(
     An answer about a window that reaches beyond the run may have been cut short before its first value.
     """
     ids, step = [stored.id for stored in known.read([query])[query]], query.agg_interval.step
-    columns = (date_ranges.c.start, date_ranges.c.end, date_ranges.c.start_time, date_ranges.c.end_time)
+    columns = (unfolded_ranges.c.start, unfolded_ranges.c.end, unfolded_ranges.c.start_time, unfolded_ranges.c.end_time)
     rows = connection.execute(
         sa.select(*columns, fetches.c.last_updated)
-        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id.in_(ids), fetches.c.outcome == "ok")
-        .where(date_ranges.c.end > from_epoch(run[0]), date_ranges.c.end <= from_epoch(run[1]))
+        .join(fetches, fetches.c.id == unfolded_ranges.c.fetch_id)
+        .where(unfolded_ranges.c.series_id.in_(ids), fetches.c.outcome == "ok")
+        .where(unfolded_ranges.c.end > from_epoch(run[0]), unfolded_ranges.c.end <= from_epoch(run[1]))
     )
-    return [
-        spoken_window(Window(start, end), (start_time, end_time), last_updated, step)
-        for start, end, start_time, end_time, last_updated in rows
+    inside = from_epoch(run[0]), from_epoch(run[1])
+    folded = [answer for _, answer in folds.overlapping(connection, ids, *inside) if answer.end <= run[1]]
+    answered = [
+        *((Window(start, end), (start_time, end_time), updated) for start, end, start_time, end_time, updated in rows),
+        *((answer.window, answer.date_range, folds.from_micros(answer.last_updated)) for answer in folded),
     ]
+    return [spoken_window(*each, step) for each in answered]
 
 
 def covered_windows(
@@ -299,10 +303,14 @@ def covered_windows(
     """Find the parts of *window* that answers from *since* on have covered for a query, ascending; they may overlap."""
     ids = [stored.id for stored in known.read([query])[query]]
     rows = connection.execute(
-        sa.select(date_ranges.c.start, date_ranges.c.end)
-        .join(fetches, fetches.c.id == date_ranges.c.fetch_id)
-        .where(date_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)
-        .where(date_ranges.c.end > window.start, date_ranges.c.start < window.end)
-        .order_by(date_ranges.c.start)
+        sa.select(unfolded_ranges.c.start, unfolded_ranges.c.end)
+        .join(fetches, fetches.c.id == unfolded_ranges.c.fetch_id)
+        .where(unfolded_ranges.c.series_id.in_(ids), fetches.c.finished_at >= since)
+        .where(unfolded_ranges.c.end > window.start, unfolded_ranges.c.start < window.end)
     )
-    return [Window(max(start, window.start), min(end, window.end)) for start, end in rows]
+    folded = folds.overlapping(connection, ids, window.start, window.end)
+    answered = [
+        *((start, end) for start, end in rows),
+        *((each.window.start, each.window.end) for _, each in folded if folds.from_micros(each.finished_at) >= since),
+    ]
+    return [Window(max(start, window.start), min(end, window.end)) for start, end in sorted(answered)]

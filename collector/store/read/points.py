@@ -14,15 +14,16 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
-from collector.store.series import generations, identity, snapshots
+from collector.store.series import folds, generations, identity, snapshots
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Generator, Iterator, Sequence
+    from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from sqlalchemy.sql.compiler import SQLCompiler
 
+    from collector.store.series.folds import LateFetches
     from collector.store.series.generations import Generation
 
     Rows = Sequence[Any]
@@ -176,7 +177,8 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
     replaced. With *asked_at* they are those of this snapshot of the series.
     """
     as_of = None if asked_at else as_of
-    select, bounds = select_points(series_id, start, end, as_of, asked_at)
+    late = folds.late_fetches(connection, [series_id], as_of) if as_of else None
+    select, bounds = select_points(series_id, start, end, as_of, asked_at, late)
     newest: int | None = None
     result = connection.execute(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
     try:
@@ -300,26 +302,33 @@ def _run(names: frozenset[str]) -> Any:
     return sa.select(sa.func.count(), *extremes, texts(value, timestamp))
 
 
-def select_points(
+def select_points(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     series_id: int,
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
     asked_at: datetime | None = None,
+    late: LateFetches | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the statement of (timestamp, value) in order and its parameters.
 
-    With *as_of* the first row of a bucket counts.
+    With *as_of* the first row of a bucket counts. *late* are the folded fetches of the series that ended after it.
 
     With *asked_at* the rows are those of this snapshot of the series.
     """
     if asked_at is not None:
         bounds = {"series_id": series_id, "since": start, "until": end}
-        parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+        parameters = _without_none(bounds)
         return _of_snapshot(frozenset(parameters)), {**parameters, "asked_at": asked_at}
     bounds = {"series_id": series_id, "since": start, "until": end, "as_of": as_of}
-    parameters = {name: bound for name, bound in bounds.items() if bound is not None}
+    parameters = _without_none(bounds)
+    if late:
+        parameters |= {"first_late": late.first, "known_late": late.known}
     return (_now if as_of is None else _then)(frozenset(parameters)), parameters
+
+
+def _without_none(bounds: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: bound for name, bound in bounds.items() if bound is not None}
 
 
 def _within(table: sa.Table, names: frozenset[str]) -> list[Any]:
@@ -346,6 +355,18 @@ def _of_snapshot(names: frozenset[str]) -> Any:
     return select.order_by(snapshot_points.c.timestamp)
 
 
+def seen_by(as_of: Any, first_late: Any = None, known_late: Any = None) -> sa.ColumnElement[bool]:
+    """Select points, joined with their fetches, that were stored at *as_of*.
+
+    A fetch that is not on record was, unless it is a folded one that ended later: all from *first_late* on did, but
+    *known_late*.
+    """
+    gone: sa.ColumnElement[bool] = fetches.c.finished_at.is_(None)
+    if first_late is not None:
+        gone = sa.and_(gone, sa.or_(points.c.fetch_id < first_late, points.c.fetch_id.in_(known_late)))
+    return sa.or_(gone, fetches.c.finished_at <= as_of)
+
+
 @cache
 def _then(names: frozenset[str]) -> Any:
     """Select the values known at a moment, of each bucket the newest fetch first.
@@ -353,7 +374,8 @@ def _then(names: frozenset[str]) -> Any:
     A bucket may have several, because the periods of its values overlap if a clock was set back.
     """
     as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
-    seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= as_of)
+    late: tuple[Any, ...] = sa.bindparam("first_late", type_=sa.BigInteger), sa.bindparam("known_late", expanding=True)
+    seen = seen_by(as_of, *(late if "first_late" in names else ()))
     stored = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)

@@ -19,7 +19,7 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
 from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.ledger import bodies, replicas
-from collector.store.series import coverage, days, evidence, generations
+from collector.store.series import coverage, days, evidence, folding, generations
 from collector.store.series.identity import count_points
 from collector.timestamps import from_epoch
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from collector.interval import AggInterval
     from collector.store.series.coverage import CoverageRow
 
-CONSIDERED_KEY = "fetches_considered"
-"""The key in the table `state` of the fetches that `prune` has considered."""
 _POINTS_AT_ONCE = 5_000
 _REVISIONS_AT_ONCE = 50
 
@@ -72,12 +70,12 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     end = min(cutoff, oldest + width)
     seconds = int(end.timestamp())
     across = coverage.rows(connection, ids, lambda table: sa.and_(table.c.end > end, table.c.start < end))
-    damaged = _begin_at(connection, across, seconds)
+    damaged = _begin_at(connection, across, seconds) + folding.begin_at(connection, ids, seconds)
     counts = Counter(connection.execute(_older(points, ids, end).returning(points.c.series_id)).scalars())
     number = connection.execute(_older(revisions, ids, end)).rowcount
     marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
     checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
-    fetch_ids = coverage.delete_before(connection, ids, end)
+    fetch_ids = coverage.delete_before(connection, ids, end) | folding.delete_before(connection, ids, end)
     days.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
@@ -86,7 +84,7 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
 
 def consider_again(connection: sa.Connection) -> None:
     """Let all fetches be considered when fetches are pruned the next time."""
-    connection.execute(sa.delete(schema.state).where(schema.state.c.key == CONSIDERED_KEY))
+    connection.execute(sa.delete(schema.state).where(schema.state.c.key == folding.CONSIDERED_KEY))
 
 
 def delete_unused_sets(connection: sa.Connection, interval: AggInterval) -> int:
@@ -207,6 +205,7 @@ def outdated_revisions(replaced: Sequence[ReplacedRow], cutoff: datetime) -> lis
 
 def _delete(connection: sa.Connection, series_id: int, rows: Iterable[ReplacedRow]) -> None:
     keys = {(row.fetch_id, row.timestamp) for row in rows}
+    folding.forget_values(connection, series_id, keys)
     fetch_ids = sorted({fetch_id for fetch_id, _ in keys})
     covered = coverage.rows(connection, [series_id], lambda table: table.c.fetch_id.in_(fetch_ids))
     before = coverage.written(connection, covered, series_id)
@@ -282,6 +281,7 @@ def delete_series(
     answered = sa.select(sa.func.count()).select_from(date_ranges).where(date_ranges.c.series_id.in_(ids))
     rows = {"date_ranges": int(connection.execute(answered).scalar_one())}
     if not dry_run:
+        folding.delete_series(connection, ids)
         coverage.delete_series(connection, ids)
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id

@@ -22,17 +22,17 @@ from collector.store import checksums
 from collector.store.db import schema, sql
 from collector.store.db.schema import (
     absences,
-    date_ranges,
     fetch_profiles,
     fetches,
     fires,
     profile_series,
     revisions,
     series,
+    unfolded_ranges,
 )
 from collector.store.ledger import bodies
 from collector.store.retention import points
-from collector.store.series import coverage, grids, snapshots
+from collector.store.series import coverage, folding, folds, grids, snapshots
 from collector.timestamps import rfc3339, utc
 
 if TYPE_CHECKING:
@@ -174,19 +174,24 @@ async def _prune_revisions(database: Database, cutoff: datetime) -> Pruned:
 async def _prune_fetches(database: Database, cutoff: datetime) -> Pruned:
     """Delete what is not needed of the fetches that have become old since the last time."""
 
-    def read(connection: sa.Connection) -> OldFetches | None:
-        return old_fetches(connection, cutoff, {}, _considered(connection, cutoff))
+    def read(connection: sa.Connection) -> tuple[int, OldFetches | None]:
+        after = _considered(connection, cutoff)
+        return after, old_fetches(connection, cutoff, {}, after)
 
-    def write(connection: sa.Connection, old: OldFetches) -> int:
-        deleted = delete_fetches(connection, old.delete)  # first, because it waits for changes of coverage
+    def write(connection: sa.Connection, old: OldFetches, after: int) -> int:
+        coverage.lock(connection)
+        deleted = delete_fetches(connection, old.delete)
         cut_fetches(connection, old.rest)
-        considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
-        sql.put_state(connection, points.CONSIDERED_KEY, considered)
+        if _considered(connection, cutoff) >= after:  # folding may have moved it back meanwhile
+            considered = f"{max([*old.delete, *old.rest])} {rfc3339(cutoff)}"
+            sql.put_state(connection, folding.CONSIDERED_KEY, considered)
         return deleted
 
     count = 0
-    while old := await database.read_in_thread(read):
-        count += await database.write(partial(write, old=old))
+    after, old = await database.read_in_thread(read)
+    while old:
+        count += await database.write(partial(write, old=old, after=after))
+        after, old = await database.read_in_thread(read)
     return Pruned(fetches=count)
 
 
@@ -201,7 +206,7 @@ def _keep_considered(connection: sa.Connection, cutoff: datetime | None) -> None
 
 def _considered(connection: sa.Connection, cutoff: datetime) -> int:
     """Return the last fetch that was considered when fetches were pruned; 0 for none, or for a later cutoff."""
-    fetch_id, _, before = (sql.get_state(connection, points.CONSIDERED_KEY) or "").partition(" ")
+    fetch_id, _, before = (sql.get_state(connection, folding.CONSIDERED_KEY) or "").partition(" ")
     return int(fetch_id) if before and utc(before) <= cutoff else 0
 
 
@@ -251,14 +256,18 @@ def _prunable_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs
 
 
 def _fetches_of_old_points(connection: sa.Connection, point_cutoffs: Cutoffs) -> set[int]:
-    ending = sa.select(date_ranges.c.fetch_id).join(series, series.c.id == date_ranges.c.series_id).distinct()
-    return set(connection.execute(ending.where(_ends_before(point_cutoffs))).scalars())
+    ending = sa.select(unfolded_ranges.c.fetch_id).join(series, series.c.id == unfolded_ranges.c.series_id).distinct()
+    fetch_ids = set(connection.execute(ending.where(_ends_before(point_cutoffs))).scalars())
+    for interval, cutoff in point_cutoffs.items():
+        ids = connection.execute(sa.select(series.c.id).where(series.c.agg_interval == interval.value)).scalars().all()
+        fetch_ids |= folds.fetch_ids(folds.rows(connection, ids, schema.folded_answers.c.end <= cutoff))
+    return fetch_ids
 
 
 def _ends_before(point_cutoffs: Cutoffs) -> sa.ColumnElement[bool]:
     """Choose the date ranges that go with the points before *point_cutoffs*, joined with their series."""
     of_interval = (
-        sa.and_(series.c.agg_interval == interval.value, date_ranges.c.end <= cutoff)
+        sa.and_(series.c.agg_interval == interval.value, unfolded_ranges.c.end <= cutoff)
         for interval, cutoff in point_cutoffs.items()
     )
     return sa.or_(sa.false(), *of_interval)
@@ -331,15 +340,15 @@ def old_fetches(connection: sa.Connection, cutoff: datetime, point_cutoffs: Cuto
 def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutoffs: Cutoffs) -> list[int]:
     """Choose from some fetches those that nothing needs.
 
-    A fetch may be deleted if it has no answer, or all its buckets are before *point_cutoffs*, or it changed nothing and
-    a later answer covers its windows. The newest answer of each profile stays, and so does a fetch that proves a gap
-    or whose body is kept, or that is under way.
+    A fetch may be deleted if it has no answer, or all its buckets are folded or before *point_cutoffs*, or it changed
+    nothing and a later answer covers its windows. The newest answer of each profile, and of each unit, stays. So does a
+    fetch that proves a gap or whose body is kept, or that is under way.
     """
     if not ids:
         return []
-    ends = sa.select(sa.func.max(date_ranges.c.end)).where(date_ranges.c.fetch_id.in_(ids))
+    ends = sa.select(sa.func.max(unfolded_ranges.c.end)).where(unfolded_ranges.c.fetch_id.in_(ids))
     last = connection.execute(ends).scalar()
-    own_ranges = sa.and_(date_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
+    own_ranges = sa.and_(unfolded_ranges.c.fetch_id == fetches.c.id, *_younger(point_cutoffs))
     changed_nothing = sa.and_(
         *(sa.func.coalesce(fetches.c[name], 0) == 0 for name in ("inserted", "revised", "vanished")),
         sa.func.upper(fetches.c.normalization).in_([normalization.value for normalization in Normalization]),
@@ -349,35 +358,53 @@ def deletable_fetches(connection: sa.Connection, ids: Sequence[int], point_cutof
     ended = sa.select(fetches.c.id).where(fetches.c.id.in_(ids), fetches.c.finished_at.is_not(None), unused)
     candidates = connection.execute(ended.order_by(fetches.c.id)).scalars().all()
     needed = _newest_answers(connection) | _proofs(connection, ids) | bodies.kept_fetches(connection, ids)
+    needed |= _last_of_measures(connection, candidates)
     return [fetch_id for fetch_id in candidates if fetch_id not in needed]
 
 
 def _younger(point_cutoffs: Cutoffs) -> list[Any]:
     """Select the date ranges that stay when the points before *point_cutoffs* are deleted."""
-    ended = sa.exists().where(series.c.id == date_ranges.c.series_id, _ends_before(point_cutoffs))
-    return [~ended.correlate(date_ranges)] if point_cutoffs else []
+    ended = sa.exists().where(series.c.id == unfolded_ranges.c.series_id, _ends_before(point_cutoffs))
+    return [~ended.correlate(unfolded_ranges)] if point_cutoffs else []
 
 
 def _superseded(before: datetime) -> sa.Exists:
     """Select the ranges whose buckets a later request covered, with an answer that was no older."""
-    later, answer = date_ranges.alias(), fetches.alias()
+    later, answer = unfolded_ranges.alias(), fetches.alias()
     covers = sa.exists().where(
-        later.c.series_id == date_ranges.c.series_id,
-        later.c.end >= date_ranges.c.end,
+        later.c.series_id == unfolded_ranges.c.series_id,
+        later.c.end >= unfolded_ranges.c.end,
         later.c.end < before,
-        later.c.start <= date_ranges.c.start,
-        later.c.fetch_id > date_ranges.c.fetch_id,
+        later.c.start <= unfolded_ranges.c.start,
+        later.c.fetch_id > unfolded_ranges.c.fetch_id,
         later.c.overruled.is_(None),
         answer.c.id == later.c.fetch_id,
         answer.c.last_updated >= fetches.c.last_updated,
     )
-    return covers.correlate(date_ranges, fetches)
+    return covers.correlate(unfolded_ranges, fetches)
 
 
 def _proofs(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
     """Return the fetches whose answer proves a gap."""
     proofs = sa.select(absences.c.fetch_id).where(absences.c.fetch_id.in_(fetch_ids)).distinct()
     return set(connection.execute(proofs).scalars())
+
+
+def _last_of_measures(connection: sa.Connection, fetch_ids: Sequence[int]) -> set[int]:
+    """Return which of some fetches are the newest with their interval, normalization and unit, which a dump shows.
+
+    Without folding, a fetch whose values stay is on record. So only folded ones need this.
+    """
+    measure = fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit
+    ok = fetches.c.outcome == "ok"
+    newest = sa.select(*measure, sa.func.max(fetches.c.id)).where(fetches.c.id.in_(fetch_ids), ok).group_by(*measure)
+    last = set[int]()
+    for *words, fetch_id in connection.execute(newest).all():
+        same = (column.is_not_distinct_from(word) for column, word in zip(measure, words, strict=True))
+        later = sa.select(fetches.c.id).where(fetches.c.id > fetch_id, ok, *same).order_by(fetches.c.id).limit(1)
+        if not connection.execute(later).first() and folds.has_fetch(connection, fetch_id):
+            last.add(fetch_id)
+    return last
 
 
 def _newest_answers(connection: sa.Connection) -> set[int]:

@@ -3,7 +3,8 @@
 A fetch has one row in `answers` for all series that it answered over the same window, because in live use each fire is
 one request for a new bucket of all series. A row's checksum is the sum of one checksum for each series, so that a
 series can leave it. Versions before schema 0011 wrote a row for each series, now in `series_ranges`: `regroup` moves
-them to `answers`, some at a time. Reads use the view `date_ranges`, which has a row for each series.
+them to `answers`, some at a time. When buckets are final, `folding` makes one row of many, see
+`folds`. Reads use the view `date_ranges`, which has a row for each series, or `unfolded_ranges`, without folded rows.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import (
     answers,
     fetches,
+    folded_answers,
     points,
     revisions,
     series_ranges,
@@ -219,8 +221,13 @@ def _tables(
 def sets_of(connection: sa.Connection, series_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
     """Return the sets that any of some series belong to, with all their members."""
     own = sa.select(series_set_members.c.set_id).where(series_set_members.c.series_id.in_(series_ids)).distinct()
+    return members_of(connection, list(connection.execute(own).scalars()))
+
+
+def members_of(connection: sa.Connection, set_ids: Collection[int]) -> dict[int, tuple[int, ...]]:
+    """Return the members of sets."""
     members: dict[int, list[int]] = defaultdict(list)
-    for row in connection.execute(_MEMBERS, {"ids": list(connection.execute(own).scalars())}):
+    for row in connection.execute(_MEMBERS, {"ids": list(set_ids)}):
         members[row.set_id].append(row.series_id)
     return {set_id: tuple(ids) for set_id, ids in members.items()}
 
@@ -290,6 +297,9 @@ def first_start(connection: sa.Connection, series_ids: Collection[int]) -> datet
         connection.execute(sa.select(sa.func.min(table.c.start)).where(owner(table).in_(members))).scalar()
         for table, members in _tables(connection, series_ids)
     ]
+    sets = list(sets_of(connection, series_ids))
+    folded = sa.select(sa.func.min(folded_answers.c.start)).where(folded_answers.c.set_id.in_(sets))
+    firsts.append(connection.execute(folded).scalar())
     return min((first for first in firsts if first is not None), default=None)
 
 
@@ -318,8 +328,8 @@ def delete_unused_sets(connection: sa.Connection, series_ids: Collection[int]) -
 
     Returns their number.
     """
-    used = sa.exists().where(answers.c.set_id == series_sets.c.id)
-    unused = set(connection.execute(sa.select(series_sets.c.id).where(~used)).scalars())
+    used = (sa.exists().where(table.c.set_id == series_sets.c.id) for table in (answers, folded_answers))
+    unused = set(connection.execute(sa.select(series_sets.c.id).where(*(~each for each in used))).scalars())
     unused = unused and unused & sets_of(connection, series_ids).keys()
     connection.execute(sa.delete(series_set_members).where(series_set_members.c.set_id.in_(unused)))
     connection.execute(sa.delete(series_sets).where(series_sets.c.id.in_(unused)))

@@ -18,7 +18,7 @@ from collector.rules.edge import dump, load
 from collector.rules.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
 from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch
-from collector.store.db.schema import absences, date_ranges, fetches, finality, points, series, vanished
+from collector.store.db.schema import absences, fetches, finality, points, series, unfolded_ranges, vanished
 from collector.store.db.schema import state as state_table
 from collector.timestamps import from_epoch
 from collector.windows import join_buckets, merge, subtract
@@ -177,12 +177,12 @@ class _Stamp(NamedTuple):
 
 def _written(table: sa.Table) -> Any:
     """Choose the series_id and the stamp of all rows that the answers of requests have left."""
-    inside = sa.and_(table.c.timestamp >= date_ranges.c.start, table.c.timestamp < date_ranges.c.end)
-    same = sa.and_(table.c.series_id == date_ranges.c.series_id, table.c.fetch_id == date_ranges.c.fetch_id)
+    inside = sa.and_(table.c.timestamp >= unfolded_ranges.c.start, table.c.timestamp < unfolded_ranges.c.end)
+    same = sa.and_(table.c.series_id == unfolded_ranges.c.series_id, table.c.fetch_id == unfolded_ranges.c.fetch_id)
     times = fetches.c.finished_at, fetches.c.last_updated
     select = sa.select(table.c.series_id, epoch(table.c.timestamp), *times)
-    select = select.join_from(date_ranges, fetches, fetches.c.id == date_ranges.c.fetch_id)
-    return select.join(table, sa.and_(same, inside)).where(date_ranges.c.fetch_id.in_(_ADOPTED_IDS))
+    select = select.join_from(unfolded_ranges, fetches, fetches.c.id == unfolded_ranges.c.fetch_id)
+    return select.join(table, sa.and_(same, inside)).where(unfolded_ranges.c.fetch_id.in_(_ADOPTED_IDS))
 
 
 _WRITTEN = sa.union_all(_written(points), _written(vanished))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.store import checksums
+from collector.store.series import folds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -196,7 +197,7 @@ INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, repla
 SELECT old.series_id, to_timestamp(old.seconds), old.value, old.fetch_id, old.replaced_by, old.replaced_at,
   COALESCE(f.finished_at, to_timestamp(old.began))
 FROM unnest(%s::bigint[], %s::bigint[], %s::float8[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[],
-  %s::bigint[]) AS old(series_id, seconds, value, fetch_id, replaced_by, replaced_at, brought_by, began)
+  %s::float8[]) AS old(series_id, seconds, value, fetch_id, replaced_by, replaced_at, brought_by, began)
 LEFT JOIN fetches f ON f.id = old.brought_by""",
     },
 }
@@ -207,10 +208,12 @@ def revise(
 ) -> None:
     """Write new values of (series_id, timestamp, old, new), and the old ones as revisions.
 
-    If the fetch of an old value is no longer on record, the value counts as seen since its bucket began.
+    If the fetch of an old value is neither on record nor folded, the value counts as seen since its bucket began.
     """
     moment = _moment(connection, now)
-    keep = [(i, t, old[0], old[1], fetch_id, moment, old[1], t) for i, t, old, _ in rows]
+    folded = folds.seen_at(connection, [(i, t, old[1]) for i, t, old, _ in rows])
+    seen = [folded[i, old[1]].timestamp() if (i, old[1]) in folded else float(t) for i, t, old, _ in rows]
+    keep = [(i, t, *old, fetch_id, moment, old[1], at) for (i, t, old, _), at in zip(rows, seen, strict=True)]
     _many(connection, "keep", keep)
     _many(connection, "revise", [(new, fetch_id, i, t) for i, t, _, new in rows])
 

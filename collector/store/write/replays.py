@@ -22,11 +22,11 @@ from collector.datasets import is_snapshot
 from collector.model import is_absolute
 from collector.rules.finality import DEFAULT_SETTLE, AnswerScope, fold
 from collector.store.checksums import answered_range, checksum
-from collector.store.db.schema import bodies, date_ranges, fetches
+from collector.store.db.schema import bodies, fetches, unfolded_ranges
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.upstream import effective_last_updated
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import coverage, days, evidence, grids, identity, proposals
+from collector.store.series import coverage, days, evidence, folds, grids, identity, proposals
 from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
@@ -216,9 +216,10 @@ def _write(connection: sa.Connection, prepared: _Prepared, fetch_id: int, now: d
 
 def _overruled(connection: sa.Connection, ids: Sequence[int], last_updated: datetime) -> set[int]:
     """Those of the series about which an answer with the same or a later lastUpdated is on record."""
-    newer = sa.select(date_ranges.c.series_id).join(fetches, fetches.c.id == date_ranges.c.fetch_id).distinct()
-    newer = newer.where(date_ranges.c.series_id.in_(ids), fetches.c.last_updated >= last_updated)
-    return set(connection.execute(newer).scalars())
+    ranges = unfolded_ranges.c
+    newer = sa.select(ranges.series_id).join(fetches, fetches.c.id == ranges.fetch_id).distinct()
+    newer = newer.where(ranges.series_id.in_(ids), fetches.c.last_updated >= last_updated)
+    return {*connection.execute(newer).scalars(), *folds.updated_since(connection, ids, last_updated)}
 
 
 def _answered(  # noqa: PLR0913 - two are keywords

@@ -26,7 +26,7 @@ from collector.store.db.schema import snapshots as table
 from collector.store.ledger import fetches as ledger
 from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
 from collector.store.ledger.upstream import effective_last_updated
-from collector.store.series import coverage, proposals, snapshots
+from collector.store.series import coverage, folding, proposals, snapshots
 from collector.store.series.snapshots import Snapshot, checksum
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
@@ -161,6 +161,7 @@ def _delete_history(connection: sa.Connection, ids: Collection[int]) -> None:
     digests = sa.select(same.c.digest).where(same.c.id.in_(ids))
     select = sa.select(series_table.c.id).where(series_table.c.digest.in_(digests), sa.or_(*has))
     for series_id in connection.execute(select).scalars().all():
+        folding.delete_series(connection, [series_id])
         coverage.delete_series(connection, [series_id])
         for history_table in _OF_HISTORY:
             connection.execute(sa.delete(history_table).where(history_table.c.series_id == series_id))
