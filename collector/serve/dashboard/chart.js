@@ -114,7 +114,7 @@ export class Chart {
     const [muted, grid] = [colour("--muted"), colour("--grid")];
     const font = "12px system-ui, sans-serif";
     const bounds = log ? logarithmic(frame) : null;
-    const words = (value) => (frame.type === "share" ? percent(value) : log && bounds.zeros && value <= bounds.floor ? "0" : compact(value));
+    const words = (value) => (frame.type === "share" ? percent(value) : compact(value));
     const value = { stroke: muted, font, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((one) => (one === null || !drawn ? "" : words(one))) };
     const second = frame.lines.some((one) => one.axis === "y2");
     const span = (_u, low, high) => spanOf(low, high, frame.zero || frame.type !== "line", frame.type === "share");
@@ -142,11 +142,11 @@ export class Chart {
         dataIdx: (_chart, line, nearest, at) => (line ? placeAt(frame, at) : nearest),
         drag: { x: true, y: false, setScale: false },
         bind: { dblclick: () => null },
-        points: { size: (_u, at) => (frame.type === "line" && series[at].width > 1.3 ? 8 : 0), width: 2 },
+        points: { show: frame.type === "line", size: (_u, at) => (series[at].width > 1.3 ? 8 : 0), width: 2 },
       },
       hooks: {
         drawClear: [(chart) => drawBehind(chart, frame, this.marks)],
-        draw: [(chart) => drawOn(chart, frame, this.ink)],
+        draw: [(chart) => drawOn(chart, frame, this.ink), (chart) => log && bounds.zeros && drawZero(chart, muted)],
         setCursor: [(chart) => this.point(chart)],
         setSelect: [(chart) => this.selected(chart)],
         ready: [(chart) => this.laid(chart)],
@@ -193,6 +193,16 @@ export class Chart {
     this.plot.setCursor({ left: this.plot.valToPos(middle, "x"), top: 10 });
     return place;
   }
+}
+
+/** Name the lower end of a logarithmic axis on which zeros are drawn. */
+function drawZero({ ctx, bbox }, paint) {
+  ctx.save();
+  ctx.fillStyle = paint;
+  ctx.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
+  ctx.textAlign = "right";
+  ctx.fillText("0", bbox.left - 8 * devicePixelRatio, bbox.top + bbox.height + 4 * devicePixelRatio);
+  ctx.restore();
 }
 
 /** The span of the value axis: all values with a margin, from zero, or a hundred percent. */

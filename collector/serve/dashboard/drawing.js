@@ -78,7 +78,7 @@ function showHeadline() {
   const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
   if (shown.change !== null) figures.push(figure("Against the period before", signed(shown.change), `Compared with ${before}, over the time that both have in full`));
   else figures.push(figure("Against the period before", state.context.previous ? "–" : "…", "Nothing to compare with"));
-  if (shown.largest) figures.push(figure("Largest", h("span", { dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""), h("span", { class: "muted" }, ` ${percent(shown.largest.share)}`)), `Share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
+  if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), h("span", { class: "who", dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""))), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
   box.replaceChildren(...figures);
 }
 

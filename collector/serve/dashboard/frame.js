@@ -96,14 +96,14 @@ export function frame(data, view) {
   const lines = chosen.map((one) => placed(one, base, per));
   const profiles = new Set(rest.map((one) => one.profile));
   const others = rest.length > 0 && profiles.size === 1 && stackable(rest) ? summed(rest.map((one) => placed(one, base, per)), `other (${rest.length} series)`) : null;
-  if (others) lines.push(others);
+  const kind = view.type !== "line" && stackable(lines) ? view.type : "line";
+  if (others && kind !== "line") lines.push(others); // as a line it would dwarf the others
   const previous = (view.compare ? data.previous ?? [] : [])
     .filter((one) => lines.some((line) => line.label === one.label && line.unit === one.unit))
     .map((one) => placed(one, base, per, data.shift));
   const partial = per ? lines.reduce((all, line) => all + line.part.filter((there) => there !== null && there < ENOUGH).length, 0) : 0;
-  const wanted = view.type !== "line" && stackable(lines) ? view.type : "line";
-  const made = { ...data, ...base, per, lines, previous, rest, hidden, others, type: wanted, refusedType: wanted === view.type ? null : view.type, log: view.log && wanted === "line", zero: view.zero, partial };
-  return wanted === "line" ? made : { ...made, ...stack(lines, wanted === "share") };
+  const made = { ...data, ...base, per, lines, previous, rest, hidden, others, type: kind, refusedType: kind === view.type ? null : view.type, log: view.log && kind === "line", zero: view.zero, partial };
+  return kind === "line" ? made : { ...made, ...stack(lines, kind === "share") };
 }
 
 /** Lines on each other, the largest at the bottom: `tops` in the order of *lines*, and the number of columns that are left out because a part is missing. */

@@ -20,7 +20,7 @@ export function logarithmic({ lines, previous }) {
       if (low !== null && low > 0 && low < least) least = low;
     });
   }
-  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : 10 ** (Math.floor(Math.log10(least)) - (zeros ? 1 : 0)) };
+  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? 10 ** (Math.ceil(Math.log10(least)) - 1) / 2 : least * 0.8 };
 }
 
 /** The times, then the values of every line of uPlot, in the order of `styled`. */
@@ -79,7 +79,8 @@ const lonely = (chart, at, first, last) => {
 
 /** Areas or bars on each other: the highest first, so that each covers the rest of those above it. */
 function drawnAsAreas(frame, ink, card) {
-  const bars = frame.type === "bars" ? uPlot.paths.bars({ size: [0.86, Infinity], align: 1 }) : undefined;
+  const stepped = frame.per !== null; // a sum belongs to its whole period
+  const bars = frame.type === "bars" || stepped ? uPlot.paths.bars({ size: [frame.type === "bars" ? 0.86 : 1, Infinity], align: 1 }) : undefined;
   const one = frame.lines.length === 1;
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);

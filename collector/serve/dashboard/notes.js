@@ -36,7 +36,11 @@ export function layLanes(box, chart, data, opened, more) {
   const labels = rows.flatMap((placed, row) => placed.map(({ one, start, end }, i) => {
     const text = textOf(one);
     const room = (placed[i + 1]?.start ?? width + 4) - 4;
-    const wide = Math.min(Math.max(end, start + text.length * LETTER + 18), room) - start;
+    const needed = text.length * LETTER + 18;
+    const wide = Math.min(Math.max(end, start + needed), room) - start;
+    const before = start - (placed[i - 1]?.right ?? -4) - 4;
+    placed[i].right = Math.max(end, start + wide);
+    if (wide < LEGIBLE && before > 2 * LEGIBLE) return leftOf({ one, start, end, row, offset, wide: Math.min(needed, before) }, text, opened);
     const extent = h("span", { class: "extent" });
     extent.style.width = `${end - start}px`;
     const words = wide < LEGIBLE ? null : h("span", { class: "words", dir: "auto" }, text);
@@ -51,6 +55,19 @@ export function layLanes(box, chart, data, opened, more) {
   box.style.height = `${height}px`;
   box.replaceChildren(...labels, ...rest);
   return height;
+}
+
+/** A label with its text before its mark, for one near the end of the chart. */
+function leftOf({ one, start, end, row, offset, wide }, text, opened) {
+  const extent = h("span", { class: "extent" });
+  extent.style.width = `${end - start}px`;
+  const label = h("button", { type: "button", class: one.own ? "note own before" : "note before", title: text, "aria-label": text, onclick: () => opened(one) }, h("span", { class: "words", dir: "auto" }, text), extent);
+  label.style.left = `${offset + start - wide}px`;
+  label.style.top = `${row * ROW}px`;
+  label.style.width = `${wide + end - start}px`;
+  label.style.paddingRight = `${end - start + 6}px`;
+  extent.style.left = `${wide}px`;
+  return label;
 }
 
 /** The details of one annotation. */

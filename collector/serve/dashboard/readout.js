@@ -13,14 +13,15 @@ const GAPS = { missing: "gap: not there yet", upstream: "gap: Radar has no value
 export function readout(frame, marks, place, ink, isolate) {
   const shown = place === null || place >= frame.times.length ? null : place;
   const shares = stackable(frame.lines) && frame.lines.length > 1 && new Set(frame.lines.map((one) => one.profile)).size === 1;
-  const whole = [...frame.lines, ...frame.hidden].reduce((all, one) => all + (one.total ?? 0), 0) + (frame.others ? 0 : frame.rest.reduce((all, one) => all + (one.total ?? 0), 0));
+  const whole = [...frame.lines, ...frame.hidden, ...frame.rest].reduce((all, one) => all + (one.other ? 0 : (one.total ?? 0)), 0);
   const rows = frame.lines.map((line) => row(line, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null }));
   const title = shown === null ? "Newest in this period" : period(frame.times[shown], frame.ends[shown]);
   const words = shown === null || !local.on ? title : `${title} (${local.period(frame.times[shown], frame.ends[shown])})`;
   const sums = frame.lines.some((one) => one.additive);
   const titles = [words, "Value", ...(frame.previous.length ? ["Before", "Change"] : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((text, i) => h(text ? "th" : "td", { scope: text ? "col" : null, class: i && text ? "number" : "" }, text))));
-  $("readout").replaceChildren(...rows.map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length));
+  const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null })] : [];
+  $("readout").replaceChildren(...[...rows, ...rest].map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length));
   return `${title}: ${rows.slice(0, 10).map((one) => one.spoken).join("; ")}${rows.length > 10 ? `; and ${rows.length - 10} more` : ""}`;
 }
 
@@ -87,7 +88,8 @@ export function showMeasure(frame) {
     frame.refusedType && `drawn as lines, because only counts of one unit can be ${frame.refusedType === "share" ? "shares of a sum" : "put on each other"}`,
     frame.wantedLog && !frame.log && "a linear axis, because parts of a sum have no logarithmic one",
     frame.type !== "line" && new Set(frame.lines.map((one) => one.profile)).size > 1 && "series of several profiles may overlap: what is in two of them counts twice",
-    frame.rest.length && !frame.others && `the ${frame.lines.length} largest; ${frame.rest.length} smaller ones are not drawn`,
+    frame.rest.length && frame.type === "line" && `the ${frame.lines.length} largest; ${frame.rest.length} smaller ones are ${frame.others ? "summed in the table" : "not drawn"}`,
+    frame.rest.length && frame.type !== "line" && !frame.others && `only the ${frame.lines.length} largest: ${frame.rest.length} smaller ones are of several profiles`,
   ].filter(Boolean);
   $("measure").textContent = [`${share}${unitOf(first)} per ${frame.per ?? WIDTHS[first.bucket]}${mean}${summed}`, ...notes].join("; ");
 }

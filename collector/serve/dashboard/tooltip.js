@@ -1,8 +1,7 @@
 // The values under the cursor, beside it: sorted, the ten largest and the sum of the rest.
 
 import { h, swatch } from "./dom.js";
-import { change, local, number, period, percent } from "./format.js";
-import { about } from "./format.js";
+import { about, change, local, number, percent, period } from "./format.js";
 import { isPartial, stackable, sumAt } from "./frame.js";
 import { nameOf } from "./labels.js";
 
@@ -37,7 +36,7 @@ export function showTip(box, frame, place, at, ink) {
     frame.previous.length ? h("td", { class: "number" }, change(value, before)) : null,
     partial === null ? null : h("td", { class: "muted" }, `${Math.floor(partial * 100)} % there`),
   ];
-  const more = rest.length ? h("tr", { class: "muted" }, h("th", { scope: "row" }, `${rest.length} more`), h("td", { class: "number" }, stackable(frame.lines) ? number(rest.reduce((all, one) => all + (one.value ?? 0), 0)) : "")) : null;
+  const more = rest.length ? h("tr", { class: "muted" }, h("th", { scope: "row" }, `${rest.length} more`), h("td", { class: "number" }, stackable(frame.lines) ? about(rest.reduce((all, one) => all + (one.value ?? 0), 0)) : "")) : null;
   box.replaceChildren(
     h("p", { class: "strong" }, period(start, end)),
     local.on ? h("p", { class: "muted" }, local.period(start, end)) : "",
