@@ -66,7 +66,10 @@ export async function getText(path, parameters) {
   return (await send(path, parameters)).text();
 }
 
-export async function post(path, body) {
-  const more = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+export const post = (path, body) => change("POST", path, body);
+export const remove = (path) => change("DELETE", path, {});
+
+async function change(method, path, body) {
+  const more = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return (await send(path, {}, more)).json();
 }

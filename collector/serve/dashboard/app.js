@@ -7,12 +7,13 @@ import { aboutUnknown, isolated, MOST, resolved, showCap, showNotices, toggled }
 import { listen, showControls } from "./controls.js";
 import { load, loadGaps } from "./data.js";
 import { $ } from "./dom.js";
-import { draw, openNote, showMarks, showValues } from "./drawing.js";
+import { draw, openNote, showMarks, showValues, subject } from "./drawing.js";
 import { period as inWords } from "./format.js";
 import { loadContext, loadOverview } from "./later.js";
 import { Loader } from "./loader.js";
 import { layLanes } from "./notes.js";
 import { Overview } from "./overview.js";
+import { OwnMarks } from "./own_marks.js";
 import { Profiles } from "./profiles.js";
 import { bounds, known, marks, now, range, state, troubles } from "./state.js";
 import { showFetches } from "./tables.js";
@@ -38,6 +39,7 @@ const page = {
   errorsOnly: (only) => { state.onlyErrors = only; showFetches(state.fetches, only); },
   restored: () => restore(),
   notice: (text) => showNotices([text]),
+  unmark: (one) => own.unmark(one),
   visit,
 };
 const chart = new Chart($("chart"), {
@@ -54,6 +56,8 @@ const overview = new Overview((start, end) => go(views.fixed(state.view, start, 
 const list = new Profiles((labels, wanted) => choose(toggled(state.view.series, labels, wanted)));
 const token = new TokenBox(() => { for (const one of loaders) if (one.error) one.run(); jobs.retry(); });
 const jobs = new Backfills(() => { points.run(); statusLoader.run(); }, () => look.run(), (error) => token.open(error));
+
+const own = new OwnMarks({ changed: () => points.run(), ask: (error) => token.open(error), toggled: (policy) => page.change({ policy }) });
 
 const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
@@ -183,7 +187,12 @@ function showStatus({ profiles, status, fetches, gaps }) {
 
 /** Show the view in the controls and in the list. */
 function showView() {
+  if (!state.drawn) {
+    $("subject").textContent = subject(state.view.series);
+    $("period").textContent = inWords(range().start, range().end);
+  }
   showControls(state.view);
+  own.show(state.view.policy);
   list.show(state.profiles, state.statuses, state.view.series, troubles());
   showTitle(false);
 }
@@ -219,6 +228,8 @@ function showReading() {
   $("skeleton").hidden = true;
   $("message").hidden = false;
   $("message").textContent = "Nothing can be read at the moment.";
+  if (!state.profiles.length) list.fail();
+  if ($("subject").textContent === "…") $("subject").textContent = "No history to show";
 }
 
 listen(page);

@@ -125,7 +125,7 @@ export class Chart {
       bands,
       tzDate: (at) => uPlot.tzDate(new Date(at * 1000), "Etc/UTC"),
       legend: { show: false },
-      padding: [10, second ? Math.max(this.gutter - 58, 0) : this.gutter, 0, 0],
+      padding: [10, this.gutter, 0, 0],
       scales: {
         x: { range: () => [frame.start, frame.end] },
         y: log ? { distr: 3, range: [bounds.floor, Math.max(bounds.most * 1.2, bounds.floor * 10)] } : { range: span },

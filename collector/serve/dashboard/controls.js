@@ -27,7 +27,7 @@ export function listen(page) {
     event.preventDefault(); // the address holds the view
     $("chart").focus();
   });
-  for (const kind of ["csv", "png", "svg", "link"]) $(`save-${kind}`).addEventListener("click", () => save(kind, page));
+  for (const kind of ["csv", "drawn", "png", "svg", "link"]) $(`save-${kind}`).addEventListener("click", () => save(kind, page));
   addEventListener("keydown", (event) => event.key === "Escape" && closeMenus(event));
   document.addEventListener("pointerdown", (event) => closeMenus(event));
   $("chart").addEventListener("keydown", (event) => key(event, page, moves));
@@ -89,7 +89,7 @@ export function showControls(view) {
   $("shift").value = dated ? "date" : view.compare ?? "previous";
   $("shift-date").hidden = !dated;
   if (dated) $("shift-date").value = view.compare;
-  for (const kind of ["csv", "png", "svg"]) $(`save-${kind}`).disabled = !view.series.length;
+  for (const kind of ["csv", "drawn", "png", "svg"]) $(`save-${kind}`).disabled = !view.series.length;
 }
 
 /** Close open menus, unless the event is inside. */

@@ -19,7 +19,7 @@ export async function load(view, range, profiles, columns, signal) {
     some ? loadDrawn(view, range, known, columns, signal) : { per: null, series: [], refused: [], previous: null, ...range },
     get("annotations", { ...between(range), limit: 1000 }, signal),
     some && detailed ? loadRevisions(view.series, range, known, signal) : null,
-    has("marks") ? get("marks", { ...between(range), limit: 1000 }, signal) : null,
+    has("marks") ? get("marks", { ...between(range), limit: 1000, policy: `${view.policy}` }, signal) : null,
   ]);
   const annotations = [...listed.annotations.map(annotation), ...(marks?.marks ?? []).map(ownMark)];
   return {
@@ -153,11 +153,10 @@ function annotation(row) {
   return { ...row, start, end };
 }
 
-/** An own mark of this collector, as an annotation. */
-function ownMark(row) {
-  const start = seconds(row.start_date ?? row.start ?? row.date ?? row.timestamp);
-  const last = row.end_date ?? row.end ?? null;
-  return { own: true, description: row.text ?? row.description ?? "", event_type: "own mark", linked_url: row.url ?? row.source ?? null, start, end: last === null ? start : seconds(last), is_instantaneous: last === null };
+/** A mark of the operator, or a date of the shipped list, in the form of an annotation. */
+function ownMark({ id, start, end, text, url, kind }) {
+  const from = seconds(start);
+  return { own: true, id, description: text, event_type: kind === "policy" ? "policy date" : "own mark", linked_url: url, start: from, end: end ? seconds(end) : from, is_instantaneous: !end };
 }
 
 function revision(row) {

@@ -3,8 +3,9 @@
 import { getText } from "./api.js";
 import { $, h } from "./dom.js";
 import { iso } from "./format.js";
+import { sumAt } from "./frame.js";
 import { picture, toPng } from "./picture.js";
-import { state } from "./state.js";
+import { marks, state } from "./state.js";
 import * as views from "./view.js";
 
 const source = () => (document.documentElement.dataset.simulator ? "simulated" : "radar");
@@ -17,8 +18,9 @@ export async function save(kind, page) {
     const { start, end } = page.range();
     const name = `${source()}-${iso(start).slice(0, 10)}-${iso(end).slice(0, 10)}`;
     if (kind === "csv") offer(await table(page), "text/csv", `${name}.csv`);
+    else if (kind === "drawn") offer([asCsv(state.drawn.frame, page.view(), source())], "text/csv", `${name}-drawn.csv`);
     else if (state.drawn?.frame) {
-      const drawn = picture(state.drawn.frame, $("subject").textContent, $("measure").textContent, source());
+      const drawn = picture(state.drawn.frame, marks().gaps, $("subject").textContent, $("measure").textContent, source());
       const text = new XMLSerializer().serializeToString(drawn);
       if (kind === "svg") offer([text], "image/svg+xml", `${name}.svg`);
       else offer([await toPng(text, drawn)], "image/png", `${name}.png`);
@@ -26,6 +28,20 @@ export async function save(kind, page) {
   } catch (error) {
     page.notice(kind === "link" ? `The address could not be copied: ${error.message}` : `The ${kind === "csv" ? "points" : "picture"} could not be downloaded: ${error.message}.`);
   }
+}
+
+const LICENCES = { radar: "Cloudflare Radar, CC BY-NC 4.0", simulated: "simulated" };
+const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+/** The drawn values as CSV: one row for each line and column, with the part that is there, the share of the sum, and the source. */
+export function asCsv(frame, view, from) {
+  const known = view.asOf ? iso(view.asOf) : "";
+  const rows = frame.lines.flatMap((line) => line.values.map((value, i) => {
+    if (value === null) return null;
+    const sum = frame.type === "share" ? sumAt(frame.lines, i) : 0;
+    return [quoted(line.label), iso(frame.times[i]), iso(frame.ends[i]), value, quoted(line.unit), line.part[i] ?? "", sum ? value / sum : "", known, quoted(LICENCES[from])].join(",");
+  }).filter(Boolean));
+  return `series,start,end,value,unit,part,share,as_of,source\n${rows.join("\n")}\n`;
 }
 
 /** The stored points of the view. If periods are compared, the previous one comes first. */

@@ -8,6 +8,7 @@ import { readout, showKey, showMeasure } from "./readout.js";
 import { ink, marks, restyle, state } from "./state.js";
 import { headline, trust } from "./summary.js";
 import { showAnnotations, showGaps } from "./tables.js";
+import { SHIFTS } from "./view.js";
 
 const NAMED = 3;
 
@@ -58,7 +59,7 @@ export function showMarks(page) {
   showKey(frame, marks(), page.showAll);
   showHeadline();
   showTrust();
-  showAnnotations(data.annotations, (one) => page.visit(one));
+  showAnnotations(data.annotations, (one) => page.visit(one), (one) => page.unmark(one));
   showGaps(state.gaps, (gap) => page.visit(gap, gap.series));
 }
 
@@ -75,9 +76,11 @@ function showHeadline() {
   if (!shown) return void box.replaceChildren();
   const of = shown.series > 1 ? `sum of the ${shown.series} series of ${shown.profile}` : shown.single.label;
   const figures = [figure(shown.profiles > 1 ? `Total of ${shown.profile}` : "Total", compact(shown.total), `${number(Math.round(shown.total))} ${shown.single?.unit.toLowerCase() ?? "certificates"}: ${of}`)];
+  const compared = state.drawn.view.compare;
+  const against = compared && compared !== "previous" ? (SHIFTS[compared] ? `Against the ${SHIFTS[compared]}` : `Against ${compared}`) : "Against the period before";
   const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
-  if (shown.change !== null) figures.push(figure("Against the period before", signed(shown.change), `Compared with ${before}, over the time that both have in full`));
-  else figures.push(figure("Against the period before", state.context.previous ? "–" : "…", "Nothing to compare with"));
+  if (shown.change !== null) figures.push(figure(against, signed(shown.change), `Compared with ${before}, over the time that both have in full`));
+  else figures.push(figure(against, state.context.previous ? "–" : "…", "Nothing to compare with"));
   if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), h("span", { class: "who", dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""))), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
   box.replaceChildren(...figures);
 }

@@ -57,7 +57,7 @@ export function bytes(count) {
 }
 
 /** A change in percent, with its sign. */
-export const signed = (part) => `${part > 0 ? "+" : part < 0 ? "−" : "±"}${Math.abs(part).toFixed(1)} %`;
+export const signed = (part) => `${part >= 0.05 ? "+" : part <= -0.05 ? "−" : "±"}${Math.abs(part).toFixed(1)} %`;
 
 /** The change from one value to another in percent. */
 export const change = (now, before) => (now === null || !before ? "" : signed((100 * (now - before)) / Math.abs(before)));

@@ -5,6 +5,7 @@ import { newest } from "./frame.js";
 
 const HEIGHT = 15;
 const MARGIN = 3;
+const AXIS = 50; // the numbers of a second axis
 
 /** Space labels apart: positions in ascending order, each at least *gap* from the one before, all within *height*. */
 export function spaced(wanted, gap, height) {
@@ -43,7 +44,8 @@ export function ends(frame, toY) {
 
 /** Put the names beside the chart; *isolate* is called with a label and whether to add it. */
 export function layLabels(box, chart, frame, ink, isolate) {
-  const left = chart.over.offsetLeft + chart.over.clientWidth + 6;
+  const second = frame.lines.some((one) => one.axis === "y2") ? AXIS : 0;
+  const left = chart.over.offsetLeft + chart.over.clientWidth + 6 + second;
   const top = chart.over.offsetTop;
   const height = chart.over.clientHeight;
   const room = Math.floor((height + HEIGHT) / (HEIGHT + MARGIN - 2));
@@ -51,7 +53,7 @@ export function layLabels(box, chart, frame, ink, isolate) {
   const some = all.length <= room ? all : [...all].sort((a, b) => frame.lines.indexOf(a.line) - frame.lines.indexOf(b.line)).slice(0, room).sort((a, b) => a.y - b.y);
   const places = spaced(some.map(({ y }) => y), HEIGHT + MARGIN - 2, height);
   box.replaceChildren(...some.map(({ line }, i) => {
-    const name = h("span", { class: "end", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, nameOf(line));
+    const name = h("span", { class: "tail", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, nameOf(line));
     name.style.color = ink(line).stroke;
     name.style.left = `${left}px`;
     name.style.top = `${top + places[i] - HEIGHT / 2}px`;

@@ -20,7 +20,7 @@ export function logarithmic({ lines, previous }) {
       if (low !== null && low > 0 && low < least) least = low;
     });
   }
-  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? 10 ** (Math.ceil(Math.log10(least)) - 1) / 2 : least * 0.8 };
+  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? 10 ** (Math.ceil(Math.log10(least)) - 1) / 4 : least * 0.8 };
 }
 
 /** The times, then the values of every line of uPlot, in the order of `styled`. */

@@ -1,9 +1,10 @@
 // The chart as a picture of its own: SVG with title, axes, names, source and licence; a PNG is made of it.
 
-import { colour, svg } from "./dom.js";
-import { compact, dateOf, moment, percent, period } from "./format.js";
-import { logarithmic } from "./lines.js";
+import { colour, faint, svg } from "./dom.js";
+import { compact, dateOf, moment, percent, period, time } from "./format.js";
 import { ends, nameOf, spaced } from "./labels.js";
+import { logarithmic } from "./lines.js";
+import { merged } from "./marks.js";
 import { ink } from "./state.js";
 
 const WIDE = 1200;
@@ -22,6 +23,14 @@ export function steps(low, high, count) {
   const size = [1, 2, 2.5, 5, 10].map((one) => one * power).find((one) => one >= rough);
   const all = [];
   for (let value = Math.ceil(low / size) * size; value <= high + size * 1e-9; value += size) all.push(value);
+  return all;
+}
+
+/** Whole hours or days for the time axis, at most eight. */
+function times({ start, end }) {
+  const step = [1, 3, 6, 12, 24, 48, 96, 168, 336, 720, 1440, 2880, 8760].map((hours) => hours * 3600).find((one) => (end - start) / one <= 8) ?? 17520 * 3600;
+  const all = [];
+  for (let at = Math.ceil(start / step) * step; at <= end; at += step) all.push(at);
   return all;
 }
 
@@ -49,7 +58,7 @@ function scale(frame, axis) {
 }
 
 /** The picture of a frame. */
-export function picture(frame, subject, measure, source) {
+export function picture(frame, gaps, subject, measure, source) {
   const x = (at) => AREA.left + ((at - frame.start) / (frame.end - frame.start)) * (AREA.right - AREA.left);
   const scales = { y: scale(frame, "y"), y2: scale(frame, "y2") };
   const text = (words, at, more = {}) => svg("text", { x: at[0], y: at[1], fill: colour("--text"), "font-size": 13, ...more }, words);
@@ -61,12 +70,12 @@ export function picture(frame, subject, measure, source) {
     const y = scales.y.y(value);
     root.append(svg("line", { x1: AREA.left, x2: AREA.right, y1: y, y2: y, stroke: colour("--grid") }), text(frame.type === "share" ? percent(value) : compact(value), [AREA.left - 8, y + 4], { fill: muted, "text-anchor": "end" }));
   }
-  for (let i = 0; i <= 6; i += 1) {
-    const at = frame.start + ((frame.end - frame.start) * i) / 6;
-    root.append(text(frame.end - frame.start < 3 * 86400 ? moment(at).replace(/ \d{4},/, ",") : dateOf(at), [x(at), AREA.bottom + 22], { fill: muted, "text-anchor": i ? (i === 6 ? "end" : "middle") : "start" }));
+  for (const at of times(frame)) {
+    const words = at % 86400 ? time(at) : dateOf(at);
+    root.append(svg("line", { x1: x(at), x2: x(at), y1: AREA.bottom, y2: AREA.bottom + 5, stroke: muted }), text(words, [x(at), AREA.bottom + 22], { fill: muted, "text-anchor": "middle" }));
   }
   root.append(svg("clipPath", { id: "area" }, svg("rect", { x: AREA.left, y: AREA.top, width: AREA.right - AREA.left, height: AREA.bottom - AREA.top })));
-  root.append(svg("g", { "clip-path": "url(#area)" }, ...shapes(frame, x, scales)));
+  root.append(svg("g", { "clip-path": "url(#area)" }, ...grounds(frame, gaps, x), ...shapes(frame, x, scales)));
   const found = ends(frame, (value, axis) => (value === null ? AREA.bottom : scales[axis].y(value)));
   const places = spaced(found.map(({ y }) => y), 15, AREA.bottom);
   found.forEach(({ line }, i) => root.append(text(nameOf(line).slice(0, 34), [AREA.right + 8, places[i] + 4], { fill: ink(line).stroke, "font-size": 12.5 })));
@@ -84,6 +93,13 @@ function path(frame, values, x, y) {
     pen = "L";
     return part;
   }).join("");
+}
+
+/** Annotations and gaps behind the lines. */
+function grounds(frame, gaps, x) {
+  const block = ({ start, end }, paint) => svg("rect", { x: x(start).toFixed(1), width: Math.max(x(Math.min(end, frame.end)) - x(start), 1.5).toFixed(1), y: AREA.top, height: AREA.bottom - AREA.top, fill: paint });
+  const notes = frame.annotations.filter((one) => one.end !== Infinity);
+  return [...merged(notes).map((one) => block(one, faint(colour("--note"), 0.14))), ...merged(gaps).map((one) => block(one, faint(colour("--bad"), 0.16)))];
 }
 
 function shapes(frame, x, scales) {

@@ -22,6 +22,12 @@ export class Profiles {
     $("more-profiles").addEventListener("click", () => { this.shown += 2 * PAGE; this.again(); });
   }
 
+  /** Say that the list cannot be read. */
+  fail() {
+    $("profiles").setAttribute("aria-busy", "false");
+    fill($("profiles"), "failed", () => [h("li", { class: "empty profile" }, "The profiles cannot be read.")]);
+  }
+
   again() {
     if (this.last) this.show(...this.last);
   }

@@ -78,12 +78,14 @@ function joinedGaps(gaps) {
   return [...found.values()].sort((a, b) => b.gap.start - a.gap.start);
 }
 
-export function showAnnotations(annotations, goTo) {
+/** Show annotations and marks; *remove* deletes an own mark. */
+export function showAnnotations(annotations, goTo, remove) {
   const rows = () => annotations.map((one) => h("tr", { class: one.withdrawn_at ? "gone" : "" },
     h("td", { class: "when" }, h("button", { type: "button", class: "text", onclick: () => goTo(one) }, moment(one.start))),
     h("td", { class: "number" }, one.is_instantaneous ? "" : one.end === Infinity ? "ongoing" : duration(one.end - one.start)),
     h("td", {}, (one.event_type ?? "").replaceAll("_", " ").toLowerCase()),
-    h("td", { class: "what" }, h("span", { dir: "auto" }, one.description), one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"))));
+    h("td", { class: "what" }, h("span", { dir: "auto" }, one.description), one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"),
+      one.id ? h("button", { type: "button", class: "plain slim", "aria-label": `Remove the mark ${one.description}`, onclick: () => remove(one) }, "Remove") : null)));
   const titles = [["From"], ["Length", "number"], ["Kind"], ["What is said"]];
   fill($("annotations"), annotations, () => table($("annotations"), titles, rows(), "None."));
 }

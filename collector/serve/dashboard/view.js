@@ -38,6 +38,7 @@ export function parse(hash) {
     type: word("share", ["1"]) ? "share" : word("draw", ["line", "stacked", "bars"]) ?? "line",
     per: word("per", PERS),
     top: word("top", TOPS),
+    policy: word("marks", ["policy"]) === "policy",
     zero: word("zero", ["1"]) === "1",
     log: word("log", ["1"]) === "1",
     asOf: moment(given, "as_of", odd),
@@ -73,7 +74,7 @@ function moment(given, name, odd) {
 
 /** Whether two views need the same points, perhaps drawn in another way. */
 export const samePoints = (one, other) =>
-  ["range", "start", "end", "compare", "per", "asOf"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
+  ["range", "start", "end", "compare", "per", "asOf", "policy"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
 
 /** Write a view as the page's address; *profiles* shorten it if all series of one are shown. */
 export function write(view, profiles = []) {
@@ -95,6 +96,7 @@ export function write(view, profiles = []) {
   else if (view.type !== "line") given.set("draw", view.type);
   if (view.per) given.set("per", view.per);
   if (view.top) given.set("top", view.top);
+  if (view.policy) given.set("marks", "policy");
   if (view.zero) given.set("zero", "1");
   if (view.log) given.set("log", "1");
   for (const label of view.only) given.append("only", label);
