@@ -142,7 +142,7 @@ export class Chart {
         dataIdx: (_chart, line, nearest, at) => (line ? placeAt(frame, at) : nearest),
         drag: { x: true, y: false, setScale: false },
         bind: { dblclick: () => null },
-        points: { show: frame.type === "line", size: (_u, at) => (series[at].width > 1.3 ? 8 : 0), width: 2 },
+        points: { size: (_u, at) => (frame.type === "line" && series[at].width > 1.3 ? 8 : 0), width: frame.type === "line" ? 2 : 0 },
       },
       hooks: {
         drawClear: [(chart) => drawBehind(chart, frame, this.marks)],

@@ -3,7 +3,7 @@
 import { get, has } from "./api.js";
 import * as calendar from "./calendar.js";
 import { iso, seconds } from "./format.js";
-import { FIRST, SECONDS, shiftOf } from "./view.js";
+import { FIRST, last, SECONDS, shiftOf } from "./view.js";
 
 const DETAILED = 32 * 86400;
 const MOST_COLUMNS = 5000; // of the API
@@ -31,7 +31,8 @@ export async function load(view, range, profiles, columns, signal) {
   };
 }
 
-const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.max(end, FIRST)) });
+/** A range for the API, which accepts times from 2000 until tomorrow. */
+const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.min(Math.max(end, FIRST), last())) });
 
 /** Read the lines of the period, and of the one to compare with, per calendar period if the view says so. */
 async function loadDrawn(view, asked, known, columns, signal) {

@@ -13,7 +13,7 @@ const SHORTEST = 4 * SLOT;
 const LONGEST = 20 * 366 * 86400;
 /** The first time that the API accepts; the last one is tomorrow. */
 export const FIRST = Date.UTC(2000) / 1000;
-const last = () => (Math.floor(Date.now() / 86400_000) + 1) * 86400;
+export const last = () => (Math.floor(Date.now() / 86400_000) + 1) * 86400;
 const iso = (moment) => new Date(moment * 1000).toISOString().replace(".000Z", "Z");
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 
