@@ -26,8 +26,8 @@ export function svg(tag, attributes = {}, ...children) {
 }
 
 /** A short piece of a line, in its colour and dashes. */
-export function swatch({ stroke, dash = [] }) {
-  return svg("svg", { class: "swatch", width: 22, height: 8, "aria-hidden": "true" }, svg("line", { x1: 0, x2: 22, y1: 4, y2: 4, stroke, "stroke-width": 2.5, "stroke-dasharray": dash.join(" ") || null }));
+export function swatch({ stroke, dash = [] }, width = 22) {
+  return svg("svg", { class: "swatch", width, height: 8, "aria-hidden": "true" }, svg("line", { x1: 0, x2: width, y1: 4, y2: 4, stroke, "stroke-width": 2.5, "stroke-dasharray": dash.join(" ") || null }));
 }
 
 /** A link to another site, or plain text if the address is not http or https. */

@@ -1,6 +1,6 @@
 // The names of the lines at their right ends: each as near to its end as the others allow.
 
-import { h } from "./dom.js";
+import { h, swatch } from "./dom.js";
 import { newest } from "./frame.js";
 
 const HEIGHT = 15;
@@ -53,7 +53,7 @@ export function layLabels(box, chart, frame, ink, isolate) {
   const some = all.length <= room ? all : [...all].sort((a, b) => frame.lines.indexOf(a.line) - frame.lines.indexOf(b.line)).slice(0, room).sort((a, b) => a.y - b.y);
   const places = spaced(some.map(({ y }) => y), HEIGHT + MARGIN - 2, height);
   box.replaceChildren(...some.map(({ line }, i) => {
-    const name = h("span", { class: "tail", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, nameOf(line));
+    const name = h("span", { class: "tail", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, swatch(ink(line), 14), nameOf(line));
     name.style.color = ink(line).stroke;
     name.style.left = `${left}px`;
     name.style.top = `${top + places[i] - HEIGHT / 2}px`;

@@ -77,6 +77,27 @@ const lonely = (chart, at, first, last) => {
   return count > 0 && count <= chart.bbox.width / devicePixelRatio / 40;
 };
 
+/** A paint that differs without colour: plain, or stripes whose direction and distance follow the dashes. */
+function patterned(paint, card, dash) {
+  if (!dash.length) return paint;
+  const side = Math.round((dash.length > 2 ? 12 : dash[0] > 5 ? 10 : 6) * devicePixelRatio);
+  const tile = document.createElement("canvas");
+  tile.width = tile.height = side;
+  const brush = tile.getContext("2d");
+  brush.fillStyle = paint;
+  brush.fillRect(0, 0, side, side);
+  brush.strokeStyle = card;
+  brush.lineWidth = 1.1 * devicePixelRatio;
+  const down = dash[0] > 5;
+  for (const offset of [-side, 0, side]) {
+    brush.beginPath();
+    brush.moveTo(offset, down ? side : 0);
+    brush.lineTo(offset + side, down ? 0 : side);
+    brush.stroke();
+  }
+  return () => brush.createPattern(tile, "repeat");
+}
+
 /** Areas or bars on each other: the highest first, so that each covers the rest of those above it. */
 function drawnAsAreas(frame, ink, card) {
   const stepped = frame.per !== null; // a sum belongs to its whole period
@@ -85,8 +106,8 @@ function drawnAsAreas(frame, ink, card) {
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);
     return {
-      label: line.label, of: line.label, scale: "y", paths: bars, points: { show: false }, dash: bars ? undefined : dash,
-      stroke: bars || !one ? card : stroke, width: bars ? 0 : 1, fill: mixed(stroke, card, bars ? 0.92 : 0.78),
+      label: line.label, of: line.label, scale: "y", paths: bars, points: { show: false },
+      stroke: one && !bars ? stroke : card, width: one && bars ? 0 : 1, fill: patterned(mixed(stroke, card, 0.85), card, dash),
     };
   });
   return { series: [{}, ...series], bands: [] };
