@@ -84,7 +84,9 @@ def _links(current: str, base_path: str) -> str:
     pages = {"/": "dashboard", "/docs": "contents", **{f"/docs/{name}": name for name in docs.PAGES}}
     current_path = f"/docs/{current}" if current in docs.PAGES else "/docs"
     attribute = {current_path: ' aria-current="page"'}
-    links = [f'<a href="{base_path}{path}"{attribute.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items()]
+    links = [
+        f'<a href="{base_path}{path}"{attribute.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items()
+    ]
     return "\n".join(links)
 
 

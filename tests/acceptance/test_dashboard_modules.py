@@ -5,6 +5,7 @@ import os
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from itertools import pairwise
 from threading import Thread
 
 import pytest
@@ -75,16 +76,15 @@ def test_a_sum_with_a_hole_is_partial_and_never_scaled_up(run):
     data = f"{{start: {MONDAY}, end: {MONDAY + 2 * 86400}, per: 'day', annotations: [], refused: [], previous: null,"
     data += f"series: [{_SERIES}('p/a', {MONDAY}, 86400, [10, 10], [24, 18])]}}"
     view = "{top: null, only: [], type: 'bars', compare: null}"
-    found = run(
-        f"((f) => [f.lines[0].values, f.lines[0].part, f.partial, f.left, [...f.tops.values()]])(m.frame({data}, {view}))",
-        "frame",
-    )
+    parts = "[f.lines[0].values, f.lines[0].part, f.partial, f.left, [...f.tops.values()]]"
+    found = run(f"((f) => {parts})(m.frame({data}, {view}))", "frame")
     assert found == [[240, 180], [1, 0.75], 1, 1, [[240, None]]]
 
 
 def test_the_largest_come_first_and_the_rest_is_one_sum_only_within_a_profile(run):
     many = ", ".join(f"{_SERIES}('p/{n}', {MONDAY}, 3600, [{n}, {2 * n}], [1, 1])" for n in range(1, 8))
-    data = f"{{start: {MONDAY}, end: {MONDAY + 7200}, per: null, annotations: [], refused: [], previous: null, series: [{many}]}}"
+    data = f"{{start: {MONDAY}, end: {MONDAY + 7200}, per: null, annotations: [], refused: [], previous: null,"
+    data += f"series: [{many}]}}"
     view = "{top: '5', only: [], type: 'share', compare: null}"
     lines = "f.lines.map((one) => [one.label, one.values])"
     found = run(f"((f) => [{lines}, [...f.tops.values()].at(-1)])(m.frame({data}, {view}))", "frame")
@@ -139,7 +139,7 @@ def test_a_period_never_goes_beyond_the_data(run):
 
 def test_names_at_the_ends_of_lines_never_overlap(run):
     places = run("m.spaced([10, 11, 12, 199, 200], 15, 200)", "labels")
-    assert all(after - before >= 15 for before, after in zip(places, places[1:], strict=False))
+    assert all(after - before >= 15 for before, after in pairwise(places))
     assert places[-1] <= 200
 
 
@@ -163,8 +163,9 @@ def test_a_thousand_profiles_are_sifted_by_any_of_their_words(run):
 
 
 def test_a_click_isolates_a_line_and_shift_adds_another(run):
-    steps = "[m.isolated([], 'a', false), m.isolated(['a'], 'b', true), m.isolated(['a', 'b'], 'a', true), m.isolated(['a'], 'a', false)]"
-    assert run(steps, "choice") == [["a"], ["a", "b"], ["b"], []]
+    clicks = ("[], 'a', false", "['a'], 'b', true", "['a', 'b'], 'a', true", "['a'], 'a', false")
+    steps = ", ".join(f"m.isolated({click})" for click in clicks)
+    assert run(f"[{steps}]", "choice") == [["a"], ["a", "b"], ["b"], []]
 
 
 def test_what_has_changed_since_a_moment_is_counted(run):

@@ -9,6 +9,7 @@ import { load, loadGaps } from "./data.js";
 import { $ } from "./dom.js";
 import { draw, openNote, showMarks, showValues, subject } from "./drawing.js";
 import { period as inWords } from "./format.js";
+import { Known } from "./known.js";
 import { loadContext, loadOverview } from "./later.js";
 import { Loader } from "./loader.js";
 import { layLanes } from "./notes.js";
@@ -233,6 +234,7 @@ function showReading() {
 }
 
 listen(page);
+new Known(page.view);
 if (innerWidth < 900) $("side").open = false;
 const { view } = state;
 if (view.series.length && view.series.length <= MOST && !view.profiles.length && view.range !== "all") {
