@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
-    from collector.collect.backfill import Estimate
     from collector.model import RequestKind, Slice
     from collector.profile import Profile
     from collector.report.readiness import Stall
@@ -297,14 +296,15 @@ class Daemon:
         self._submitted.set()
         return job
 
-    async def estimate(self, requested: BackfillRequest) -> Estimate:
-        """Return what a backfill would cost; nothing is requested."""
+    async def estimate(self, requested: BackfillRequest) -> dict[str, Any]:
+        """Return what a backfill would cost: windows, requests, points, minutes. Nothing is requested."""
         settings, now = self._settings, self.now()
         limit = settings.radar.requests_per_5min
         fetcher = Fetcher(RadarClient(settings.radar), self.store, limit=limit, stop=asyncio.Event(), clock=self.now)
         batch_runner = BatchRunner(fetcher, settings.radar.concurrency)
         profiles = [profile for profile in self.profiles if profile.name in requested.profiles]
-        return await estimate(await unanswered(profiles, requested, now, batch_runner, now), batch_runner, limit)
+        slices = await unanswered(profiles, requested, now, batch_runner, now)
+        return asdict(await estimate(slices, batch_runner, limit))
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended; its requests in flight end within seconds."""

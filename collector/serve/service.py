@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from collector.collect.backfill import Estimate
     from collector.profile import Profile
     from collector.serve.metrics import Metrics
     from collector.store import BackfillJob, BackfillRequest, Compacted, Pruned, SeriesDeletion, Store
@@ -51,8 +50,8 @@ class ServiceApi(Protocol):
     async def submit(self, requested: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
 
-    async def estimate(self, requested: BackfillRequest) -> Estimate:
-        """Return what a backfill would cost; nothing is requested."""
+    async def estimate(self, requested: BackfillRequest) -> dict[str, Any]:
+        """Return what a backfill would cost: windows, requests, points, minutes. Nothing is requested."""
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended, and return it. Raises LookupError if there is no such job."""

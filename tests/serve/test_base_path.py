@@ -51,7 +51,9 @@ async def test_links_lead_under_the_base_path(based):
         assert len(links) > 5
         assert {link.startswith("/x/radar/") for link in links} == {True}
     async with session.get(f"{url}/x/radar/") as answer:
-        links = re.findall(r'(?:href|src)="([^"#:]+)"', await answer.text())
+        text = await answer.text()
+        assert {"points", "status"} <= set(re.search('data-routes="([^"]*)"', text)[1].split())
+        links = re.findall(r'(?:href|src)="([^"#:]+)"', text)
         assert not [link for link in links if link.startswith("/")]
     async with session.get(f"{url}/x/radar/openapi.json") as answer:
         assert (await answer.json())["servers"] == [{"url": "/x/radar"}]

@@ -93,7 +93,7 @@ class _BackfillRoutes:
         except ValueError as error:
             return error_response(HTTPStatus.BAD_REQUEST, str(error))
         if dry_run:
-            return web.json_response(asdict(await self._service.estimate(order)))
+            return web.json_response(await self._service.estimate(order))
         job = await self._service.submit(order)
         return web.json_response(
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}

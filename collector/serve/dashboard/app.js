@@ -131,7 +131,7 @@ async function readPoints(signal) {
 
 function show({ view, data }) {
   const again = state.drawn?.data === data;
-  if (!again) state.context = {};
+  if (!again && !(state.drawn && views.samePoints(state.drawn.view, view))) state.context = {};
   state.drawn = { view: views.samePoints(view, state.view) ? state.view : view, data };
   draw(chart, page);
   overview.place(data.asked ?? data);

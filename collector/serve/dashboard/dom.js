@@ -50,6 +50,13 @@ export function fill(element, content, build) {
   element.replaceChildren(...build());
 }
 
+/** Run *work*, which replaces elements inside *box*, and keep the focus on the button with the same `data-key`. */
+export function keepingFocus(box, work) {
+  const key = box.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+  work();
+  if (key !== undefined) [...box.querySelectorAll("[data-key]")].find((one) => one.dataset.key === key)?.focus({ preventScroll: true });
+}
+
 const known = new Map();
 /** Forget the colours of the other scheme. */
 export const forgetColours = () => known.clear();

@@ -1,6 +1,6 @@
 // Shows loaded data: heading, figures, chart, values, legend and tables, always of the same view.
 
-import { $, forgetColours, h } from "./dom.js";
+import { $, forgetColours, h, keepingFocus } from "./dom.js";
 import { compact, moment, number, percent, period as inWords, signed } from "./format.js";
 import { frame as makeFrame, holdsPoints } from "./frame.js";
 import { describe } from "./notes.js";
@@ -89,7 +89,7 @@ function showHeadline() {
 function showTrust() {
   const { data, view } = state.drawn;
   const found = trust(data, marks(), state.context);
-  const to = (id, text, kind) => h("button", { type: "button", class: `text ${kind}`, onclick: () => $(id).scrollIntoView({ block: "center" }) }, text);
+  const to = (id, text, kind) => h("button", { type: "button", class: `text ${kind}`, "data-key": id, onclick: () => $(id).scrollIntoView({ block: "center" }) }, text);
   const many = (count, text, texts) => `${number(count)} ${count === 1 ? text : texts}`;
   const parts = [];
   if (found.young !== null) parts.push(h("span", {}, found.entirelyYoung ? "all of it may still be revised" : `final until ${moment(found.young)}`));
@@ -101,7 +101,8 @@ function showTrust() {
   const bad = found.missing > 0;
   const level = bad ? "failing" : found.upstream || found.young !== null ? "waiting" : "fresh";
   const word = bad ? "incomplete" : found.entirelyYoung ? "young" : found.young !== null ? "complete" : "trustworthy";
-  $("trust").replaceChildren(h("span", { class: `state ${level === "waiting" ? "late" : level}` }, word), ...parts);
+  if (view.asOf) parts.push(h("span", {}, "this line is about the history of today"));
+  keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level === "waiting" ? "late" : level}` }, word), ...parts));
   $("trust").hidden = !data.series.length;
   const asOf = $("as-of-said");
   asOf.hidden = !view.asOf;

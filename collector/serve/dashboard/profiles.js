@@ -44,7 +44,7 @@ export class Profiles {
     });
     const all = sifted(entries, this.wanted);
     const some = all.slice(0, this.shown);
-    const open = some.map(({ name, series }) => [name, this.opened.has(name), this.lines.get(name) ?? LINES, series]);
+    const open = some.map(({ name, interval, series }) => [name, interval, this.lines.get(name) ?? LINES, series]);
     fill($("profiles"), [this.wanted.text, open, some.map((one) => one.group)], () => some.flatMap((one, i) => [...(one.group && one.group !== some[i - 1]?.group ? [h("li", { class: "group muted" }, one.group)] : []), this.item(one.profile)]));
     $("profiles").setAttribute("aria-busy", "false");
     for (const box of $("profiles").querySelectorAll("input[data-series]")) this.tick(box, picked);

@@ -1,6 +1,6 @@
 // The values under the cursor, or the newest ones: one row per line, with its sum and its share.
 
-import { $, h, swatch } from "./dom.js";
+import { $, h, keepingFocus, swatch } from "./dom.js";
 import { about, change, compact, duration, local, number, percent, period } from "./format.js";
 import { isPartial, newest, stackable } from "./frame.js";
 import { logarithmic } from "./lines.js";
@@ -21,7 +21,7 @@ export function readout(frame, marks, place, ink, isolate) {
   const titles = [words, "Value", ...(frame.previous.length ? ["Before", "Change"] : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((text, i) => h(text ? "th" : "td", { scope: text ? "col" : null, class: i && text ? "number" : "" }, text))));
   const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null })] : [];
-  $("readout").replaceChildren(...[...rows, ...rest].map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length));
+  keepingFocus($("readout"), () => $("readout").replaceChildren(...[...rows, ...rest].map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length)));
   return `${title}: ${rows.slice(0, 10).map((one) => one.spoken).join("; ")}${rows.length > 10 ? `; and ${rows.length - 10} more` : ""}`;
 }
 
@@ -49,7 +49,7 @@ function row(line, { frame, marks, place, ink, isolate, whole }) {
 function heading(line, style, isolate) {
   const interval = line.summed ? `${line.interval}, summed to ${line.bucket}` : line.interval;
   const name = isolate && !line.other
-    ? h("button", { type: "button", class: "text plainly", title: "Show it alone; with Shift: show it as well", onclick: (event) => isolate(line, event.shiftKey) }, ...named(line))
+    ? h("button", { type: "button", class: "text plainly", "data-key": line.label, title: "Show it alone; with Shift: show it as well", onclick: (event) => isolate(line, event.shiftKey) }, ...named(line))
     : h("span", {}, ...named(line));
   return h("th", { scope: "row" }, style ? swatch(style) : h("span", { class: "none" }), name, " ", h("span", { class: "interval" }, interval));
 }
@@ -87,6 +87,7 @@ export function showMeasure(frame) {
     frame.perRefused && `not per ${frame.wantedPer}, because ${frame.perRefused}`,
     frame.refusedType && `drawn as lines, because only counts of one unit can be ${frame.refusedType === "share" ? "shares of a sum" : "put on each other"}`,
     frame.wantedLog && !frame.log && "a linear axis, because parts of a sum have no logarithmic one",
+    frame.type !== "line" && frame.previous.length && "the other period is in the table only",
     frame.type !== "line" && new Set(frame.lines.map((one) => one.profile)).size > 1 && "series of several profiles may overlap: what is in two of them counts twice",
     frame.rest.length && frame.type === "line" && `the ${frame.lines.length} largest; ${frame.rest.length} smaller ones are ${frame.others ? "summed in the table" : "not drawn"}`,
     frame.rest.length && frame.type !== "line" && !frame.others && `only the ${frame.lines.length} largest: ${frame.rest.length} smaller ones are of several profiles`,
@@ -116,17 +117,18 @@ export function showKey(frame, marks, showAll) {
   const signs = [];
   if (marks.gaps.some((gap) => gap.reason === "missing")) signs.push(["gap", "gap"]);
   if (marks.gaps.some((gap) => gap.reason === "upstream")) signs.push(["gap upstream", "gap, Radar has no value"]);
-  if (frame.annotations.length) signs.push(["note", "annotation"]);
+  if (frame.annotations.some((one) => !one.own)) signs.push(["note", "annotation"]);
+  if (frame.annotations.some((one) => one.own)) signs.push(["note own", "mark"]);
   if (marks.finalUntil !== null && marks.finalUntil < frame.end) signs.push(["young", "may still be revised"]);
   if (frame.type === "line" && !frame.per && frame.lines.some((line) => line.thinned)) signs.push(["band", "least to most"]);
   if (frame.type === "line" && frame.partial) signs.push(["square", `${number(frame.partial)} sums lack a part: they are what is there`]);
   if (frame.type !== "line" && frame.left) signs.push(["gap", `${number(frame.left)} columns are left out, because a part is missing`]);
   if (!frame.per && frame.lines.some((line) => !line.thinned && !line.summed && frame.revisions.some((one) => one.series === line.label))) signs.push(["ring", "revised"]);
-  if (frame.previous.length) signs.push(["dashes", `${duration(frame.shift)} earlier`]);
+  if (frame.previous.length && frame.type === "line") signs.push(["dashes", `${duration(frame.shift)} earlier`]);
   const { zeros, negative } = frame.log ? logarithmic(frame) : {};
   if (zeros) signs.push(["zero", `a logarithmic axis has no zero: ${number(zeros)} ${zeros === 1 ? "value is" : "values are"} drawn at its lower end`]);
   if (negative) signs.push(["zero", `${number(negative)} values below zero are left out`]);
   const items = signs.map(([sign, text]) => h("li", {}, h("span", { class: `sign ${sign}` }), text));
-  if (frame.hidden.length) items.push(h("li", {}, `${frame.hidden.length} series hidden `, h("button", { type: "button", class: "text", id: "show-all", onclick: showAll }, "Show all")));
-  $("key").replaceChildren(...items);
+  if (frame.hidden.length) items.push(h("li", {}, `${frame.hidden.length} series hidden `, h("button", { type: "button", class: "text", id: "show-all", "data-key": "all", onclick: showAll }, "Show all")));
+  keepingFocus($("key"), () => $("key").replaceChildren(...items));
 }

@@ -85,7 +85,7 @@ export function showAnnotations(annotations, goTo, remove) {
     h("td", { class: "number" }, one.is_instantaneous ? "" : one.end === Infinity ? "ongoing" : duration(one.end - one.start)),
     h("td", {}, (one.event_type ?? "").replaceAll("_", " ").toLowerCase()),
     h("td", { class: "what" }, h("span", { dir: "auto" }, one.description), one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"),
-      one.id ? h("button", { type: "button", class: "plain slim", "aria-label": `Remove the mark ${one.description}`, onclick: () => remove(one) }, "Remove") : null)));
+      one.own && one.id ? h("button", { type: "button", class: "plain slim", "aria-label": `Remove the mark ${one.description}`, onclick: () => remove(one) }, "Remove") : null)));
   const titles = [["From"], ["Length", "number"], ["Kind"], ["What is said"]];
   fill($("annotations"), annotations, () => table($("annotations"), titles, rows(), "None."));
 }
