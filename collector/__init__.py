@@ -54,6 +54,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
                         store/ that writes the table, store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
+    a word in its URL   serve/dashboard/: view.js, controls.js, frame.js (what is drawn of the data); docs/http.md
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
                         collect/maintenance.py: when a failed pass or healing runs again
     a hook on failures  an Observer (collect/batches/fetcher.py) in serve/; daemon.py hands it to the Fetcher

@@ -18,6 +18,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from collector.collect.backfill import estimate, unanswered
 from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
@@ -121,9 +122,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
     token = None if server.anonymous_read else server.token
     try:
         fill = service.fill if server.upstream_fallback else None
-        app = make_app(service, server.host, token, hosts=server.hosts, write_token=server.token, fill=fill)
+        named: dict[str, Any] = {"hosts": server.hosts, "base_path": server.base_path}
+        app = make_app(service, server.host, token, write_token=server.token, fill=fill, **named)
         async with serving(app, server.host, server.port) as address:
-            yield address
+            yield f"{address}{server.base_path}"
     except OSError as error:
         hint = "; another port: server.port, or demo --port" if error.errno == errno.EADDRINUSE else ""
         raise CollectorError(f"cannot serve on {server.host}:{server.port}: {os_error_text(error)}{hint}") from None
@@ -294,6 +296,16 @@ class Daemon:
         job = await self.store.create_backfill(requested, self.now())
         self._submitted.set()
         return job
+
+    async def estimate(self, requested: BackfillRequest) -> dict[str, Any]:
+        """Return what a backfill would cost: windows, requests, points, minutes. Nothing is requested."""
+        settings, now = self._settings, self.now()
+        limit = settings.radar.requests_per_5min
+        fetcher = Fetcher(RadarClient(settings.radar), self.store, limit=limit, stop=asyncio.Event(), clock=self.now)
+        batch_runner = BatchRunner(fetcher, settings.radar.concurrency)
+        profiles = [profile for profile in self.profiles if profile.name in requested.profiles]
+        slices = await unanswered(profiles, requested, now, batch_runner, now)
+        return asdict(await estimate(slices, batch_runner, limit))
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended; its requests in flight end within seconds."""

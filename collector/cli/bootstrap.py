@@ -217,7 +217,7 @@ class DaemonClient:
         connection = http.client.HTTPConnection(self._address.hostname or "", self._address.port, timeout=timeout)
         body = None if content is None else json.dumps(content)
         try:
-            connection.request(method, path, body, self._headers)
+            connection.request(method, f"{self._address.path}{path}", body, self._headers)
             response = connection.getresponse()
             document: dict[str, Any] = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:

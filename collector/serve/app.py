@@ -11,7 +11,13 @@ from aiohttp import web
 
 from collector.serve import api, dashboard, docs, metrics
 from collector.serve.connections import ConnectionLimiter, track_connection
-from collector.serve.middleware import handle_errors, limit_concurrency, prepare_response, restrict_access
+from collector.serve.middleware import (
+    BASE_PATH,
+    handle_errors,
+    limit_concurrency,
+    prepare_response,
+    restrict_access,
+)
 from collector.serve.radar_api import RadarApi
 from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.serve.service import StatusCache
@@ -32,28 +38,49 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     token: Secret | None = None,
     *,
     hosts: Iterable[str] = (),
+    base_path: str = "",
     write_token: Secret | None = None,
     fill: Fill | None = None,
 ) -> web.Application:
     """Return the application. It answers only requests whose Host is *host*, one of *hosts* or the loopback.
 
     To read data needs *token*, to change something *write_token*; None: no token is needed. *fill* requests from Radar
-    what the history lacks for a query; None: nothing is requested.
+    what the history lacks for a query; None: nothing is requested. All paths begin with *base_path*, and those of the
+    health checks are also served without it.
     """
     access = restrict_access(host, hosts, read_token=token, write_token=write_token or token)
     slots = ReadSlots(MAX_ALL_READS, MAX_READS)
     middlewares = [handle_errors, track_connection, access, limit_concurrency(slots)]
     app = web.Application(middlewares=middlewares, client_max_size=65_536)
     app.on_response_prepare.append(prepare_response)
+    app[BASE_PATH] = base_path
+    _add_health_checks(app, service)
+    routes = web.Application() if base_path else app
+    RadarApi(service, fill, slots).add_to(routes)
+    status_cache = StatusCache(service)
+    api.add_routes(routes, service, status_cache, base_path)
+    metrics.add_routes(routes, service, status_cache)
+    dashboard.add_routes(routes, service.simulator)
+    docs.add_routes(routes, base_path)
+    if base_path:
+        _add_health_checks(routes, service)
+        app.router.add_get(base_path, _to_the_page(base_path))
+        app.add_subapp(base_path, routes)
+    return app
+
+
+def _add_health_checks(app: web.Application, service: ServiceApi) -> None:
     app.router.add_get("/healthz", _alive)
     app.router.add_get("/readyz", _readyz(service))
-    RadarApi(service, fill, slots).add_to(app)
-    status_cache = StatusCache(service)
-    api.add_routes(app, service, status_cache)
-    metrics.add_routes(app, service, status_cache)
-    dashboard.add_routes(app, service.simulator)
-    docs.add_routes(app)
-    return app
+
+
+def _to_the_page(base_path: str) -> Handler:
+    """Send a browser from the base path to the page, whose links are relative to it."""
+
+    async def redirect(_request: web.Request) -> web.Response:
+        return web.Response(status=HTTPStatus.PERMANENT_REDIRECT, headers={"Location": f"{base_path}/"})
+
+    return redirect
 
 
 async def _alive(_request: web.Request) -> web.Response:

@@ -30,8 +30,8 @@ _DOCUMENT = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} - radar-collector</title>
-<link rel="icon" href="/dashboard/icon.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/docs/style.css">
+<link rel="icon" href="{base}/dashboard/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="{base}/docs/style.css">
 </head>
 <body>
 <nav aria-label="Pages">{links}</nav>
@@ -42,11 +42,11 @@ _DOCUMENT = """<!doctype html>
 """
 
 
-def add_routes(app: web.Application) -> None:
-    """Add `/docs`, its style sheet, and one route for each page."""
-    app.router.add_get("/docs", _page_handler(_CONTENTS))
+def add_routes(app: web.Application, base_path: str = "") -> None:
+    """Add `/docs`, its style sheet, and one route for each page; their links begin with *base_path*."""
+    app.router.add_get("/docs", _page_handler(_CONTENTS, base_path))
     for name in docs.PAGES:
-        app.router.add_get(f"/docs/{name}", _page_handler(name))
+        app.router.add_get(f"/docs/{name}", _page_handler(name, base_path))
     style = files(docs).joinpath("style.css").read_text("utf-8")
 
     async def send_style(_request: web.Request) -> web.Response:
@@ -55,37 +55,42 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/docs/style.css", send_style)
 
 
-def _page_handler(name: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _page_handler(name: str, base_path: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def send(_request: web.Request) -> web.Response:
-        text = await asyncio.to_thread(page_html, name)
+        text = await asyncio.to_thread(page_html, name, base_path)
         return web.Response(text=text, content_type="text/html", headers=_HEADERS)
 
     return send
 
 
 @cache
-def page_html(name: str) -> str:
+def page_html(name: str, base_path: str = "") -> str:
     """Return the page *name* as an HTML document; its headings can be linked to."""
     from markdown_it import MarkdownIt  # only when a page is requested, because most services never serve one
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = markdown.parse(docs.page(name))
-    _set_links(tokens)
+    _set_links(tokens, base_path)
     title = name if name in docs.PAGES else "reference"
     return _DOCUMENT.format(
-        title=title, links=_links(name), content=markdown.renderer.render(tokens, markdown.options, {})
+        base=base_path,
+        title=title,
+        links=_links(name, base_path),
+        content=markdown.renderer.render(tokens, markdown.options, {}),
     )
 
 
-def _links(current: str) -> str:
+def _links(current: str, base_path: str) -> str:
     pages = {"/": "dashboard", "/docs": "contents", **{f"/docs/{name}": name for name in docs.PAGES}}
     current_path = f"/docs/{current}" if current in docs.PAGES else "/docs"
     attribute = {current_path: ' aria-current="page"'}
-    links = [f'<a href="{path}"{attribute.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items()]
+    links = [
+        f'<a href="{base_path}{path}"{attribute.get(path, "")}>{html.escape(text)}</a>' for path, text in pages.items()
+    ]
     return "\n".join(links)
 
 
-def _set_links(tokens: Sequence[Token]) -> None:
+def _set_links(tokens: Sequence[Token], base_path: str) -> None:
     """Give every heading an id, as GitHub does, and turn links to `PAGE.md` into links to `/docs/PAGE`."""
     for position, token in enumerate(tokens):
         if token.type == "heading_open":
@@ -93,7 +98,7 @@ def _set_links(tokens: Sequence[Token]) -> None:
         for child in token.children or ():
             target = _PAGE_LINK.fullmatch(str(child.attrGet("href") or ""))
             if target:
-                child.attrSet("href", f"/docs/{target[1]}{target[2] or ''}")
+                child.attrSet("href", f"{base_path}/docs/{target[1]}{target[2] or ''}")
 
 
 def _anchor(heading: str) -> str:

@@ -53,6 +53,13 @@ _BEARER = "bearer "
 _NO_CREDENTIALS = ErrorCode(HTTPStatus.UNAUTHORIZED, 9106)
 _WRONG_CREDENTIALS = ErrorCode(HTTPStatus.FORBIDDEN, 10000)
 _STARTED = web.RequestKey("started", bool)
+BASE_PATH = web.AppKey("base_path", str)
+"""With what every path of the server begins: `[server] base_path`."""
+
+
+def local_path(request: web.Request) -> str:
+    """Return the path of a request without the base path of the server."""
+    return request.path.removeprefix(request.config_dict.get(BASE_PATH, ""))
 
 
 def error_response(status: HTTPStatus, message: str) -> web.Response:
@@ -155,9 +162,9 @@ def restrict_access(
         if len(headers) != 1 or not all(name in allowed or (any_address and _is_address(name)) for name in names):
             message = "this host name is not served here; [server] hosts lists more"
             return error_response(HTTPStatus.MISDIRECTED_REQUEST, message)
-        is_contract = request.path.startswith(f"{CONTRACT_PATH}/")
+        is_contract = local_path(request).startswith(f"{CONTRACT_PATH}/")
         token = read_token if is_contract or request.method in _READ_METHODS else write_token
-        needs_token = is_contract or request.path.startswith(_TOKEN_PATHS)
+        needs_token = is_contract or local_path(request).startswith(_TOKEN_PATHS)
         if token is None or not needs_token or token_matches(request.headers, token):
             return await handler(request)
         if is_contract:
@@ -222,7 +229,7 @@ def limit_concurrency(slots: ReadSlots | None = None) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if not request.path.startswith("/api/"):
+        if not local_path(request).startswith("/api/"):
             return await handler(request)
         chosen = reads if request.method in _READ_METHODS else changes
         if request.query.get("format") == "csv":

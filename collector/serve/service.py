@@ -50,6 +50,9 @@ class ServiceApi(Protocol):
     async def submit(self, requested: BackfillRequest) -> BackfillJob:
         """Record a backfill job and start it when its turn comes."""
 
+    async def estimate(self, requested: BackfillRequest) -> dict[str, Any]:
+        """Return what a backfill would cost: windows, requests, points, minutes. Nothing is requested."""
+
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended, and return it. Raises LookupError if there is no such job."""
 

@@ -219,6 +219,11 @@ class ServerSection(Section):
         BeforeValidator(_hosts),
         Field(description="a list of host names and IP addresses, without ports"),
     ] = []
+    base_path: Annotated[
+        str,
+        AfterValidator(values.base_path),
+        Field(description='"" or a path such as "/radar": it starts with a slash and does not end with one'),
+    ] = ""
     anonymous_read: _Switch = False
     upstream_fallback: _Switch = False
 

@@ -127,7 +127,7 @@ class ServerSettings:
     """The daemon's HTTP server. *port* 0 means any free port.
 
     With *upstream_fallback* the server fetches missing history from Radar. *hosts* are further names of the server,
-    besides *host* and the names of this machine.
+    besides *host* and the names of this machine. All paths begin with *base_path*.
     """
 
     enabled: bool
@@ -137,6 +137,7 @@ class ServerSettings:
     anonymous_read: bool
     upstream_fallback: bool = False
     hosts: Sequence[str] = ()
+    base_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -363,3 +363,12 @@ def passwords(url: str) -> tuple[str, ...]:
     user = address.rpartition("@")[0]
     parts = [user.partition(":")[2], *(value for key, value in parse_qsl(query) if "password" in key.lower())]
     return tuple(dict.fromkeys(text for encoded in parts if encoded for text in (encoded, unquote(encoded))))
+
+
+def base_path(text: str) -> str:
+    """Check the path under which the server is offered; blank means none. Raises ValueError."""
+    if text and not re.fullmatch(r"(/[A-Za-z0-9._~-]+)+", text):
+        raise ValueError("not a path of letters, digits and . _ ~ -, with a slash before each part")
+    if any(part in (".", "..") for part in text.split("/")):
+        raise ValueError("it has a part . or ..")
+    return text

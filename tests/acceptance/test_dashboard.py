@@ -25,7 +25,7 @@ OUTAGE = Annotation(
     "https://radar.cloudflare.com/certificate-transparency", is_instantaneous=False,
 )  # fmt: skip
 OWNERS = '[profiles.each]\nca_owner = ["Sectigo Limited", "DigiCert, Inc."]\n'
-MANY = "[profiles.each]\nca_owner = [" + ", ".join(f'"Owner {n}"' for n in range(25)) + "]\n"
+MANY = "[profiles.each]\nca_owner = [" + ", ".join(f'"Owner {n}"' for n in range(105)) + "]\n"
 UNIQUE = '[profiles.filters]\nunique_entries = ["true"]\n'
 FAILING = '[profiles.filters]\ntld = ["dev"]\n'
 
@@ -122,6 +122,7 @@ def test_what_is_shown_can_be_downloaded(dashboard, running, tmp_path):
 
 def _downloaded(dashboard, folder):
     with dashboard.page.expect_download() as download:
+        dashboard.page.locator("#save summary").click()
         dashboard.page.get_by_role("button", name="Download CSV").click()
     download.value.save_as(folder / "points.csv")
     with (folder / "points.csv").open() as lines:
@@ -133,7 +134,7 @@ def test_no_more_is_read_than_pixels_can_show_and_at_once(dashboard):
     dashboard.page.on("response", lambda response: "/api/v1/" in response.url and read.append(response))
     dashboard.open("#series=all&series=by-owner%2FDigiCert%2C+Inc.&range=28d")
     dashboard.settled()
-    (points,) = [response for response in read if "/points?" in response.url]
+    points = next(response for response in read if "/points?" in response.url)
     pixels = int(parse_qs(urlsplit(points.url).query)["thin"][0])
     assert pixels <= dashboard.page.locator("#chart").bounding_box()["width"]
     assert [len(one["most"]) <= pixels for one in points.json()["series"]] == [True, True]
@@ -152,14 +153,14 @@ def test_the_address_holds_the_whole_view(dashboard, browser, running):
     dashboard.drawn()
     given = parse_qs(dashboard.page.url.partition("#")[2])
     assert given["series"] == ["all", "by-owner/Sectigo Limited"]
-    assert [given[name] for name in ("compare", "zero", "log")] == [["1"]] * 3
+    assert [given[name] for name in ("compare", "zero", "log")] == [["previous"], ["1"], ["1"]]
     seen = [dashboard.text("#period"), dashboard.readout(), dashboard.text("#key")]
     with looking(browser, running[1]) as other:
         other.open(f"#{dashboard.page.url.partition('#')[2]}")
         other.settled()
         assert [other.text("#period"), other.readout(), other.text("#key")] == seen
         pressed = other.page.locator("button[aria-pressed=true]").all_inner_texts()
-        assert pressed == ["Compare", "From zero", "Log"]
+        assert pressed == ["Lines", "Compare", "From zero", "Log"]
     dashboard.page.go_back()
     dashboard.drawn()
     eventually(lambda: dashboard.page.locator("#presets [aria-pressed=true]").all_inner_texts() == ["12w"])
@@ -390,16 +391,16 @@ def test_a_chart_says_how_many_series_it_holds_and_any_can_be_swapped(dashboard)
     many.click()
     dashboard.drawn()
     assert page.evaluate("document.querySelector('input[data-profile=many]').indeterminate")
-    assert dashboard.text("#chosen") == "20 series shown, the most"
-    assert dashboard.text("#cap p") == "A chart holds 20 series. 6 series are not shown."
-    page.get_by_label("Series to show").select_option("many/Owner 24")
+    assert dashboard.text("#chosen") == "100 series shown, the most"
+    assert dashboard.text("#cap p") == "A chart holds 100 series. 6 series are not shown."
+    page.get_by_label("Series to show").select_option("many/Owner 104")
     page.get_by_label("Series to hide").select_option("many/Owner 3")
     page.get_by_role("button", name="Swap").click()
     dashboard.drawn()
     assert page.locator("#cap").is_hidden()
     labels = parse_qs(page.url.partition("#")[2])["series"]
-    assert len(labels) == 20
-    assert "many/Owner 24" in labels
+    assert len(labels) == 100
+    assert "many/Owner 104" in labels
     assert "many/Owner 3" not in labels
     page.locator("input[data-series=young]").click()
     assert dashboard.text("#cap p").endswith(
@@ -412,13 +413,13 @@ def test_a_chart_says_how_many_series_it_holds_and_any_can_be_swapped(dashboard)
 
 
 def test_an_address_that_names_what_is_not_there_says_so(dashboard):
-    many = "&".join(f"series=many%2FOwner+{n}" for n in range(22))
+    many = "&".join(f"series=many%2FOwner+{n}" for n in range(102))
     dashboard.open(f"#series=no%3Cb%3E&series=nor+this&{many}&range=3d")
     dashboard.settled()
     said = dashboard.text("#notices [role=status]").splitlines()[0]
     assert said == f"Not shown, because no profile has these series: {_quoted('no<b>')}, {_quoted('nor this')}."
     assert "no period that can be shown" in dashboard.text("#notices")
-    assert dashboard.text("#cap p") == "A chart holds 20 series. 2 series are not shown."
+    assert dashboard.text("#cap p") == "A chart holds 100 series. 2 series are not shown."
     assert Axe().run(dashboard.page).response["violations"] == []
     dashboard.page.evaluate("location.hash = '#series=nowhere&range=1d'")
     eventually(lambda: "nowhere" in dashboard.text("#notices"))
@@ -428,7 +429,7 @@ def test_an_address_that_names_what_is_not_there_says_so(dashboard):
     assert dashboard.page.locator("#notices").is_hidden()
 
 
-def test_simulated_data_is_called_so_and_a_logarithmic_axis_says_what_it_leaves_out(dashboard):
+def test_simulated_data_is_called_so_and_a_logarithmic_axis_says_where_zeros_are(dashboard):
     def zeros(route):
         answer = route.fetch()
         document = answer.json()
@@ -439,7 +440,7 @@ def test_simulated_data_is_called_so_and_a_logarithmic_axis_says_what_it_leaves_
     dashboard.open("#series=all&range=1d")
     assert "zero" not in dashboard.text("#key")
     dashboard.page.get_by_role("button", name="Log", exact=True).click()
-    eventually(lambda: "a logarithmic axis has no zero: 3 values are left out" in dashboard.text("#key"))
+    eventually(lambda: "a logarithmic axis has no zero: 3 values are drawn at its lower end" in dashboard.text("#key"))
     assert dashboard.text("#simulated").startswith("Simulated data. This collector reads from http://127.0.0.1:")
     assert dashboard.page.title().startswith("Simulated")
     assert "Data: simulated." in dashboard.text("footer")

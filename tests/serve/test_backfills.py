@@ -52,6 +52,17 @@ async def test_a_job_is_cancelled_once(empty_server):
     assert again == {"error": f"backfill {job['id']} is over: cancelled"}
 
 
+async def test_an_estimate_creates_no_job(empty_server):
+    (cost, wide) = [
+        await post(empty_server, "backfills", {"start": start, "profiles": ["all"], "dry_run": True}, 200)
+        for start in (rfc3339(NOW - timedelta(days=1)), rfc3339(NOW - timedelta(days=2)))
+    ]
+    assert cost["requests"] >= 1
+    assert wide["points"] == cost["points"] + 24
+    assert cost["minutes"] == 5 * cost["requests"] / empty_server.service.requests_per_5min
+    assert await empty_server.store.list_backfills() == []
+
+
 async def test_cancelling_takes_json_of_the_same_origin_and_a_job_that_exists(empty_server):
     job = (await post(empty_server, "backfills", ORDER, 201))["id"]
     path = f"{empty_server.url}/api/v1/backfills/{job}/cancel"

@@ -36,6 +36,7 @@ class _BackfillBody(Body):
     start: _Time
     end: _Time | None = None
     force: bool = False
+    dry_run: bool = False
 
 
 def add_backfill_routes(app: web.Application, service: ServiceApi) -> None:
@@ -86,17 +87,20 @@ class _BackfillRoutes:
         if rejection := reject_change(request):
             return rejection
         try:
-            order = self._parse(await request.read())
+            order, dry_run = self._parse(await request.read())
         except ValidationError as error:
             return body_error(error)
         except ValueError as error:
             return error_response(HTTPStatus.BAD_REQUEST, str(error))
+        if dry_run:
+            return web.json_response(await self._service.estimate(order))
         job = await self._service.submit(order)
         return web.json_response(
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
         )
 
-    def _parse(self, body: bytes) -> BackfillRequest:
+    def _parse(self, body: bytes) -> tuple[BackfillRequest, bool]:
+        """Return the requested backfill, and whether only its cost is wanted."""
         order = _BackfillBody.model_validate_json(body)
         configured = [profile.name for profile in self._service.profiles]
         unknown = sorted(set(order.profiles) - set(configured))
@@ -104,7 +108,8 @@ class _BackfillRoutes:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(configured)}")
         names = [profile.name for profile in with_history(self._service.profiles, order.profiles)]
         now = self._service.now()
-        return backfill_request(order.profiles or names, order.start, order.end, now, force=order.force)
+        wanted = backfill_request(order.profiles or names, order.start, order.end, now, force=order.force)
+        return wanted, order.dry_run
 
 
 def document(job: BackfillJob) -> dict[str, Any]:

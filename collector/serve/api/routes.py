@@ -153,13 +153,13 @@ _WORTH_A_THREAD = 100_000
 dumps = partial(json.dumps, default=to_json, ensure_ascii=False, separators=(",", ":"))
 
 
-def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
-    """Add the routes to *app*."""
+def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache, base_path: str = "") -> None:
+    """Add the routes to *app*, which serves them under *base_path*."""
     for name, (answer, allowed) in _RESOURCES.items():
         app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
     app.router.add_get("/api/v1/points", _points(service))
     app.router.add_get("/api/v1/status", _status(service, status_cache))
-    app.router.add_get("/openapi.json", _description)
+    app.router.add_get("/openapi.json", _description(base_path))
     changes.add_backfill_routes(app, service)
     changes.add_maintenance_routes(app, service)
 
@@ -229,5 +229,9 @@ def openapi_text() -> str:
     return text.replace("{version}", __version__)
 
 
-async def _description(_request: web.Request) -> web.Response:
-    return web.Response(text=openapi_text(), content_type="application/json")
+def _description(base_path: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(_request: web.Request) -> web.Response:
+        text = openapi_text().replace('"url": "/"', f'"url": "{base_path or "/"}"', 1)
+        return web.Response(text=text, content_type="application/json")
+
+    return handle

@@ -20,26 +20,31 @@ POLICY = (
 )
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _PAGE = "index.html"
+_API = "/api/v1/"
 
 
 def add_routes(app: web.Application, simulator: str | None = None) -> None:
     """Add the page and its files to *app*, each with a route.
 
-    With the address of a *simulator*, the page says that its data is simulated, also without JavaScript.
+    With the address of a *simulator*, the page says that its data is simulated, also without JavaScript. It also says
+    which routes of `/api/v1` there are so far, so that it asks for no other.
     """
+    paths = {resource.canonical for resource in app.router.resources()}
+    routes = " ".join(sorted(path.removeprefix(_API) for path in paths if path.startswith(_API) and "{" not in path))
     for name, file in _files(files(__name__)):
         body = file.read_bytes()
         if name == _PAGE:
-            app.router.add_get("/", _file_handler(file.name, _page(body.decode(), simulator).encode()))
+            app.router.add_get("/", _file_handler(file.name, _page(body.decode(), routes, simulator).encode()))
         else:
             app.router.add_get(f"/dashboard/{name}", _file_handler(file.name, body))
 
 
-def _page(text: str, simulator: str | None) -> str:
+def _page(text: str, routes: str, simulator: str | None) -> str:
+    text = text.replace('<html lang="en">', f'<html lang="en" data-routes="{routes}">')
     if simulator is None:
         return text.replace("{simulator}", "")
     address = html.escape(simulator)
-    text = text.replace('<html lang="en">', f'<html lang="en" data-simulator="{address}">')
+    text = text.replace('<html lang="en"', f'<html lang="en" data-simulator="{address}"')
     return text.replace("<title>", "<title>Simulated \N{EN DASH} ").replace("{simulator}", address)
 
 

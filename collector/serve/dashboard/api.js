@@ -1,5 +1,12 @@
 // The JSON API of this server.
 
+/** Where the server's paths begin, as they are seen from the browser: with the base path of a reverse proxy. */
+export const ROOT = new URL("../", import.meta.url).pathname;
+
+const routes = new Set((document.documentElement.dataset.routes ?? "").split(" "));
+/** Whether this server has a route of `/api/v1`. */
+export const has = (name) => routes.has(name);
+
 /** *sent* is the token of the request, null without one. */
 export class Refused extends Error {
   constructor(status, message, sent) {
@@ -22,7 +29,7 @@ function address(path, parameters = {}) {
   for (const [name, value] of Object.entries(parameters)) {
     for (const each of Array.isArray(value) ? value : [value]) if (each !== undefined) query.append(name, each);
   }
-  return `/api/v1/${path}${query.size ? `?${query}` : ""}`;
+  return `${ROOT}api/v1/${path}${query.size ? `?${query}` : ""}`;
 }
 
 /** Send a request and check its status. The error belongs to the token that was sent, even if there is a new one now. */
@@ -43,11 +50,26 @@ export async function get(path, parameters, signal) {
   return (await send(path, parameters, { signal })).json();
 }
 
+/** Read all pages of a list. */
+export async function getAll(path, name, parameters, signal) {
+  const all = [];
+  let after;
+  do {
+    const page = await get(path, { limit: 1000, ...parameters, after }, signal);
+    all.push(...page[name]);
+    after = page.next ?? undefined;
+  } while (after);
+  return all;
+}
+
 export async function getText(path, parameters) {
   return (await send(path, parameters)).text();
 }
 
-export async function post(path, body) {
-  const more = { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
+export const post = (path, body) => change("POST", path, body);
+export const remove = (path) => change("DELETE", path, {});
+
+async function change(method, path, body) {
+  const more = { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   return (await send(path, {}, more)).json();
 }

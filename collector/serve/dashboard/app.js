@@ -1,44 +1,74 @@
 // The page: the current view, when data is read, and what a click or a key does.
 
-import { get, hasToken } from "./api.js";
+import { get, getAll, hasToken } from "./api.js";
 import { Backfills } from "./backfills.js";
 import { Chart } from "./chart.js";
-import { aboutUnknown, MOST, resolved, showCap, showNotices, toggled } from "./choice.js";
-import { listen } from "./controls.js";
+import { aboutUnknown, isolated, MOST, resolved, showCap, showNotices, toggled } from "./choice.js";
+import { listen, showControls } from "./controls.js";
 import { load, loadGaps } from "./data.js";
 import { $ } from "./dom.js";
-import { draw, openNote, showMarks, showValues } from "./drawing.js";
+import { draw, openNote, showMarks, showValues, subject } from "./drawing.js";
 import { period as inWords } from "./format.js";
+import { Known } from "./known.js";
+import { loadContext, loadOverview } from "./later.js";
 import { Loader } from "./loader.js";
-import { layLane } from "./marks.js";
-import { Profiles, showFacts, showWarnings } from "./profiles.js";
-import { given, known, marks, now, state, troubles } from "./state.js";
+import { layLanes } from "./notes.js";
+import { Overview } from "./overview.js";
+import { OwnMarks } from "./own_marks.js";
+import { Profiles } from "./profiles.js";
+import { bounds, known, marks, now, range, state, troubles } from "./state.js";
 import { showFetches } from "./tables.js";
+import { showTitle } from "./title.js";
 import { readAt, TokenBox, Trouble } from "./trouble.js";
 import * as views from "./view.js";
+import { showFacts, showWarnings } from "./warnings.js";
 
 const STATUS_EVERY = 15_000;
 const POINTS_EVERY = 60_000;
 const JOBS_EVERY = 1_000;
 
+const page = {
+  view: () => state.view, now, range, bounds, go,
+  change: (some) => go({ ...state.view, ...some }, true),
+  preset: (name) => { state.preset = name; go({ ...state.view, range: name, start: null, end: null }); },
+  reset: () => { if (state.view.range !== state.preset || state.view.only.length) go({ ...state.view, range: state.preset, start: null, end: null, only: [] }); },
+  isolate: (line, add) => !line.other && go({ ...state.view, only: isolated(state.view.only, line.label, add) }, true),
+  showAll: () => go({ ...state.view, only: [] }, true),
+  read: (place) => { state.under = place ?? state.under; return showValues(page); },
+  redraw: () => state.drawn && draw(chart, page),
+  emphasise: (label) => chart.emphasise(state.drawn?.frame?.lines.some((one) => one.label === label) ? label : null),
+  errorsOnly: (only) => { state.onlyErrors = only; showFetches(state.fetches, only); },
+  restored: () => restore(),
+  notice: (text) => showNotices([text]),
+  unmark: (one) => own.unmark(one),
+  visit,
+};
 const chart = new Chart($("chart"), {
-  cursor: (bucket) => { state.under = bucket; showValues(); },
-  selected: (start, end) => go(views.fixed(state.view, start, end)),
-  panned: (share) => go(views.moved(state.view, now(), share)),
-  wheel: (factor, at) => go(views.zoomed(state.view, now(), factor, at)),
-  laid: (plot) => layLane($("lane"), plot, state.drawn.data, openNote),
+  cursor: (place) => { state.under = place; showValues(page); },
+  selected: (start, end) => go(views.fixed(state.view, start, end, bounds())),
+  panned: (share) => go(views.moved(state.view, range(), share, bounds())),
+  wheel: (factor, at) => go(views.zoomed(state.view, range(), factor, bounds(), at)),
+  reset: () => page.reset(),
+  isolated: (line, add) => page.isolate(line, add),
+  laid: (plot) => layLanes($("lane"), plot, state.drawn.data, openNote, () => $("annotations-title").scrollIntoView({ block: "center" })),
 });
+page.chart = chart;
+const overview = new Overview((start, end) => go(views.fixed(state.view, start, end, bounds())), () => page.reset());
 const list = new Profiles((labels, wanted) => choose(toggled(state.view.series, labels, wanted)));
-const token = new TokenBox(() => { for (const loader of loaders) if (loader.error) loader.run(); jobs.retry(); });
+const token = new TokenBox(() => { for (const one of loaders) if (one.error) one.run(); jobs.retry(); });
 const jobs = new Backfills(() => { points.run(); statusLoader.run(); }, () => look.run(), (error) => token.open(error));
+
+const own = new OwnMarks({ changed: () => points.run(), ask: (error) => token.open(error), toggled: (policy) => page.change({ policy }) });
 
 const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
+const context = loader(readContext, showContext);
 const statusLoader = loader(readStatus, showStatus, () => STATUS_EVERY);
 const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STATUS_EVERY), () => jobs.held);
-const loaders = [catalogue, points, statusLoader, look];
+const loaders = [catalogue, points, context, statusLoader, look];
 const trouble = new Trouble(loaders, meanwhile, () => token.open());
 let early = null;
+let whole = null;
 
 function loader(read, apply, every, hold) {
   const failed = (own, error) => {
@@ -52,30 +82,36 @@ function loader(read, apply, every, hold) {
 function go(next, replace = false) {
   const there = state.drawn && !points.busy && !points.error && views.samePoints(next, state.drawn.view);
   state.view = next;
-  history[replace ? "replaceState" : "pushState"](null, "", views.write(next));
-  showControls();
+  history[replace ? "replaceState" : "pushState"](null, "", views.write(next, state.profiles));
+  showView();
   if (there) show({ view: next, data: state.drawn.data });
   else points.run();
 }
 
 /** Show the chosen series, and name those that are too many. */
 function choose({ series, left }) {
-  go({ ...state.view, series }, true);
+  const only = state.view.only.filter((label) => series.includes(label));
+  go({ ...state.view, series, only }, true);
   showCap(series, left, (coming, going) => choose({ series: series.map((label) => (label === going ? coming : label)), left: [] }));
 }
 
-/** Go to the view of the address; show a note for series that are unknown. */
+/** Go to the view of the address; show a notice for everything in it that cannot be shown. */
 function restore() {
   state.view = views.parse(location.hash);
-  const named = location.hash.includes("series=") ? state.view.series : (state.profiles[0]?.series ?? []);
-  const { series, unknown, left } = resolved(named, known());
-  const period = state.view.unknownPeriod ? ["The address names no period that can be shown: these are the last 7 days."] : [];
-  showNotices([...aboutUnknown(unknown), ...period]);
+  if (state.view.range) state.preset = state.view.range;
+  const { profiles, only } = state.view;
+  const names = new Map(state.profiles.map((one) => [one.name, one.series]));
+  const labels = [...state.view.series, ...profiles.flatMap((name) => names.get(name) ?? [])];
+  const some = labels.length || profiles.length || location.hash.includes("series=");
+  const { series, unknown, left } = resolved(some ? [...new Set(labels)] : (state.profiles[0]?.series ?? []), known());
+  const alone = only.filter((label) => series.includes(label));
+  showNotices([...aboutUnknown(unknown), ...aboutUnknown(profiles.filter((name) => !names.has(name)), "profile"), ...aboutUnknown(only.filter((label) => !series.includes(label) && !unknown.includes(label))), ...state.view.odd]);
+  state.view = { ...state.view, only: alone, profiles: [] };
   choose({ series, left });
 }
 
-async function readCatalogue(signal) {
-  return (await get("profiles", { limit: 1000 }, signal)).profiles;
+function readCatalogue(signal) {
+  return getAll("profiles", "profiles", {}, signal);
 }
 
 /** The profiles and their series; they are read first. */
@@ -90,13 +126,42 @@ async function readPoints(signal) {
   const started = early;
   early = null;
   if (started && views.samePoints(started.view, view)) return { view, data: await started.data };
-  return { view, data: await load(view, views.period(view, now()), state.profiles, chart.columns, signal) };
+  return { view, data: await load(view, range(view), state.profiles, chart.columns, signal) };
 }
 
 function show({ view, data }) {
+  const again = state.drawn?.data === data;
+  if (!again && !(state.drawn && views.samePoints(state.drawn.view, view))) state.context = {};
   state.drawn = { view: views.samePoints(view, state.view) ? state.view : view, data };
-  draw(chart, visit);
+  draw(chart, page);
+  overview.place(data.asked ?? data);
   performance.mark("drawn");
+  if (!again) context.run();
+}
+
+/** Read what headline, trust and overview need, of what is drawn. */
+async function readContext(signal) {
+  const { drawn } = state;
+  const read = drawn ? await loadContext(drawn, state.profiles, signal) : {};
+  return { drawn, read, all: drawn?.data.series.length ? await readWhole(drawn, signal) : null };
+}
+
+/** The history of the largest series, read anew only if another one is the largest, or after ten minutes. */
+async function readWhole({ frame }, signal) {
+  const [largest] = frame.lines;
+  const from = bounds().start;
+  if (!largest || from === undefined) return null;
+  if (whole?.label === largest.label && now() - whole.at < 600 && whole.bounds.start === from) return whole;
+  const within = { start: from, end: bounds().end };
+  return { label: largest.label, at: now(), bounds: within, series: await loadOverview(largest.label, within, signal) };
+}
+
+function showContext({ drawn, read, all }) {
+  whole = all;
+  if (!drawn || drawn.data !== state.drawn.data) return;
+  state.context = read;
+  overview.show(all?.series ?? null, all?.bounds);
+  showMarks(page);
 }
 
 async function readStatus(signal) {
@@ -106,25 +171,31 @@ async function readStatus(signal) {
 }
 
 function showStatus({ profiles, status, fetches, gaps }) {
+  const first = !state.statuses.size;
   Object.assign(state, { profiles, fetches, gaps, statuses: new Map(status.profiles.map((one) => [one.name, one])) });
   showFacts(status);
   showWarnings(status);
   jobs.offer(profiles);
   showFetches(fetches, state.onlyErrors);
   if (state.view.series.some((label) => !known().has(label))) restore(); // a profile is gone
-  else showControls();
+  else showView();
   if (!state.drawn) return;
   chart.mark(marks());
-  showMarks(visit);
+  showMarks(page);
+  if (first && state.view.range === "all") points.run(); // only now it is known where the history begins
+  else if (first || (!whole && !context.busy)) context.run();
 }
 
-/** Show the view in the controls. */
-function showControls() {
-  const { view } = state;
-  for (const button of $("presets").children) button.setAttribute("aria-pressed", `${button.value === view.range}`);
-  for (const name of ["compare", "zero", "log"]) $(name).setAttribute("aria-pressed", `${view[name]}`);
-  $("download").disabled = !view.series.length;
-  list.show(state.profiles, state.statuses, view.series, given(), troubles());
+/** Show the view in the controls and in the list. */
+function showView() {
+  if (!state.drawn) {
+    $("subject").textContent = subject(state.view.series);
+    $("period").textContent = inWords(range().start, range().end);
+  }
+  showControls(state.view);
+  own.show(state.view.policy);
+  list.show(state.profiles, state.statuses, state.view.series, troubles());
+  showTitle(false);
 }
 
 /** Go to the time around an annotation or a gap; show *label* among the series. */
@@ -140,7 +211,7 @@ function visit({ start, end }, label = null) {
 /** Return what the chart shows while data cannot be read. */
 function meanwhile() {
   if (!state.drawn) return "Nothing could be read so far.";
-  const { start, end } = views.period(state.view, now());
+  const { start, end } = range();
   const waits = points.error && !views.samePoints(state.view, state.drawn.view);
   return `${waits ? `What was chosen, ${inWords(start, end)}, could not be read. ` : ""}${readAt(points.readAt)}`;
 }
@@ -153,29 +224,22 @@ function showReading() {
     for (const later of [statusLoader, look]) if (!later.busy && !later.readAt && !later.error) later.run();
   }
   trouble.show();
+  showTitle(trouble.failed.length > 0);
   if (state.drawn || !trouble.failed.length) return;
   $("skeleton").hidden = true;
   $("message").hidden = false;
   $("message").textContent = "Nothing can be read at the moment.";
+  if (!state.profiles.length) list.fail();
+  if ($("subject").textContent === "…") $("subject").textContent = "No history to show";
 }
 
-listen({
-  chart,
-  view: () => state.view,
-  go,
-  now,
-  read: (bucket) => { state.under = bucket ?? state.under; return showValues(); },
-  redraw: () => state.drawn && draw(chart, visit),
-  emphasise: (label) => chart.emphasise(state.drawn?.view.series.includes(label) ? label : null),
-  errorsOnly: (only) => { state.onlyErrors = only; showFetches(state.fetches, only); },
-  restored: restore,
-  notice: (text) => showNotices([text]),
-});
+listen(page);
+new Known(page.view);
 if (innerWidth < 900) $("side").open = false;
 const { view } = state;
-if (view.series.length && view.series.length <= MOST) {
+if (view.series.length && view.series.length <= MOST && !view.profiles.length && view.range !== "all") {
   const asked = readCatalogue();
-  early = { view, data: load(view, views.period(view, now()), asked, chart.columns) };
+  early = { view, data: load(view, range(view), asked, chart.columns) };
   early.data.catch(() => {}); // its address may name what is no longer there
   catalogue.run(asked);
 } else catalogue.run();

@@ -1,15 +1,15 @@
-// Which series are shown: at most as many as fit into a chart; the page names the others.
+// Which series are shown: at most as many as the page can draw; it names the others.
 
 import { $, h } from "./dom.js";
 
-export const MOST = 20;
+export const MOST = 100;
 const NAMED = 5;
 const LONGEST = 200;
 
 /** Split the series of an address: those to show, those that are unknown, and those that are too many. */
-export function resolved(named, known) {
-  const there = named.filter((label) => known.has(label));
-  return { series: there.slice(0, MOST), unknown: named.filter((label) => !known.has(label)), left: there.slice(MOST) };
+export function resolved(labels, known) {
+  const there = labels.filter((label) => known.has(label));
+  return { series: there.slice(0, MOST), unknown: labels.filter((label) => !known.has(label)), left: there.slice(MOST) };
 }
 
 /**
@@ -23,6 +23,12 @@ export function toggled(shown, labels, wanted) {
   const room = MOST - shown.length;
   if (room <= 0 && added.length < labels.length) return { series: others, left: [] };
   return { series: [...shown, ...added.slice(0, Math.max(room, 0))], left: added.slice(Math.max(room, 0)) };
+}
+
+/** The lines that are shown alone once one was clicked; *add* keeps those that already are. */
+export function isolated(only, label, add) {
+  if (add) return only.includes(label) ? only.filter((one) => one !== label) : [...only, label];
+  return only.length === 1 && only[0] === label ? [] : [label];
 }
 
 const option = (label) => h("option", { value: label }, label);
@@ -43,7 +49,7 @@ export function showCap(shown, left, swap) {
   );
 }
 
-/** Show notes about the chart, one line each, until they are closed. */
+/** Show notices about the chart, one line each, until they are closed. */
 export function showNotices(lines) {
   const box = $("notices");
   box.hidden = !lines.length;
@@ -51,10 +57,11 @@ export function showNotices(lines) {
   box.replaceChildren(...(lines.length ? [h("div", { role: "status" }, ...lines.map((text) => h("p", {}, text))), close] : []));
 }
 
-/** Name the unknown series of an address; only the first of many. */
-export function aboutUnknown(unknown) {
+/** Name the unknown series or profiles of an address; only the first of many. */
+export function aboutUnknown(unknown, what = "series") {
   if (!unknown.length) return [];
   const more = unknown.length > NAMED ? ` and ${unknown.length - NAMED} more` : "";
   const names = unknown.slice(0, NAMED).map((label) => `“${label.slice(0, LONGEST)}”`).join(", ");
+  if (what === "profile") return [`Not shown, because there is no such profile: ${names}${more}.`];
   return [`Not shown, because no profile has ${unknown.length === 1 ? "this series" : "these series"}: ${names}${more}.`];
 }

@@ -1,30 +1,35 @@
 // Clicks and keys: each changes the view.
 
-import { getText } from "./api.js";
 import { speak } from "./chart.js";
 import { $, h } from "./dom.js";
-import { iso } from "./format.js";
+import { save } from "./download.js";
+import { local } from "./format.js";
+import { listenToPicker } from "./picker.js";
 import * as views from "./view.js";
 
-const SWITCHES = ["compare", "zero", "log"];
+const SWITCHES = ["zero", "log"];
 
 /** Add the listeners. *page* has the view and can change it. */
 export function listen(page) {
   const moves = {
-    back: () => views.moved(page.view(), page.now(), -0.5),
-    on: () => views.moved(page.view(), page.now(), 0.5),
-    in: () => views.zoomed(page.view(), page.now(), 0.5),
-    out: () => views.zoomed(page.view(), page.now(), 2),
+    back: () => views.moved(page.view(), page.range(), -0.5, page.bounds()),
+    on: () => views.moved(page.view(), page.range(), 0.5, page.bounds()),
+    in: () => views.zoomed(page.view(), page.range(), 0.5, page.bounds()),
+    out: () => views.zoomed(page.view(), page.range(), 2, page.bounds()),
   };
-  const preset = (name) => h("button", { type: "button", value: name, onclick: () => page.go({ ...page.view(), range: name, start: null, end: null }) }, name);
-  $("presets").replaceChildren(...Object.keys(views.PRESETS).map(preset));
+  const preset = (name) => h("button", { type: "button", value: name, title: name === "all" ? "The whole history" : null, onclick: () => page.preset(name) }, name);
+  $("presets").replaceChildren(...[...Object.keys(views.PRESETS), "all"].map(preset));
   for (const button of document.querySelectorAll("[data-move]")) button.addEventListener("click", () => page.go(moves[button.dataset.move]()));
-  for (const name of SWITCHES) $(name).addEventListener("click", () => page.go({ ...page.view(), [name]: !page.view()[name] }, true));
+  for (const name of SWITCHES) $(name).addEventListener("click", () => page.change({ [name]: !page.view()[name] }));
+  listenToChoices(page);
+  listenToPicker(page);
   $("skip").addEventListener("click", (event) => {
     event.preventDefault(); // the address holds the view
     $("chart").focus();
   });
-  $("download").addEventListener("click", () => download(page));
+  for (const kind of ["csv", "drawn", "png", "svg", "link"]) $(`save-${kind}`).addEventListener("click", () => save(kind, page));
+  addEventListener("keydown", (event) => event.key === "Escape" && closeMenus(event));
+  document.addEventListener("pointerdown", (event) => closeMenus(event));
   $("chart").addEventListener("keydown", (event) => key(event, page, moves));
   $("only-errors").addEventListener("click", (event) => {
     const only = event.target.getAttribute("aria-pressed") !== "true";
@@ -36,8 +41,63 @@ export function listen(page) {
     $(id).addEventListener(out, () => page.emphasise(null));
   }
   $("theme").addEventListener("click", () => switchTheme(page));
+  local.on = localStorage.getItem("local") === "1";
+  showZone();
+  $("zone").addEventListener("click", () => {
+    local.on = !local.on;
+    localStorage.setItem("local", local.on ? "1" : "0");
+    showZone();
+    page.redraw();
+  });
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", page.redraw);
   addEventListener("popstate", page.restored);
+}
+
+function showZone() {
+  $("zone").setAttribute("aria-pressed", `${local.on}`);
+  $("zone").textContent = local.on ? `UTC + ${local.zone()}` : "UTC";
+}
+
+/** Drawing, period of the sums, number of lines, comparison. */
+function listenToChoices(page) {
+  const options = (id, all) => $(id).replaceChildren(...all.map(([value, text]) => h("option", { value }, text)));
+  $("types").replaceChildren(...Object.entries(views.TYPES).map(([value, text]) => h("button", { type: "button", value, onclick: () => page.change({ type: value }) }, text)));
+  options("per", [["", "as stored"], ...views.PERS.map((per) => [per, per])]);
+  options("top", [["", "20 largest"], ...views.TOPS.filter((top) => top !== "20").map((top) => [top, top === "all" ? "all" : `${top} largest`])]);
+  options("shift", [...Object.entries(views.SHIFTS), ["date", "from a date …"]]);
+  $("per").addEventListener("change", (event) => page.change({ per: event.target.value || null }));
+  $("top").addEventListener("change", (event) => page.change({ top: event.target.value || null }));
+  $("compare").addEventListener("click", () => page.change({ compare: page.view().compare ? null : "previous" }));
+  $("shift").addEventListener("change", (event) => {
+    const dated = event.target.value === "date";
+    $("shift-date").hidden = !dated;
+    if (dated) $("shift-date").focus();
+    else page.change({ compare: event.target.value });
+  });
+  $("shift-date").addEventListener("change", (event) => event.target.value && page.change({ compare: event.target.value }));
+}
+
+/** Show the view in the controls. */
+export function showControls(view) {
+  for (const button of $("presets").children) button.setAttribute("aria-pressed", `${button.value === view.range}`);
+  for (const button of $("types").children) button.setAttribute("aria-pressed", `${button.value === view.type}`);
+  for (const name of [...SWITCHES, "compare"]) $(name).setAttribute("aria-pressed", `${Boolean(view[name])}`);
+  $("per").value = view.per ?? "";
+  $("top").value = view.top === "20" ? "" : view.top ?? "";
+  $("shift").hidden = !view.compare;
+  const dated = Boolean(view.compare) && !Object.hasOwn(views.SHIFTS, view.compare);
+  $("shift").value = dated ? "date" : view.compare ?? "previous";
+  $("shift-date").hidden = !dated;
+  if (dated) $("shift-date").value = view.compare;
+  for (const kind of ["csv", "drawn", "png", "svg"]) $(`save-${kind}`).disabled = !view.series.length;
+}
+
+/** Close open menus, unless the event is inside. */
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (event.type === "keydown") menu.querySelector("summary").focus();
+    if (event.type === "keydown" || !menu.contains(event.target)) menu.open = false;
+  }
 }
 
 function key(event, page, moves) {
@@ -45,6 +105,7 @@ function key(event, page, moves) {
   const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (event.target !== $("chart") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (wanted) page.go(moves[wanted]());
+  else if (event.key === "Escape") page.reset();
   else if (by && event.shiftKey) page.go(moves[by < 0 ? "back" : "on"]());
   else if (by) speak(page.read(page.chart.step(by)));
   else return;
@@ -61,26 +122,4 @@ function switchTheme(page) {
   root.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("theme", root.dataset.theme);
   page.redraw();
-}
-
-/** Save the stored points of the view. If periods are compared, the previous one comes first. */
-async function download(page) {
-  const { series, compare } = page.view();
-  const { start, end } = views.period(page.view(), page.now());
-  const shift = views.control({ start, end });
-  try {
-    const tables = await Promise.all(
-      (compare ? [shift, 0] : [0]).map((by) =>
-        getText("points", { series, start: iso(start - by), end: iso(end - by), format: "csv" }),
-      ),
-    );
-    const text = tables.map((table, place) => (place ? table.slice(table.indexOf("\n") + 1) : table));
-    const blob = new Blob(text, { type: "text/csv" });
-    const source = document.documentElement.dataset.simulator ? "simulated" : "radar";
-    const anchor = h("a", { href: URL.createObjectURL(blob), download: `${source}-${iso(start).slice(0, 10)}-${iso(end).slice(0, 10)}.csv` });
-    anchor.click();
-    setTimeout(() => URL.revokeObjectURL(anchor.href), 10_000);
-  } catch (error) {
-    page.notice(`The points could not be downloaded: ${error.message}.`);
-  }
 }

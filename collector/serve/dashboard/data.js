@@ -1,46 +1,119 @@
 // The data of a chart: read from the API, and converted to columns of numbers.
 
-import { get } from "./api.js";
+import { get, has } from "./api.js";
+import * as calendar from "./calendar.js";
 import { iso, seconds } from "./format.js";
-import { control, FIRST } from "./view.js";
+import { FIRST, last, SECONDS, shiftOf } from "./view.js";
 
 const DETAILED = 32 * 86400;
-const GRID = 4 * 86400; // a Monday, on which columns begin unless buckets start elsewhere
+const MOST_COLUMNS = 5000; // of the API
+const MOST_CELLS = 150_000;
+const LONGEST_ADDRESS = 6500;
 
 /** Read all data of one period of some series. *profiles* is a promise, *columns* the width in pixels. */
-export async function load(view, { start, end }, profiles, columns, signal) {
-  const shift = control({ start, end });
-  const chosen = { series: view.series, thin: columns, buckets: "common" };
-  const between = { start: iso(start), end: iso(end) };
-  const before = { start: iso(Math.max(start - shift, FIRST)), end: iso(Math.max(end - shift, FIRST)) };
-  const none = Promise.resolve(null);
+export async function load(view, range, profiles, columns, signal) {
   const some = view.series.length > 0;
-  const detailed = end - start <= DETAILED;
-  const [points, previous, listed, revisions] = await Promise.all([
-    some ? get("points", { ...chosen, ...between }, signal) : none,
-    some && view.compare ? get("points", { ...chosen, ...before }, signal) : none,
-    get("annotations", { ...between, limit: 1000 }, signal),
-    some && detailed ? loadRevisions(view, between, profiles, signal) : none,
+  const detailed = range.end - range.start <= DETAILED;
+  const known = profiles.then?.((all) => all) ?? Promise.resolve(profiles);
+  const [drawn, listed, revisions, marks] = await Promise.all([
+    some ? loadDrawn(view, range, known, columns, signal) : { per: null, series: [], refused: [], previous: null, ...range },
+    get("annotations", { ...between(range), limit: 1000 }, signal),
+    some && detailed ? loadRevisions(view.series, range, known, signal) : null,
+    has("marks") ? get("marks", { ...between(range), limit: 1000, policy: `${view.policy}` }, signal) : null,
   ]);
-  // A label whose unit changes has a series for each unit.
-  const order = (all) => view.series.flatMap((label) => all.filter((s) => s.label === label));
-  const found = order((points?.series ?? []).map(columnsOf));
+  const annotations = [...listed.annotations.map(annotation), ...(marks?.marks ?? []).map(ownMark)];
   return {
-    start,
-    end,
-    shift,
-    series: found.filter((series) => !series.refused),
-    refused: found.filter((series) => series.refused),
-    previous: previous ? order(previous.series.map(columnsOf)).filter((series) => !series.refused) : null,
-    annotations: listed.annotations.map(annotation).filter((one) => one.start < end && one.end > start - 1),
-    revisions: (revisions ?? []).flatMap((r) => r.revisions).filter((r) => view.series.includes(r.series)).map(revision),
+    ...drawn,
+    shift: shiftOf(view.compare, range),
+    annotations: annotations.filter((one) => one.start < range.end && one.end > range.start - 1),
+    revisions: revisions ?? [],
     detailed,
   };
 }
 
-async function loadRevisions(view, between, profiles, signal) {
-  const shown = (await profiles).filter((profile) => profile.series.some((label) => view.series.includes(label)));
-  return Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between, limit: 1000 }, signal)));
+/** A range for the API, which accepts times from 2000 until tomorrow. */
+const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.min(Math.max(end, FIRST), last())) });
+
+/** Read the lines of the period, and of the one to compare with, per calendar period if the view says so. */
+async function loadDrawn(view, asked, known, columns, signal) {
+  const most = Math.min(MOST_COLUMNS, Math.floor(MOST_CELLS / view.series.length));
+  const trial = view.per && calendar.refusal(view.per, 0, asked, most);
+  const per = trial ? null : view.per;
+  const range = per ? calendar.whole(per, asked) : asked;
+  const width = per ? calendar.BASE[per] : null;
+  const thin = per ? Math.min(MOST_COLUMNS, Math.ceil((range.end - range.start) / width)) : Math.min(columns, most);
+  const shift = shiftOf(view.compare, asked);
+  const read = async (from) => measured(await loadUnits(view, from, thin, signal), await known);
+  const [series, previous] = await Promise.all([read(range), view.compare ? read(moved(range, shift, per)) : null]);
+  const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
+  if (late) return { ...(await loadDrawn({ ...view, per: null }, asked, known, columns, signal)), perRefused: late };
+  return { ...range, asked, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
+}
+
+const notAdditive = (series) => {
+  const one = series.find(({ additive }) => !additive);
+  return one ? `the values of ${one.label} cannot be summed over time` : null;
+};
+
+/** The range *shift* seconds earlier; whole calendar periods stay whole. */
+export function moved({ start, end }, shift, per) {
+  const back = { start: Math.max(start - shift, FIRST), end: Math.max(end - shift, FIRST) };
+  return per ? calendar.whole(per, back) : back;
+}
+
+/** Read the points in common buckets; series of a second unit come with an own request, for an own axis. */
+export async function loadUnits(view, range, thin, signal) {
+  const asOf = view.asOf ? iso(view.asOf) : undefined;
+  const read = async (series) => {
+    const answers = await Promise.all(parts(series).map((part) => get("points", { series: part, thin, buckets: "common", ...between(range), as_of: asOf }, signal)));
+    // A label whose unit changes has a series for each unit.
+    const all = answers.flatMap((answer) => answer.series.map(columnsOf));
+    return series.flatMap((label) => all.filter((one) => one.label === label));
+  };
+  const first = await read(view.series);
+  const [main] = first.filter((one) => !one.refused);
+  const odd = main ? first.filter((one) => one.refused && measure(one) !== measure(main)) : [];
+  const kept = first.filter((one) => !one.refused).map((one) => ({ ...one, axis: "y" }));
+  if (!odd.length) return { drawn: kept, refused: first.filter((one) => one.refused) };
+  const units = new Set(kept.map((one) => `${one.label} ${measure(one)}`));
+  const second = (await read([...new Set(odd.map((one) => one.label))])).filter((one) => !units.has(`${one.label} ${measure(one)}`));
+  const other = second.filter((one) => !one.refused && one.width === main.width && measure(one) !== measure(main));
+  const done = new Set(other.map((one) => one.label));
+  return {
+    drawn: [...kept, ...other.map((one) => ({ ...one, axis: "y2" }))],
+    refused: first.filter((one) => one.refused && !done.has(one.label)),
+  };
+}
+
+const measure = ({ unit, normalization }) => `${normalization} ${unit}`;
+
+/** Split labels so that no address is too long for a server. */
+function parts(labels) {
+  const all = [[]];
+  let length = 0;
+  for (const label of labels) {
+    const more = encodeURIComponent(label).length + 8;
+    if (length + more > LONGEST_ADDRESS) {
+      all.push([]);
+      length = 0;
+    }
+    all.at(-1).push(label);
+    length += more;
+  }
+  return all;
+}
+
+/** Say which series can be summed over time: raw counts that count nothing twice. */
+function measured({ drawn, refused }, profiles) {
+  const twice = ({ filters = {}, each = {} }) => ["uniqueEntries", "expirationStatus"].some((name) => name in each || (filters[name] && filters[name][0] !== "false"));
+  const odd = new Set(profiles.filter(twice).map((one) => one.name));
+  return { drawn: drawn.map((one) => ({ ...one, additive: one.normalization === "RAW_VALUES" && !odd.has(one.profile) })), refused };
+}
+
+export async function loadRevisions(series, range, profiles, signal) {
+  const shown = (await profiles).filter((profile) => profile.series.some((label) => series.includes(label)));
+  const read = await Promise.all(shown.slice(0, 20).map(({ name }) => get("revisions", { profile: name, ...between(range), limit: 1000 }, signal)));
+  return read.flatMap((one) => one.revisions).filter((one) => series.includes(one.series)).map(revision);
 }
 
 /** Read the gaps of all series. */
@@ -55,7 +128,7 @@ export async function loadGaps(signal) {
   return all.map((gap) => ({ ...gap, start: seconds(gap.start), end: seconds(gap.end) }));
 }
 
-function columnsOf(series) {
+export function columnsOf(series) {
   return {
     label: series.series,
     profile: series.profile,
@@ -71,6 +144,7 @@ function columnsOf(series) {
     least: series.least,
     most: series.most,
     mean: series.mean,
+    points: series.points,
   };
 }
 
@@ -80,26 +154,12 @@ function annotation(row) {
   return { ...row, start, end };
 }
 
+/** A mark of the operator, or a date of the shipped list, in the form of an annotation. */
+function ownMark({ id, start, end, text, url, kind }) {
+  const from = seconds(start);
+  return { own: true, id, description: text, event_type: kind === "policy" ? "policy date" : "own mark", linked_url: url, start: from, end: end ? seconds(end) : from, is_instantaneous: !end };
+}
+
 function revision(row) {
   return { ...row, at: seconds(row.timestamp), seen: seconds(row.seen_at), replaced: seconds(row.replaced_at) };
 }
-
-/** The column at a time: from *start* up to, not including, *end*. It is the same for all shown series. */
-export function bucketAt(data, moment) {
-  const { width, start: first } = data.series[0] ?? data.previous?.[0] ?? {};
-  if (width === undefined) return null;
-  const origin = first || GRID;
-  const start = origin + Math.floor((moment - origin) / width) * width;
-  return { start, end: start + width };
-}
-
-/** The column of a series that begins at *start*; null if there is none. */
-export function columnAt(series, start) {
-  const at = (start - series.start) / series.width;
-  const mean = series.mean[at];
-  if (mean === undefined || mean === null) return null;
-  return { start, end: start + series.width, mean, least: series.least[at], most: series.most[at] };
-}
-
-/** The newest column of a series; null if it has none. */
-export const newest = (series) => columnAt(series, series.start + (series.mean.length - 1) * series.width);

@@ -1,47 +1,125 @@
-// Shows loaded data: heading, chart, values, legend and tables, always of the same view.
+// Shows loaded data: heading, figures, chart, values, legend and tables, always of the same view.
 
-import { $, colour, h } from "./dom.js";
-import { period as inWords } from "./format.js";
-import { holdsPoints } from "./lines.js";
-import { describe } from "./marks.js";
+import { $, forgetColours, h, keepingFocus } from "./dom.js";
+import { compact, moment, number, percent, period as inWords, signed } from "./format.js";
+import { frame as makeFrame, holdsPoints } from "./frame.js";
+import { describe } from "./notes.js";
 import { readout, showKey, showMeasure } from "./readout.js";
-import { marks, state, tint } from "./state.js";
+import { ink, marks, restyle, state } from "./state.js";
+import { headline, trust } from "./summary.js";
 import { showAnnotations, showGaps } from "./tables.js";
+import { SHIFTS } from "./view.js";
 
-/** Draw the loaded data on *chart*; *visit* goes to an annotation or a gap. */
-export function draw(chart, visit) {
+const NAMED = 3;
+
+/** Draw the loaded data on *chart*; *page* goes to an annotation or a gap, and shows a line alone. */
+export function draw(chart, page) {
   const { data, view } = state.drawn;
   const words = inWords(data.start, data.end);
+  forgetColours();
+  restyle(data, view);
+  const frame = { ...makeFrame(data, view), wantedPer: view.per, wantedLog: view.log };
+  state.drawn.frame = frame;
   $("period").textContent = words;
-  $("chart").setAttribute("aria-label", `Chart of ${view.series.join(", ") || "nothing"}, ${words}`);
+  $("subject").textContent = subject(view.series);
+  $("subject").title = view.series.slice(0, 40).join("\n");
+  $("chart").setAttribute("aria-label", `Chart of ${view.series.slice(0, 20).join(", ") || "nothing"}, ${words}`);
   $("skeleton").hidden = true;
-  $("message").hidden = holdsPoints(data);
-  $("message").textContent = emptiness(data, view);
-  chart.show(data, marks(), (label) => colour(`--c${tint(label)}`), view);
+  $("message").hidden = holdsPoints(frame);
+  $("message").textContent = emptiness(frame, view);
+  showMeasure(frame);
+  chart.show(frame, marks(), ink);
   if (!chart.plot) $("lane").replaceChildren();
-  showMeasure(data);
-  showMarks(visit);
+  showMarks(page);
 }
 
-function emptiness(data, view) {
+/** The names of what is shown: whole profiles by their name, then series, then how many more. */
+export function subject(series) {
+  const left = new Set(series);
+  const parts = [];
+  for (const { name, series: all } of state.profiles) {
+    if (all.length < 2 || !all.every((label) => left.has(label))) continue;
+    parts.push(`${name} (${all.length} series)`);
+    for (const label of all) left.delete(label);
+  }
+  const names = [...parts, ...left];
+  if (!names.length) return "Nothing is chosen";
+  return names.length > NAMED ? `${names.slice(0, NAMED - 1).join(" · ")} and ${names.length - NAMED + 1} more` : names.join(" · ");
+}
+
+function emptiness(frame, view) {
   if (!state.profiles.length) return "No profile is configured: add one to config.toml, then reload.";
   if (!view.series.length) return "Choose a series on the left.";
-  return data.refused.length && !data.series.length ? "None of these series can be drawn." : "No points in this period yet.";
+  return frame.refused.length && !frame.lines.length ? "None of these series can be drawn." : "No points in this period yet.";
 }
 
-export function showMarks(visit) {
-  const { data, view } = state.drawn;
-  showValues();
-  showKey(data, marks(), view.log);
-  showAnnotations(data.annotations, (one) => visit(one));
-  showGaps(state.gaps, (gap) => visit(gap, gap.series));
+export function showMarks(page) {
+  const { frame, data } = state.drawn;
+  showValues(page);
+  showKey(frame, marks(), page.showAll);
+  showHeadline();
+  showTrust();
+  showAnnotations(data.annotations, (one) => page.visit(one), (one) => page.unmark(one));
+  showGaps(state.gaps, (gap) => page.visit(gap, gap.series));
 }
 
 /** Show the values under the cursor; return them as one sentence. */
-export const showValues = () => (state.drawn ? readout(state.drawn.data, marks(), state.under, tint) : "");
+export const showValues = (page) => (state.drawn?.frame ? readout(state.drawn.frame, marks(), state.under, ink, page.isolate) : "");
+
+const figure = (name, value, title, kind = "") => h("div", { title }, h("dt", {}, name), h("dd", { class: kind }, value));
+
+/** The total, its change and the share of the largest series. */
+function showHeadline() {
+  const { data } = state.drawn;
+  const shown = headline(data, state.context);
+  const box = $("headline");
+  if (!shown) return void box.replaceChildren();
+  const of = shown.series > 1 ? `sum of the ${shown.series} series of ${shown.profile}` : shown.single.label;
+  const figures = [figure(shown.profiles > 1 ? `Total of ${shown.profile}` : "Total", compact(shown.total), `${number(Math.round(shown.total))} ${shown.single?.unit.toLowerCase() ?? "certificates"}: ${of}`)];
+  const compared = state.drawn.view.compare;
+  const against = compared && compared !== "previous" ? (SHIFTS[compared] ? `Against the ${SHIFTS[compared]}` : `Against ${compared}`) : "Against the period before";
+  const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
+  if (shown.change !== null) figures.push(figure(against, signed(shown.change), `Compared with ${before}, over the time that both have in full`));
+  else figures.push(figure(against, state.context.previous ? "–" : "…", "Nothing to compare with"));
+  if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), h("span", { class: "who", dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""))), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
+  box.replaceChildren(...figures);
+}
+
+/** One line about what to know before trusting the chart; each part leads to where it is explained. */
+function showTrust() {
+  const { data, view } = state.drawn;
+  const found = trust(data, marks(), state.context);
+  const to = (id, text, kind) => h("button", { type: "button", class: `text ${kind}`, "data-key": id, onclick: () => $(id).scrollIntoView({ block: "center" }) }, text);
+  const many = (count, text, texts) => `${number(count)} ${count === 1 ? text : texts}`;
+  const parts = [];
+  if (found.young !== null) parts.push(h("span", {}, found.entirelyYoung ? "all of it may still be revised" : `final until ${moment(found.young)}`));
+  else if (data.series.length) parts.push(h("span", {}, "final"));
+  parts.push(found.missing ? to("gaps-title", `${many(found.missing, "bucket", "buckets")} missing`, "bad") : h("span", {}, "no gaps"));
+  if (found.upstream) parts.push(to("gaps-title", `${many(found.upstream, "bucket", "buckets")} Radar has not`, "warn"));
+  parts.push(h("span", {}, found.revised === null ? "revisions are not counted for so many profiles" : found.known ? (found.revised ? `${many(found.revised, "value", "values")} revised` : "none revised") : "revised: …"));
+  if (found.annotations) parts.push(to("annotations-title", many(found.annotations, "annotation", "annotations"), ""));
+  const bad = found.missing > 0;
+  const level = bad ? "failing" : found.upstream || found.young !== null ? "waiting" : "fresh";
+  const word = bad ? "incomplete" : found.entirelyYoung ? "young" : found.young !== null ? "complete" : "trustworthy";
+  if (view.asOf) parts.push(h("span", {}, "this line is about the history of today"));
+  keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level === "waiting" ? "late" : level}` }, word), ...parts));
+  $("trust").hidden = !data.series.length;
+  const asOf = $("as-of-said");
+  asOf.hidden = !view.asOf;
+  const { since } = state.context;
+  if (view.asOf) asOf.textContent = `As known on ${moment(view.asOf)} UTC. ${since ? sinceThen(since) : ""}`;
+}
+
+/** What has changed since the moment of `as_of`. */
+function sinceThen({ changed, added, before, after }) {
+  const percent = before ? (100 * (after - before)) / Math.abs(before) : null;
+  if (!changed && !added) return "Nothing of this has changed since then.";
+  return `Since then ${number(changed)} columns have changed and ${number(added)} are new${percent === null ? "" : `; the sum is ${signed(percent)}`}.`;
+}
 
 export function openNote(one) {
   const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => { $("detail").hidden = true; } }, "×");
   $("detail").replaceChildren(h("div", {}, ...describe(one)), close);
   $("detail").hidden = false;
 }
+

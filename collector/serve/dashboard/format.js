@@ -56,9 +56,21 @@ export function bytes(count) {
   return `${count.toFixed(at && count < 100 ? 1 : 0)} ${units[at]}`;
 }
 
-/** The change in percent. */
-export function change(now, before) {
-  if (now === null || !before) return "";
-  const percent = (100 * (now - before)) / Math.abs(before);
-  return `${percent > 0 ? "+" : percent < 0 ? "−" : "±"}${Math.abs(percent).toFixed(1)} %`;
-}
+/** A change in percent, with its sign. */
+export const signed = (part) => `${part >= 0.05 ? "+" : part <= -0.05 ? "−" : "±"}${Math.abs(part).toFixed(1)} %`;
+
+/** The change from one value to another in percent. */
+export const change = (now, before) => (now === null || !before ? "" : signed((100 * (now - before)) / Math.abs(before)));
+
+/** A part of a hundred. */
+export const percent = (value) => `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
+
+const here = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+const zone = () => new Intl.DateTimeFormat("en", { timeZoneName: "short" }).formatToParts(new Date()).find((one) => one.type === "timeZoneName")?.value ?? "local";
+
+/** Times of this machine beside UTC, if wanted. */
+export const local = {
+  on: false,
+  period: (start, end) => `${here.format(start * 1000)} – ${here.format(end * 1000)} ${zone()}`,
+  zone,
+};

@@ -1,14 +1,8 @@
 // Marks around the lines: annotations, gaps, values that are not final yet, revised values.
 
-import { colour, faint, h, link } from "./dom.js";
-import { moment, number, period } from "./format.js";
-
-const LANES = 3;
-const ROW = 25;
-const NARROWEST = 14;
-const NARROW = 6;
-const LEGIBLE = 52;
-const LETTER = 6.4;
+import { colour, faint } from "./dom.js";
+import { moment, number } from "./format.js";
+import { isPartial } from "./frame.js";
 
 function stripes(context, tint) {
   const tile = document.createElement("canvas");
@@ -50,12 +44,10 @@ export function drawBehind(chart, data, marks) {
     }
   }
   const tone = colour("--note");
-  for (const one of data.annotations) {
-    const narrow = x(one.end) - x(one.start) < NARROW * devicePixelRatio;
-    const whole = one.start <= data.start && one.end >= data.end;
-    const lasting = one.end === Infinity; // a change of method that holds until today must not drown the chart
-    if (!whole) block(one.start, one.end, faint(tone, lasting ? 0.05 : narrow ? 0.09 : 0.13), 2 * devicePixelRatio);
-    if (lasting && one.start > data.start) block(one.start, one.start, faint(tone, 0.35), 2 * devicePixelRatio);
+  const brief = data.annotations.filter((one) => one.end !== Infinity && !(one.start <= data.start && one.end >= data.end));
+  for (const one of merged(brief)) block(one.start, one.end, faint(tone, 0.12), 2 * devicePixelRatio);
+  for (const one of data.annotations) { // a change of method that holds until today must not drown the chart
+    if (one.end === Infinity && one.start > data.start) block(one.start, one.start, faint(tone, 0.35), 2 * devicePixelRatio);
   }
   for (const [reason, tint, alpha] of [["upstream", "--muted", 0.4], ["missing", "--bad", 0.45]]) {
     const hatch = stripes(ctx, faint(colour(tint), alpha));
@@ -86,10 +78,36 @@ function revised(data) {
   return found.values();
 }
 
-/** Draw a ring around every revised point, with a line to its first value. */
-export function drawRevisions(chart, data, palette) {
+/** Draw what is on the lines: revised points, and sums that lack a part. */
+export function drawOn(chart, frame, ink) {
+  if (frame.type !== "line") return;
+  drawRevisions(chart, frame, ink);
+  drawPartial(chart, frame, ink);
+}
+
+/** Draw a sum that lacks a part as a hollow square, not joined to the others. */
+function drawPartial(chart, frame, ink) {
+  if (!frame.per) return;
   const { ctx, bbox } = chart;
-  const drawn = new Set(data.series.filter((series) => !series.thinned && !series.summed).map((series) => series.label));
+  const side = 6 * devicePixelRatio;
+  ctx.save();
+  ctx.lineWidth = 1.3 * devicePixelRatio;
+  for (const line of frame.lines) {
+    ctx.strokeStyle = ink(line).stroke;
+    line.values.forEach((value, i) => {
+      if (value === null || !isPartial(line, i) || (frame.log && value <= 0)) return;
+      const [left, top] = [chart.valToPos(frame.times[i], "x", true), chart.valToPos(value, line.axis, true)];
+      if (left >= bbox.left && left <= bbox.left + bbox.width && top <= bbox.top + bbox.height) ctx.strokeRect(left - side / 2, top - side / 2, side, side);
+    });
+  }
+  ctx.restore();
+}
+
+/** Draw a ring around every revised point, with a line to its first value. */
+function drawRevisions(chart, data, ink) {
+  const { ctx, bbox } = chart;
+  if (data.per) return;
+  const drawn = new Map(data.lines.filter((line) => !line.thinned && !line.summed).map((line) => [line.label, line]));
   ctx.save();
   ctx.beginPath();
   ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
@@ -99,8 +117,8 @@ export function drawRevisions(chart, data, palette) {
   for (const one of revised(data)) {
     if (!drawn.has(one.series)) continue; // its line is of other buckets
     const left = chart.valToPos(one.at, "x", true);
-    const [was, is] = [one.value, one.new_value].map((value) => chart.valToPos(value, "y", true));
-    ctx.strokeStyle = palette(one.series);
+    const [was, is] = [one.value, one.new_value].map((value) => chart.valToPos(value, drawn.get(one.series).axis, true));
+    ctx.strokeStyle = ink(drawn.get(one.series)).stroke;
     ctx.lineWidth = 1.2 * devicePixelRatio;
     ctx.beginPath();
     ctx.moveTo(left, was);
@@ -115,49 +133,10 @@ export function drawRevisions(chart, data, palette) {
   ctx.restore();
 }
 
-/** Place the labels of annotations above the chart, each at the start of its band, as wide as its text if there is room. */
-export function layLane(lane, chart, data, opened) {
-  const offset = chart.over.offsetLeft;
-  const width = chart.over.clientWidth;
-  const x = (at) => Math.min(Math.max(chart.valToPos(at, "x"), 0), width);
-  const rows = [];
-  for (const one of [...data.annotations].sort((a, b) => a.start - b.start || b.end - a.end)) {
-    const start = Math.min(x(one.start), width - NARROWEST);
-    const end = Math.max(x(Math.min(one.end, data.end)), start + NARROWEST);
-    let row = rows.find((placed) => placed.at(-1).end + 4 <= start);
-    if (!row && rows.length < LANES) rows.push((row = []));
-    row?.push({ one, start, end });
-  }
-  const labels = rows.flatMap((placed, row) => placed.map(({ one, start, end }, i) => {
-    const text = one.description || one.event_type || "";
-    const room = (placed[i + 1]?.start ?? width + 4) - 4;
-    const wide = Math.min(Math.max(end, start + text.length * LETTER + 18), room) - start;
-    const extent = h("span", { class: "extent" });
-    extent.style.width = `${end - start}px`;
-    const label = h("button", { type: "button", class: "note", title: text, "aria-label": text, onclick: () => opened(one) }, wide < LEGIBLE ? "" : text, extent);
-    label.style.left = `${offset + start}px`;
-    label.style.top = `${row * ROW}px`;
-    label.style.width = `${wide < LEGIBLE ? end - start : wide}px`;
-    return label;
-  }));
-  lane.style.height = `${rows.length * ROW + (rows.length ? 4 : 0)}px`;
-  lane.replaceChildren(...labels);
-}
-
-/** The details of one annotation. */
-export function describe(one) {
-  const when = one.is_instantaneous ? moment(one.start) : one.end === Infinity ? `since ${moment(one.start)}` : period(one.start, one.end);
-  const withdrawn = one.withdrawn_at ? `, withdrawn ${moment(Date.parse(one.withdrawn_at) / 1000)}` : "";
-  return [
-    h("strong", {}, one.description || one.event_type || ""),
-    h("p", { class: "muted" }, [one.event_type, one.data_source, `${when}${withdrawn}`].filter(Boolean).join(" · "), one.linked_url ? " · " : "", link(one.linked_url, "more")),
-  ];
-}
-
 /** Texts about the revised points of a column; empty if there are none. */
-export function revisionsAt(data, series, column) {
-  const found = data.revisions.filter((one) => one.series === series.label && one.at >= column.start && one.at < column.end);
-  if (!series.thinned && !series.summed) return found.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
+export function revisionsAt(data, series, [start, end]) {
+  const found = data.revisions.filter((one) => one.series === series.label && one.at >= start && one.at < end);
+  if (!series.thinned && !series.summed && !data.per) return found.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
   const buckets = new Set(found.map((one) => one.at)).size;
   return buckets ? [`${buckets} of its ${series.interval} values revised`] : [];
 }

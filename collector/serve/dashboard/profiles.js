@@ -1,60 +1,79 @@
-// The list of profiles: the state of each, and which of its series are shown.
+// The list of profiles: the state of each, and which of its series are shown. It holds a thousand of them.
 
 import { MOST } from "./choice.js";
 import { $, fill, h } from "./dom.js";
-import { ago, bytes, duration, number, seconds } from "./format.js";
+import { number } from "./format.js";
+import { factsOf, stateOf, timesOf, troubleOf } from "./profile_facts.js";
+import { sifted } from "./sifting.js";
+import { ink } from "./state.js";
 
-export const COLOURS = 10;
-const WAITS = {
-  blocked: "Radar refuses requests", silent: "Radar does not answer", credentials: "Radar refuses the credentials",
-  budget: "the request budget is spent", refused: "Radar's answer was refused",
-};
-const CONFIDENCE = {
-  0: "confidence 0", 1: "confidence 1: too little data, erratic", 2: "confidence 2: too little data", 3: "confidence 3: erratic",
-  4: "confidence 4: not assigned", 5: "confidence 5: no known issue",
-};
-
-/** Give every chosen series a colour: the one of its position among all series, or the next free one. */
-export function tints(profiles, chosen) {
-  const all = profiles.flatMap((profile) => profile.series);
-  const given = new Map();
-  const taken = new Set();
-  for (const label of chosen) {
-    let tint = Math.max(all.indexOf(label), 0) % COLOURS;
-    for (let i = 0; taken.has(tint) && i < COLOURS; i += 1) tint = (tint + 1) % COLOURS;
-    taken.add(tint);
-    given.set(label, tint);
-  }
-  return given;
-}
-
-/** The state to show. A profile with gaps is `healing` if the service fills them. */
-export function stateOf(profile, status, missing) {
-  if (!status) return "new";
-  return status.state === "gaps" && profile.heal && missing > 0 ? "healing" : status.state;
-}
+const PAGE = 40;
+const LINES = 40;
+const FEW = 6;
 
 export class Profiles {
-  /** *changed* is called with a series and whether it is selected. */
+  /** *changed* is called with some series and whether they are selected. */
   constructor(changed) {
-    this.changed = changed;
+    Object.assign(this, { changed, shown: PAGE, opened: new Set(), lines: new Map(), wanted: {}, last: null });
+    const ids = { "find-profile": "text", "with-state": "state", "profile-order": "order", "profile-group": "group" };
+    for (const [id, name] of Object.entries(ids)) {
+      $(id).addEventListener("input", () => { this.wanted[name] = $(id).value; this.shown = PAGE; this.again(); });
+    }
+    $("more-profiles").addEventListener("click", () => { this.shown += 2 * PAGE; this.again(); });
+  }
+
+  /** Say that the list cannot be read. */
+  fail() {
+    $("profiles").setAttribute("aria-busy", "false");
+    fill($("profiles"), "failed", () => [h("li", { class: "empty profile" }, "The profiles cannot be read.")]);
+  }
+
+  again() {
+    if (this.last) this.show(...this.last);
   }
 
   /** Show *profiles*; only changed elements are updated. */
-  show(profiles, statuses, chosen, given, more) {
-    fill($("profiles"), profiles.map((profile) => [profile.name, profile.agg_interval, profile.series]), () => profiles.map((profile) => this.item(profile)));
+  show(profiles, statuses, chosen, more) {
+    this.last = [profiles, statuses, chosen, more];
+    const picked = new Set(chosen);
+    const entries = profiles.map((profile) => {
+      const status = statuses.get(profile.name);
+      const state = stateOf(profile, status, more.get(profile.name)?.missing ?? 0);
+      const filters = JSON.stringify([profile.filters, profile.each]);
+      return { profile, status, state, name: profile.name, series: profile.series, interval: profile.agg_interval, filters, points: status?.points ?? 0, last: status?.last_point, chosen: profile.series.some((label) => picked.has(label)) };
+    });
+    const all = sifted(entries, this.wanted);
+    const some = all.slice(0, this.shown);
+    const open = some.map(({ name, interval, series }) => [name, interval, this.lines.get(name) ?? LINES, series]);
+    fill($("profiles"), [this.wanted.text, open, some.map((one) => one.group)], () => some.flatMap((one, i) => [...(one.group && one.group !== some[i - 1]?.group ? [h("li", { class: "group muted" }, one.group)] : []), this.item(one.profile)]));
     $("profiles").setAttribute("aria-busy", "false");
-    for (const box of $("profiles").querySelectorAll("input[data-series]")) {
-      box.checked = given.has(box.dataset.series);
-      box.className = given.has(box.dataset.series) ? `c${given.get(box.dataset.series)}` : "";
-    }
+    for (const box of $("profiles").querySelectorAll("input[data-series]")) this.tick(box, picked);
     for (const box of $("profiles").querySelectorAll("input[data-profile]")) {
-      const series = profiles.find((profile) => profile.name === box.dataset.profile).series;
-      const wanted = series.filter((label) => given.has(label)).length;
+      const { series } = profiles.find((profile) => profile.name === box.dataset.profile);
+      const wanted = series.filter((label) => picked.has(label)).length;
       box.checked = wanted === series.length;
       box.indeterminate = wanted > 0 && wanted < series.length;
     }
-    for (const profile of profiles) this.describe(profile, statuses.get(profile.name), more.get(profile.name) ?? {});
+    for (const one of some) this.describe(one, more.get(one.name) ?? {});
+    this.count(entries, all, some, chosen);
+  }
+
+  tick(box, picked) {
+    box.checked = picked.has(box.dataset.series);
+    if (box.checked) box.style.setProperty("--mine", ink({ label: box.dataset.series }).stroke);
+    else box.style.removeProperty("--mine");
+  }
+
+  /** Show how many there are, and offer the states that occur. */
+  count(entries, all, some, chosen) {
+    $("sieve").hidden = entries.length <= FEW;
+    const states = [...new Set(entries.map((one) => one.state))].sort();
+    fill($("with-state"), states, () => [h("option", { value: "" }, "any state"), h("option", { value: "chosen" }, "shown"), ...states.map((state) => h("option", { value: state }, state))]);
+    if ($("with-state").value !== (this.wanted.state ?? "")) $("with-state").value = this.wanted.state ?? "";
+    $("sifted").textContent = all.length === entries.length ? `${number(entries.length)} profiles` : `${number(all.length)} of ${number(entries.length)} profiles`;
+    $("more-profiles").hidden = some.length === all.length;
+    $("more-profiles").textContent = `Show more (${number(all.length - some.length)})`;
+    $("none-fit").hidden = all.length > 0 || !entries.length;
     $("chosen").textContent = chosen.length >= MOST ? `${chosen.length} series shown, the most` : `${chosen.length} series shown`;
   }
 
@@ -63,80 +82,46 @@ export class Profiles {
     const heading = several
       ? h("input", { type: "checkbox", "data-profile": profile.name, onchange: (e) => this.changed(profile.series, e.target.checked) })
       : h("input", { type: "checkbox", "data-series": profile.series[0], onchange: (e) => this.changed(profile.series, e.target.checked) });
-    const state = h("span", { class: "state", "data-part": "state" });
-    const name = h("label", { class: "name" }, heading, h("span", {}, profile.name));
     const parts = [
-      h("div", { class: "row" }, name, state),
+      h("div", { class: "row" }, h("label", { class: "name" }, heading, h("span", {}, profile.name)), h("span", { class: "state", "data-part": "state" })),
       h("p", { class: "muted small facts-of", "data-part": "facts" }),
       h("p", { class: "small trouble", "data-part": "trouble", hidden: true }),
     ];
-    if (several) {
-      const lines = profile.series.map((label) => this.line(profile, label));
-      parts.push(h("details", {}, h("summary", { class: "small muted" }, `${profile.series.length} series`), h("ul", { class: "lines" }, ...lines)));
-    }
+    const keep = (event) => (event.target.open ? this.opened.add(profile.name) : this.opened.delete(profile.name));
+    const title = several ? `${profile.series.length} series` : "More";
+    const lines = several ? h("ul", { class: "lines" }, ...this.linesOf(profile)) : null;
+    parts.push(h("details", { open: this.opened.has(profile.name), ontoggle: keep }, h("summary", { class: "small muted" }, title), lines, h("dl", { class: "small times", "data-part": "times" })));
     return h("li", { class: "profile", "data-name": profile.name }, ...parts);
+  }
+
+  /** The first lines of a profile, those first that fit the search. */
+  linesOf(profile) {
+    const words = (this.wanted.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
+    const fits = (label) => words.length > 0 && words.every((word) => label.toLowerCase().includes(word));
+    const sorted = words.length ? [...profile.series].sort((a, b) => fits(b) - fits(a)) : profile.series;
+    const most = this.lines.get(profile.name) ?? LINES;
+    const lines = sorted.slice(0, most).map((label) => this.line(profile, label));
+    if (sorted.length > most) lines.push(h("li", {}, h("button", { type: "button", class: "text small", onclick: () => { this.lines.set(profile.name, Infinity); this.again(); } }, `${sorted.length - most} more`)));
+    return lines;
   }
 
   line(profile, label) {
     const box = h("input", { type: "checkbox", "data-series": label, onchange: (e) => this.changed([label], e.target.checked) });
-    return h("li", {}, h("label", {}, box, h("span", {}, label.slice(profile.name.length + 1))));
+    return h("li", {}, h("label", {}, box, h("span", { dir: "auto" }, label.slice(profile.name.length + 1))));
   }
 
-  describe(profile, status, { missing = 0, trouble = null }) {
-    const item = [...$("profiles").children].find((one) => one.dataset.name === profile.name);
-    const part = (name) => item.querySelector(`[data-part=${name}]`);
-    const state = stateOf(profile, status, missing);
+  describe({ profile, status, state, name }, { trouble = null }) {
+    const item = $("profiles").querySelector(`[data-name="${CSS.escape(name)}"]`);
+    const part = (which) => item.querySelector(`[data-part=${which}]`);
     item.dataset.state = state;
     part("state").textContent = state;
     if (!status) return;
-    const facts = [[profile.agg_interval], [status.points ? `${number(status.points)} points` : "no points yet"]];
-    if (status.lag_seconds) facts.push([`${duration(status.lag_seconds)} behind`]);
-    if (status.gaps) facts.push([`${number(status.gaps)} missing`, "Buckets that should be here and may still come"]);
-    if (status.upstream_gaps) facts.push([`${number(status.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
-    if (status.unconfirmed) facts.push([`${number(status.unconfirmed)} unconfirmed`, "Values that one answer alone has given; they are read once more"]);
-    if (status.history_begins) facts.push([`history begins ${status.history_begins.slice(0, 10)}`, "Radar has nothing before"]);
-    if (profile.confidence_level !== null && profile.confidence_level !== 5) facts.push([CONFIDENCE[profile.confidence_level] ?? `confidence ${profile.confidence_level}`]);
-    part("facts").replaceChildren(...facts.flatMap(([fact, title], i) => [h("span", { title }, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
-    const success = status.last_success ? ago(seconds(status.last_success)) : "never";
-    const confidence = CONFIDENCE[profile.confidence_level] ?? "confidence not known yet";
-    const next = state === "paused" ? "paused" : status.next_fire ? `next due ${status.next_fire.slice(11, 16)} UTC` : "no service collects it";
-    item.title = `Last success ${success}; ${next}; ${confidence}`;
+    const facts = factsOf(profile, status);
+    fill(part("facts"), facts, () => facts.flatMap(([fact, title], i) => [h("span", { title }, i < facts.length - 1 ? `${fact} ·` : fact), " "]));
+    const times = timesOf(profile, status, state);
+    fill(part("times"), times, () => times.flatMap(([what, value]) => [h("dt", {}, what), h("dd", {}, value)]));
     const said = troubleOf(state, status, trouble);
     part("trouble").hidden = !said;
     part("trouble").textContent = said;
   }
-}
-
-/** Why a profile is not fresh; empty if its state is enough. */
-function troubleOf(state, status, trouble) {
-  if (state === "paused") return "Not collected while it is paused; its history stays.";
-  if (state === "stale") return "Radar has no newer data: its answers do not move on.";
-  if (state === "waiting" || (status.waiting && state !== "failing")) return inWords(status.waiting);
-  if (state !== "failing" && state !== "late") return "";
-  return [trouble, status.waiting && `Asked again in ${left(status.waiting.until)}.`].filter(Boolean).join(" ");
-}
-
-const left = (until) => duration(Math.max(0, seconds(until) - Date.now() / 1000));
-
-/** The reason and the end of a wait; *wait* is `waiting` of the status. */
-export function inWords({ reason, until, message }) {
-  return `${WAITS[reason] ?? reason}; asked again in ${left(until)}${message ? `: ${message}` : ""}`;
-}
-
-/** The warnings of the status, one line each. */
-export function showWarnings({ warnings, waiting, service }) {
-  const waits = waiting && waiting.reason !== "budget" ? [inWords(waiting)] : [];
-  const idle = service?.running ? [] : ["No service is running: nothing is collected. Start it with: collector run"];
-  const lines = [...idle, ...waits, ...warnings];
-  $("warnings").hidden = !lines.length;
-  fill($("warning-list"), lines, () => lines.map((text) => h("li", {}, text)));
-}
-
-/** Show the service, the store and the request budget in the header. */
-export function showFacts({ service, store, budget }) {
-  const blocked = budget.blocked_until ? seconds(budget.blocked_until) - Date.now() / 1000 : 0;
-  const requests = blocked > 0 ? `blocked for ${duration(blocked)}` : `${number(budget.used)} of ${number(budget.limit)}`;
-  const runs = !service?.running ? "not running" : service.last_progress ? `active ${ago(seconds(service.last_progress))}` : "runs";
-  const facts = [["Service", runs], ["Points", number(store.points)], ["Store", `${bytes(store.bytes)} ${store.backend === "sqlite" ? "SQLite" : "Postgres"}`], ["Requests in 5 min", requests]];
-  fill($("facts"), facts, () => facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value))));
 }

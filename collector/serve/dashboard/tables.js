@@ -1,5 +1,6 @@
 // Requests, gaps and annotations as tables.
 
+import { whose } from "./backfills.js";
 import { $, fill, h, link } from "./dom.js";
 import { ago, duration, moment, number, period, seconds } from "./format.js";
 
@@ -24,7 +25,7 @@ export function showFetches(fetches, onlyErrors) {
       const points = one.outcome === "ok" ? counts.join(", ") || "unchanged" : "";
       return h("tr", { class: bad ? "bad" : "" },
         h("td", { class: "when", title: moment(at) }, ago(at)),
-        h("td", { class: "strong" }, one.profiles.join(", ")),
+        h("td", { class: "strong", title: one.profiles.join(", ") }, whose(one.profiles, Infinity)),
         h("td", { class: "what" }, asked(one), bad && one.message ? h("div", { class: "trouble" }, short(one.message)) : null),
         h("td", { class: "again" }, h("span", { class: `state ${bad ? "failing" : one.outcome === "ok" ? "fresh" : "new"}` }, one.outcome.replace("_", " ")), times > 1 ? ` × ${times}` : null),
         h("td", { class: "number" }, points),
@@ -77,12 +78,14 @@ function joinedGaps(gaps) {
   return [...found.values()].sort((a, b) => b.gap.start - a.gap.start);
 }
 
-export function showAnnotations(annotations, goTo) {
+/** Show annotations and marks; *remove* deletes an own mark. */
+export function showAnnotations(annotations, goTo, remove) {
   const rows = () => annotations.map((one) => h("tr", { class: one.withdrawn_at ? "gone" : "" },
     h("td", { class: "when" }, h("button", { type: "button", class: "text", onclick: () => goTo(one) }, moment(one.start))),
     h("td", { class: "number" }, one.is_instantaneous ? "" : one.end === Infinity ? "ongoing" : duration(one.end - one.start)),
     h("td", {}, (one.event_type ?? "").replaceAll("_", " ").toLowerCase()),
-    h("td", { class: "what" }, one.description, one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"))));
-  const titles = [["From"], ["Length", "number"], ["Kind"], ["What Cloudflare says"]];
+    h("td", { class: "what" }, h("span", { dir: "auto" }, one.description), one.withdrawn_at ? " (withdrawn)" : "", " ", link(one.linked_url, "more"),
+      one.own && one.id ? h("button", { type: "button", class: "plain slim", "aria-label": `Remove the mark ${one.description}`, onclick: () => remove(one) }, "Remove") : null)));
+  const titles = [["From"], ["Length", "number"], ["Kind"], ["What is said"]];
   fill($("annotations"), annotations, () => table($("annotations"), titles, rows(), "None."));
 }

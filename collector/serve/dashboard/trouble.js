@@ -62,6 +62,7 @@ export class TokenBox {
   constructor(admitted) {
     this.admitted = admitted;
     $("ask").querySelector("form").addEventListener("submit", (event) => this.#take(event));
+    $("not-now").addEventListener("click", () => $("ask").close());
   }
 
   /** Open the dialog, unless it is open; *error* is the answer to the last token. */

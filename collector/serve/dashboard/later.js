@@ -1,0 +1,48 @@
+// What is read once the chart is drawn: the previous period, revisions of long periods, the overview, changes since `as_of`.
+
+import { get } from "./api.js";
+import { columnsOf, loadRevisions, loadUnits, moved } from "./data.js";
+import { iso } from "./format.js";
+import { totalOf } from "./frame.js";
+import { control } from "./view.js";
+
+const OVERVIEW_COLUMNS = 300;
+const MOST_REVISIONS_OF = 10;
+
+/** Read what the headline and the state of trust need: *drawn* is a view and its data. */
+export async function loadContext({ view, data }, profiles, signal) {
+  if (!view.series.length || !data.series.length) return {};
+  const range = { start: data.start, end: data.end };
+  const few = profiles.filter((one) => one.series.some((label) => view.series.includes(label))).length <= MOST_REVISIONS_OF;
+  const back = data.previous ? data.shift : control(data.asked ?? range);
+  const [previous, revisions, now] = await Promise.all([
+    data.previous ?? loadUnits(view, moved(range, back, null), data.thin, signal).then((read) => read.drawn),
+    data.detailed || !few ? data.revisions : loadRevisions(view.series, range, profiles, signal),
+    view.asOf ? loadUnits({ ...view, asOf: null }, range, data.thin, signal) : null,
+  ]);
+  return { previous, shift: back, revisions: few || data.detailed ? revisions : null, since: now ? changes(data.series, now.drawn) : null };
+}
+
+/** How the history of today differs from *series*, that of an earlier moment: changed and new columns, and the change of the sum. */
+export function changes(series, today) {
+  const found = { changed: 0, added: 0, before: 0, after: 0 };
+  for (const one of today) {
+    const then = series.find((other) => other.label === one.label && other.unit === one.unit);
+    found.before += (then && totalOf(then)) ?? 0;
+    found.after += totalOf(one) ?? 0;
+    one.mean.forEach((value, i) => {
+      if (value === null) return;
+      const at = then ? (one.start + i * one.width - then.start) / then.width : -1;
+      const was = then?.mean[at] ?? null;
+      if (was === null) found.added += 1;
+      else if (was !== value || then.points[at] !== one.points[i]) found.changed += 1;
+    });
+  }
+  return found;
+}
+
+/** Read the whole history of one series, from *start* until now, for the overview. */
+export async function loadOverview(label, { start, end }, signal) {
+  const read = await get("points", { series: label, thin: OVERVIEW_COLUMNS, start: iso(start), end: iso(end) }, signal);
+  return read.series.map(columnsOf).find((one) => !one.refused && one.mean.length) ?? null;
+}
