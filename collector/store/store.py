@@ -25,7 +25,7 @@ from collector.store.retention.compact import Compacted, compact
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
-from collector.store.write import replays, save_snapshots
+from collector.store.write import catalogue, replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
@@ -337,6 +337,11 @@ class Store(Reader):
     propose_grid = _in_transaction(grids.propose)
     move_grid = _in_transaction(grids.move)
     set_state = _in_transaction(put_state)
+    end_catalogue_request = _in_transaction(catalogue.end_request)
+    save_list = _in_transaction(catalogue.save_list)
+    save_details = _in_transaction(catalogue.save_details)
+    save_absence = _in_transaction(catalogue.save_absence)
+    finish_catalogue_item = _in_transaction(catalogue.finish_item)
 
 
 class OpenStore(NamedTuple):
