@@ -215,7 +215,7 @@ class ReadView:
     catalogue_states = _of_connection(catalogue.list_states)
     catalogue_since = _of_connection(catalogue.collected_since)
     next_details = _of_connection(catalogue.next_details)
-    value_names = _of_connection(known_values.value_names)
+    group_names = _of_connection(known_values.group_names)
     known_values = _of_connection(known_values.known_values)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:

@@ -13,10 +13,10 @@ from collector.datasets.catalogue import LISTS, is_safe_slug
 from collector.store.db import sql
 from collector.store.db.schema import catalogue, catalogue_requests, work_items
 from collector.store.ledger.replicas import CATALOGUE
-from collector.store.write.catalogue import DETAILS, ENTRY, MEASURES, load_record, record_key
+from collector.store.write.catalogue import DETAILS, ENTRY, MEASURES, PARTS, load_record, record_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from collector.datasets.catalogue import Item
@@ -106,17 +106,18 @@ def _first_seen(
     return {row[0]: row[1] for row in rows}
 
 
-def history(
+def history(  # noqa: PLR0913 - what the versions are chosen by
     connection: sa.Connection,
     list_name: str,
     as_of: datetime | None = None,
     slug: str | None = None,
+    parts: Sequence[str] = PARTS,
     *,
     newest_only: bool = False,
-) -> Iterable[EntryVersion]:
+) -> list[EntryVersion]:
     """List the versions of the entries that were known at a moment, by slug, part and time."""
     columns = [catalogue.c[name] for name in ("slug", "part", "valid_from", "valid_to", "content")]
-    select = sa.select(*columns).where(*_within(list_name, as_of, slug))
+    select = sa.select(*columns).where(*_within(list_name, as_of, slug), catalogue.c.part.in_(parts))
     if newest_only:
         newest = sa.select(catalogue.c.slug, catalogue.c.part, sa.func.max(catalogue.c.valid_from).label("newest"))
         newest = newest.where(*_within(list_name, as_of, slug)).group_by(catalogue.c.slug, catalogue.c.part)

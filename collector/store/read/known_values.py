@@ -51,9 +51,10 @@ class _Stored(NamedTuple):
     unit: str
 
 
-def value_names(connection: sa.Connection, dataset: str, filter_name: str) -> list[str]:
-    """List the values of a filter for which a series has points, sorted."""
-    return sorted({stored.name for stored in _series(connection, dataset, filter_name) if stored.name})
+def group_names(connection: sa.Connection, filter_name: str) -> list[str]:
+    """List the groups with points of the dimension of a filter, sorted."""
+    select = sa.select(series.c.group).where(series.c.dimension == _dimension(filter_name), series.c.points > 0)
+    return sorted({name for name in connection.execute(select).scalars() if name})
 
 
 def known_values(
@@ -94,11 +95,15 @@ def _series(connection: sa.Connection, dataset: str, filter_name: str) -> list[_
 
 def _name(dimension: str, group: str, filters: Mapping[str, Collection[str]], filter_name: str) -> str | None:
     if dimension:
-        return group if dimension == snake_case(filter_name).upper() and not filters and group else None
+        return group if dimension == _dimension(filter_name) and not filters and group else None
     if not filters:
         return ""
     values = [*filters.get(filter_name, ())]
     return values[0] if len(filters) == len(values) == 1 else None
+
+
+def _dimension(filter_name: str) -> str:
+    return snake_case(filter_name).upper()
 
 
 class _Totals:
