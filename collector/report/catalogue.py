@@ -120,6 +120,8 @@ def find_slug(view: ReadView, known: CatalogueList, text: str, as_of: datetime |
         shown = ", ".join(matching[:_MAX_ANSWERS]) + (" …" if len(matching) > _MAX_ANSWERS else "")
         raise UnknownEntry(f"several {known.name} match {text!r}: {shown}")
     nearest = NameIndex([*names, *filter(None, names.values())]).nearest(text)
+    nearest = nearest or [slug for slug, name in names.items() if word in slug.casefold() or word in name.casefold()]
+    nearest = nearest[:_MAX_ANSWERS]
     near = "; nearest: " + ", ".join(f'"{name}"' for name in nearest) if nearest else ""
     raise UnknownEntry(f"the catalogue has no {known.noun} {text!r}{near}; `collector {known.name}` lists all")
 

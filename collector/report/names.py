@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _CANDIDATES = 30
 _NEAREST = 2
 _SIMILAR = 0.6
+_NOUNS = {"ca": "authority", "caOwner": "owner", "log": "log", "logOperator": "operator"}
 _APOSTROPHES = "'.\N{RIGHT SINGLE QUOTATION MARK}"
 _CACHED_FOR = timedelta(minutes=10)
 
@@ -115,7 +116,7 @@ def name_warnings(view: ReadView, profiles: Sequence[Profile]) -> list[str]:
         if queries:
             counted = set(view.newest_buckets(queries)) - set(view.empty(queries))
             warnings += [
-                _sentence(parameter, value, use, known_list, index.nearest(value))
+                _sentence(parameter, value, use, index.nearest(value))
                 for value, use in sorted(unknown.items())
                 if not counted.intersection(use.queries)
             ]
@@ -143,10 +144,8 @@ def _uses(profiles: Sequence[Profile]) -> dict[FilterParameter, dict[str, _Use]]
     return uses
 
 
-def _sentence(parameter: FilterParameter, value: str, use: _Use, known: CatalogueList, nearest: Sequence[str]) -> str:
+def _sentence(parameter: FilterParameter, value: str, use: _Use, nearest: Sequence[str]) -> str:
     near = "; nearest: " + ", ".join(f'"{name}"' for name in nearest) if nearest else ""
     advice = "" if nearest else f"; `collector values {parameter.option}` lists the known names"
-    return (
-        f'profile "{use.profile}": {parameter.option} = "{value}": Radar\'s catalogue of {known.name} has no such name'
-        f"{near}{advice}"
-    )
+    subject = f'profile "{use.profile}": {parameter.option} = "{value}"'
+    return f"{subject}: Radar's catalogue has no such {_NOUNS.get(parameter.name, 'name')}{near}{advice}"

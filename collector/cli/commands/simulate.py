@@ -230,7 +230,9 @@ def _lists(
     from collector.timestamps import utc_now
 
     over_limit: Any = "reject" if reject_page else "cut"
-    lists = CatalogueOptions(owners, logs, page_limit, over_limit, utc_now(), list_changes or None)
+    lists = CatalogueOptions(
+        owners, logs, page_limit, over_limit, utc_now().replace(microsecond=0), list_changes or None
+    )
     return {**others, "lists": None if no_catalogue else lists}
 
 
