@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from collector.store import ReadView
 
 _CANDIDATES = 30
+_RARE_TRIPLES = 8
+"""Triples that nearly every name has tell nothing."""
 _NEAREST = 2
 _SIMILAR = 0.6
+_BEGINNING = 0.95
 _NOUNS = {"ca": "authority", "caOwner": "owner", "log": "log", "logOperator": "operator"}
 _APOSTROPHES = "'.\N{RIGHT SINGLE QUOTATION MARK}"
 _CACHED_FOR = timedelta(minutes=10)
@@ -47,7 +50,9 @@ class NameIndex:
 
     def nearest(self, word: str) -> list[str]:
         """Return at most two names, the most similar first; none if none is similar."""
-        common = Counter(number for triple in _triples(word) for number in self._by_triple.get(triple, ()))
+        lists = sorted((self._by_triple.get(triple, []) for triple in _triples(word)), key=len)
+        rare = [numbers for numbers in lists if numbers][:_RARE_TRIPLES]
+        common = Counter(number for numbers in rare for number in numbers)
         ranked = sorted(
             (
                 (_similarity(word, self._names[number]), self._names[number])
@@ -72,11 +77,12 @@ def _triples(text: str) -> set[str]:
 
 
 def _similarity(word: str, name: str) -> float:
-    """Return 0 to 1. A word that a name begins with is similar: people leave out what follows, as in `DigiCert`."""
+    """Return 0 to 1. The end of a long name counts little, because people leave it out, as in `DigiCert`."""
     word, name = _plain(word), _plain(name)
-    if word and name.startswith(word):
-        return 1.0
-    return SequenceMatcher(None, word, name).ratio()
+    if not word:
+        return 0.0
+    beginning = SequenceMatcher(None, word, name[: len(word)]).ratio()
+    return max(_BEGINNING * beginning, SequenceMatcher(None, word, name).ratio())
 
 
 class _Use(NamedTuple):

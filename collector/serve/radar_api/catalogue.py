@@ -1,6 +1,6 @@
 """The routes `ct/authorities` and `ct/logs` of `/client/v4`, answered from the catalogue.
 
-What was not collected is refused with the reason. `asOf` is an extension, as in the time series.
+What was not collected is refused with the reason. `as_of` is an extension, as in the time series.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collector.datasets.catalogue import CatalogueList
     from collector.store import KnownEntry, ReadView, Store
 
-_AS_OF = "asOf"
+_AS_OF = ("as_of", "asOf")
 _NOT_COLLECTED = ErrorCode(404, 7003)
 
 
@@ -67,13 +67,13 @@ def _whole(known: CatalogueList, entry: KnownEntry) -> dict[str, Any]:
 
 
 def _as_of(pairs: Sequence[tuple[str, str]], now: datetime) -> datetime | None:
-    texts = [text for name, text in pairs if name == _AS_OF]
+    texts = [text for name, text in pairs if name in _AS_OF]
     if not texts:
         return None
     try:
         moment = parse_time(texts[-1], now)
     except ValueError as error:
-        raise bad_request(f"{_AS_OF}: {error}") from None
+        raise bad_request(f"as_of: {error}") from None
     if moment > now:
-        raise bad_request(f"{_AS_OF}: must not lie in the future")
+        raise bad_request("as_of: must not lie in the future")
     return moment
