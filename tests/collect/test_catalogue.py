@@ -15,7 +15,7 @@ from collector.radar.errors import NotFound, Unauthorized
 from collector.simulator import CatalogueChange, CatalogueOptions
 from collector.simulator.catalogue import fingerprint
 from collector.simulator.faults import instead
-from collector.store import ListRecord
+from collector.store import CATALOGUE, ListRecord, NewReplica, Store
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
 from tests.harness.collect_core import DAY, NOW, open_core
@@ -143,7 +143,7 @@ async def test_failures_are_recorded_and_retried_later_and_later(sqlite_url):
         assert await refresh_due(core.fetcher) == []
         core.clock.advance(days=1)
         core.simulator.switch(catalogue=CatalogueOptions())
-        core.script(instead("down", HttpReply(500, b"{}")).times(4))
+        core.script(instead("down", HttpReply(500, b"{}")).times(2))
         assert len(await refresh_due(core.fetcher)) == 1
         states = {state.name: state for state in await core.store.catalogue_states()}
         assert states["authorities"].failures == 2
@@ -167,6 +167,22 @@ async def test_it_obeys_credentials_and_shutdown(sqlite_url):
         with pytest.raises(ShuttingDown):
             await refresh_due(core.fetcher)
         assert await rows(core.store, "SELECT name FROM duties WHERE replica_id <> 0") == []
+
+
+async def test_one_replica_at_a_time_reads_the_lists(postgres_url):
+    async with (
+        open_core(postgres_url, catalogue=CatalogueOptions()) as core,
+        Store.open(postgres_url, owner="x") as other,
+    ):
+        for store in (core.store, other):
+            await store.register(NewReplica("host:1", "0.1.0", [], timedelta(seconds=30)))
+        names = ["authorities", "logs", "details"]
+        await other.claim(CATALOGUE, names, core.clock(), lambda free, _: [item.name for item in free])
+        assert await refresh_due(core.fetcher) == []
+        assert core.requests == []
+        await other.deregister(core.clock())
+        await refresh_due(core.fetcher)
+        assert len(await of(core)) == 9
 
 
 def entries(*slugs):

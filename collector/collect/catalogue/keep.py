@@ -91,6 +91,8 @@ async def keep_catalogue(batch_runner: BatchRunner) -> None:
             failures += 1
             pause = backoff(failures)
             log.error("catalogue", extra={"outcome": "failed", "reason": str(error)})  # noqa: TRY400 - no traceback
+        except Exception:  # a list is no reason to stop collecting series
+            log.exception("catalogue", extra={"outcome": "failed"})
         await first_of(fetcher.stop, seconds=pause)
 
 

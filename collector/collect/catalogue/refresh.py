@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from collector.datasets.catalogue import CatalogueList
 
 _MAX_WALKS = 2
+_PAGES_AT_ONCE = 3
+_PAUSE_SECONDS = 0.5
+"""Between the pages of a list that has many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ async def refresh_list(fetcher: Fetcher, known: CatalogueList) -> Refreshed:
 
 async def _walk(fetcher: Fetcher, known: CatalogueList, walk: Walk, listed: list[str]) -> Walk:
     while walk.end is None:
+        if walk.pages >= _PAGES_AT_ONCE:
+            await fetcher.pause(_PAUSE_SECONDS)
         query = f"limit={walk.limit}&offset={walk.offset}&format=JSON"
         request = PathRequest(path=known.url_path, query=query)
         try:

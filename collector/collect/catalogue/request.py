@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from collector.collect.batches.fetcher import ShuttingDown, log_level
 from collector.radar.catalogue import MAX_BODY_BYTES
 from collector.radar.errors import NotFound, RadarError, RateLimited, Unavailable
-from collector.retry import MAX_ATTEMPTS, backoff
+from collector.retry import backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,24 +23,26 @@ log = logging.getLogger(__name__)
 
 PROFILE = "(catalogue)"
 """The profile on record for requests about the catalogue."""
+_MAX_ATTEMPTS = 2
+"""So few that all that is due of the catalogue cannot open the circuit breaker alone."""
 
 
 async def fetch_path(fetcher: Fetcher, request: PathRequest, read: Callable[[RadarResponse], T]) -> T:
     """Send *request* and return what *read* makes of the response.
 
-    Raises a RadarError if there is no answer; the attempts are on record. A request without an answer is sent up to
-    four times, unless the circuit is open. Raises ShuttingDown between two requests.
+    Raises a RadarError if there is no answer; the attempts are on record. A request without an answer is sent once
+    more, unless the circuit is open. Raises ShuttingDown between two requests.
     """
-    for failures in range(1, MAX_ATTEMPTS + 1):
+    for failures in range(1, _MAX_ATTEMPTS + 1):
         try:
             async with fetcher.alone_if_probe(), fetcher.radar.slots:
                 return await _send(fetcher, request, read)
         except Unavailable:
-            if failures == MAX_ATTEMPTS or fetcher.circuit_is_open:
+            if failures == _MAX_ATTEMPTS or fetcher.circuit_is_open:
                 raise
             await fetcher.pause(backoff(failures))
         except RateLimited:
-            if failures == MAX_ATTEMPTS:
+            if failures == _MAX_ATTEMPTS:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
