@@ -26,7 +26,8 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     daemon.py      the service: starts, reloads, drains and stops everything
     serve/         the HTTP server
     collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
-                   batches/ sends windows as few requests, probe/ measures what the API does not publish
+                   batches/ sends windows as few requests, catalogue/ reads the lists of authorities and logs, probe/
+                   measures what the API does not publish
     report/        documents that serve/ and cli/ share
     store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/
                    retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
@@ -35,7 +36,7 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     contract/      the server side of Radar's API, for simulator/ and serve/radar_api/
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
-    datasets/      one record for each dataset of Radar: its path, its filters and what they mean
+    datasets/      one record for each dataset of Radar: its path, its filters and what they mean; and for each list
     rules/         pure rules: what is final, where history begins, an unknown normalization, the difference of clocks
     the top level  what all share: model, windows, timestamps, interval, retry, circuit_breaker,
                    errors; docs/ has the reference
@@ -53,6 +54,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in
                         store/ that writes the table, store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json
+    a list of Radar     datasets/catalogue.py; simulator/catalogue.py, its command in cli/commands/catalogue.py
     a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
     a word in its URL   serve/dashboard/: view.js, controls.js, frame.js (what is drawn of the data); docs/http.md
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
@@ -77,6 +79,7 @@ The words that this project defines.
                      day has to get its row anew
     fold             keep what many answers about final buckets said in one row
     gap              a bucket that is published but not stored: `missing`, or `upstream` if Radar lacks it
+    catalogue        Radar's lists of certificate authorities and logs; an entry has a slug, details and measures
     settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
     heal             fill gaps in the background
     snapshot         a series whose values depend on the moment of the request; all answers of one pass belong together

@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from collector.collect.backfill import estimate, unanswered
 from collector.collect.batches.batch_runner import BatchRunner
-from collector.collect.batches.fetcher import Fetcher
+from collector.collect.batches.fetcher import Fetcher, ShuttingDown
+from collector.collect.catalogue import keep_catalogue, refresh_now
 from collector.collect.fallback import Fallback
 from collector.collect.kept_bodies import replay
 from collector.collect.lease import hold_lease
@@ -256,6 +257,7 @@ class Daemon:
             work.append(build_days(batch_runner))
             work.append(self._warn_of_spelling())
             work.append(self._follow_grids(batch_runner))
+            work += [keep_catalogue(batch_runner)] if settings.catalogue.enabled else []
             async with Fallback(self.store, batch_runner, settings) as self._fallback:
                 await self._run_tasks(work)
             self._fallback = None
@@ -336,6 +338,15 @@ class Daemon:
         if fetch_id not in waiting:
             return None
         return asdict(await replay(self.store, waiting[fetch_id], self.now()))
+
+    async def refresh_catalogue(self, list_name: str, slug: str | None) -> dict[str, Any]:
+        """Read a list of authorities or logs now, or the details of one entry. Raises RadarError if it fails."""
+        if self._fetcher is None or self._stop.is_set():
+            raise Unavailable("the service is starting or stopping")
+        try:
+            return asdict(await refresh_now(self._fetcher, list_name, slug))
+        except ShuttingDown:
+            raise Unavailable("the service is stopping") from None
 
     async def fill(self, wanted: Sequence[Slice]) -> None:
         """Request the missing buckets of *wanted* from Radar. Raises RadarError if it fails."""

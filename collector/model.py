@@ -209,6 +209,19 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class PathRequest(Batch):
+    """A request to a path that has no series, with its encoded *query*; on record with both."""
+
+    slices: tuple[Slice, ...] = ()
+    path: str = ""
+    query: str = ""
+
+    def __str__(self) -> str:
+        """Return `GET PATH?QUERY`."""
+        return f"GET {self.path}?{self.query}"
+
+
+@dataclass(frozen=True, slots=True)
 class Points:
     """The values of one slice, ascending: *timestamps* are bucket starts in epoch seconds, *values* are finite."""
 

@@ -20,6 +20,7 @@ from collector.timestamps import rfc3339
 from tests.harness import faults
 from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
 from tests.harness.factories import profile
+from tests.harness.processes import WITHOUT_CATALOGUE
 
 _CONFIG = '[radar]\nbase_url = "{url}"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 
@@ -56,7 +57,7 @@ async def living(folder, url, *steps, config=_CONFIG, **options):
         path.write_text(config.format(url=base_url))
 
         def settings():
-            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=NOW)
+            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN, **WITHOUT_CATALOGUE}, now=NOW)
 
         service = Daemon(settings(), store, settings, clock)
         task = asyncio.create_task(service.run())

@@ -205,6 +205,11 @@ class DaemonClient:
         content = {"dry_run": False}
         return self._call("POST", f"/api/v1/series/{series_id}/forget", content, timeout=_LONG_TIMEOUT_SECONDS)
 
+    def refresh_catalogue(self, list_name: str, slug: str | None) -> dict[str, Any]:
+        """Read a list of authorities or logs, or the details of one entry. Returns the counts."""
+        content = {"slug": slug}
+        return self._call("POST", f"/api/v1/{list_name}/refresh", content, timeout=_LONG_TIMEOUT_SECONDS)
+
     def replay(self, fetch_id: int) -> dict[str, Any]:
         """Parse the kept body of a fetch again. Returns the outcome."""
         return self._call("POST", f"/api/v1/fetches/{fetch_id}/replay", {}, timeout=_LONG_TIMEOUT_SECONDS)

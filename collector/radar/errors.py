@@ -114,6 +114,12 @@ class Misdirected(RadarError):
     outcome = "misdirected"
 
 
+class NotFound(RadarError):
+    """Skip the object: Radar does not know it under this name, although the path exists."""
+
+    outcome = "not_found"
+
+
 class Untrusted(RadarError):
     """Reject the whole answer: it does not belong to the request, or has no valid numbers. Nothing of it is stored."""
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from collector.profile import on_grids
+from collector.report.catalogue import shortened, state_documents, state_warnings
 from collector.report.gaps import gaps_of_profiles
 from collector.report.readiness import (
     GRACE,
@@ -126,6 +127,7 @@ def _document(
             "blocked_until": upstream.until if upstream else None,
         },
         "upstream": {"state": radar.state, "reason": radar.reason, "asked_again_at": radar.probe_at},
+        "catalogue": state_documents(store),
         "replicas": [_replica(replica) for replica in store.list_replicas()],
     }
 
@@ -159,6 +161,8 @@ def _warnings(
     if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
         warnings.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
     warnings += spelling.warnings(store, profiles, now).values()
+    warnings += shortened(spelling.names.warnings(store, profiles, now))
+    warnings += state_warnings(store.catalogue_states())
     queries = [series.query for profile in profiles for series in profile.series]
     warnings += unit_warnings(profiles, store.unit_changes(queries))
     warnings += clock_warnings(store.clock_difference().named)

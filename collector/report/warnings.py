@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from collector import __version__
 from collector.datasets import dataset_of
 from collector.interval import Grid
+from collector.report.names import NameCheck
 from collector.rules.clock_difference import sentence
 from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
@@ -36,6 +37,7 @@ class SpellingCheck:
     """
 
     def __init__(self) -> None:
+        self.names = NameCheck()
         self._with_values: set[Question] = set()
         self._empty: dict[Question, tuple[datetime, timedelta]] = {}
 

@@ -71,6 +71,9 @@ class ServiceApi(Protocol):
     async def replay(self, fetch_id: int) -> dict[str, Any] | None:
         """Parse the kept body of a fetch again; None if this fetch has no body that can be parsed again."""
 
+    async def refresh_catalogue(self, list_name: str, slug: str | None) -> dict[str, Any]:
+        """Read a list of authorities or logs now, or the details of one entry. Raises RadarError if it fails."""
+
 
 _MAX_AGE_SECONDS = 5.0
 

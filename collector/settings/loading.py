@@ -17,6 +17,7 @@ from collector.settings.document import read_document, read_tables
 from collector.settings.problems import ProblemReport, key_text
 from collector.settings.schema import ADDRESSES, CONFIDENTIAL, SECTIONS, RawSettings, points_key
 from collector.settings.settings import (
+    CatalogueSettings,
     CollectionSettings,
     DatabaseSettings,
     LogSettings,
@@ -151,6 +152,7 @@ def _settings(
         server=ServerSettings(**tables.server.model_dump()),
         log=LogSettings(**tables.log.model_dump()),
         profiles=profiles,
+        catalogue=CatalogueSettings(**tables.catalogue.model_dump()),
     )
 
 

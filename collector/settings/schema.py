@@ -173,6 +173,12 @@ class CollectionSection(Section):
     heal: _Switch = True
 
 
+class CatalogueSection(Section):
+    """`[catalogue]`."""
+
+    enabled: _Switch = True
+
+
 class _LedgerRetentionSection(Section):
     fetches: _RetentionAge = None
     fires: _RetentionAge = None
@@ -276,6 +282,7 @@ class RawSettings(BaseSettings):
     radar: RadarSection = RadarSection()
     database: DatabaseSection = DatabaseSection()
     collection: CollectionSection = CollectionSection()
+    catalogue: CatalogueSection = CatalogueSection()
     retention: RetentionSection = RetentionSection()
     server: ServerSection = ServerSection()
     log: LogSection = LogSection()

@@ -113,6 +113,13 @@ class CollectionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogueSettings:
+    """Whether Radar's lists of authorities and logs are collected."""
+
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class RetentionSettings:
     """Age at which rows are deleted; None means never. *points* by interval: a missing interval means never."""
 
@@ -159,6 +166,7 @@ class Settings:
     server: ServerSettings
     log: LogSettings
     profiles: tuple[Profile, ...]
+    catalogue: CatalogueSettings = CatalogueSettings()
 
     @property
     def active(self) -> tuple[Profile, ...]:

@@ -2,6 +2,7 @@
 
 from collector.contract.request_parser import ApiRequest, SeriesRequest
 from collector.contract.response import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, ErrorCode
+from collector.simulator.catalogue import CatalogueChange, CatalogueOptions
 from collector.simulator.faults import Fault
 from collector.simulator.gateway import LoggedRequest
 from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
@@ -14,6 +15,8 @@ __all__ = [
     "TOO_COSTLY",
     "URI_TOO_LONG",
     "ApiRequest",
+    "CatalogueChange",
+    "CatalogueOptions",
     "Change",
     "ErrorCode",
     "Fault",

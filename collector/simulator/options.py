@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from collector.interval import Grid
     from collector.model import Annotation
+    from collector.simulator.catalogue import CatalogueOptions
 
 MAX_SPAN: Mapping[AggInterval, timedelta] = MappingProxyType(
     {interval: interval.properties.simulated_span for interval in AggInterval}
@@ -51,7 +52,8 @@ class SimulatorOptions:
     the `dateRange` of a series without a date (None: such a series is rejected).
 
     Beside the time series: *siblings* is what summary, timeseries_groups, authorities and logs answer: that there is no
-    such route, 404 without an envelope, data, or an error.
+    such route, 404 without an envelope, data, or an error. With *catalogue*, authorities and logs are served whatever
+    *siblings* is; None: by *siblings*.
 
     Access: any well-formed credentials are accepted, unless *token* or *email_and_key* is set. At least the last
     *remembered_requests* are kept.
@@ -93,6 +95,7 @@ class SimulatorOptions:
     equal_names: Literal["refuse", "overwrite"] = "refuse"
 
     siblings: Literal["no route", "not found", "served"] | ErrorCode = "no route"
+    catalogue: CatalogueOptions | None = None
 
     token: str | None = field(default=None, repr=False)
     email_and_key: tuple[str, str] | None = field(default=None, repr=False)

@@ -20,6 +20,7 @@ from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode
 from collector.datasets import DATASETS, DEFAULT, dataset_of
 from collector.model import Points
 from collector.simulator import odd
+from collector.simulator.catalogue import CatalogueOptions, catalogue_place, catalogue_reply
 from collector.simulator.faults import Fault, FaultScript
 from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, check_credentials
 from collector.simulator.history import SimulatedHistory
@@ -160,6 +161,10 @@ class Simulator:
     def _sibling(self, received: LoggedRequest) -> HttpReply:
         """Return the answer of a path beside the time series, as the options say."""
         how, path = self.options.siblings, place(received.path.removeprefix(BASE_PATH), DEFAULT)
+        catalogue = catalogue_place(received.path.removeprefix(BASE_PATH))
+        if catalogue and (self.options.catalogue or how == "served"):
+            lists = self.options.catalogue or CatalogueOptions()
+            return catalogue_reply(catalogue, DEFAULT, decode_query(received.raw_query), lists, received.at)
         if isinstance(how, ErrorCode):
             raise ApiError(how, "Refused")
         if how == "no route" or path is None:
@@ -209,7 +214,8 @@ class Simulator:
         dataset = next(
             (dataset for dataset in DATASETS.values() if received.path == f"{BASE_PATH}{dataset.url_path}"), None
         )
-        if dataset is None and place(received.path.removeprefix(BASE_PATH), DEFAULT) is None:
+        path = received.path.removeprefix(BASE_PATH)
+        if dataset is None and place(path, DEFAULT) is None and catalogue_place(path) is None:
             raise ApiError(NO_ROUTE, "No route for that URI")
         if received.method != "GET":
             raise ApiError(NO_METHOD, f"Method {received.method} not available for that URI")

@@ -31,6 +31,7 @@ from collector.store.ledger.bodies import Deviation, KeptBody, NewBody, pack, wr
 from collector.store.ledger.fetches import FetchError, NewestAnswer, SaveResult, StartedFetch
 from collector.store.ledger.fires import Fire
 from collector.store.ledger.replicas import (
+    CATALOGUE,
     HISTORY,
     PROFILE,
     RETENTION,
@@ -48,7 +49,9 @@ from collector.store.ledger.upstream import (
     keys_of,
 )
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
+from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
 from collector.store.read.gaps import ExpectedWindow, GapWindow
+from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block, Run
 from collector.store.read.selection import (
@@ -71,10 +74,12 @@ from collector.store.series.grids import LearnedGrid
 from collector.store.series.identity import Renamed, SeriesState
 from collector.store.series.snapshots import PassRecord, Snapshot
 from collector.store.store import Store
+from collector.store.write.catalogue import CatalogueChanges, ListRecord, load_record, record_key
 from collector.store.write.replays import ReadBody, Replayed
 from collector.store.write.save_snapshots import Taken
 
 __all__ = [
+    "CATALOGUE",
     "HISTORY",
     "PROFILE",
     "RETENTION",
@@ -85,6 +90,7 @@ __all__ = [
     "Block",
     "Bucket",
     "Budget",
+    "CatalogueChanges",
     "Change",
     "ChartBucket",
     "Claim",
@@ -93,6 +99,7 @@ __all__ = [
     "CompletedWindows",
     "Deviation",
     "Downsampled",
+    "EntryVersion",
     "ExpectedWindow",
     "FetchError",
     "FetchRow",
@@ -101,8 +108,12 @@ __all__ = [
     "JobProgress",
     "JobStatus",
     "KeptBody",
+    "KnownEntry",
+    "KnownValue",
     "LearnedGrid",
     "LeaseLost",
+    "ListRecord",
+    "ListState",
     "MissingExtension",
     "NewBody",
     "NewReplica",
@@ -156,8 +167,10 @@ __all__ = [
     "WorkItem",
     "backfill_request",
     "keys_of",
+    "load_record",
     "pack",
     "process_name",
+    "record_key",
     "why_another_unit",
     "write_question",
 ]

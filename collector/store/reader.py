@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from collector.model import Window
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
-from collector.store.read import gaps, listing, selection, status
+from collector.store.read import catalogue, gaps, known_values, listing, selection, status
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -211,6 +211,13 @@ class ReadView:
     upstream = _of_connection(upstream.upstream)
     get_state = _of_connection(sql.get_state)
     list_state = _of_connection(sql.list_state)
+    catalogue_entries = _of_connection(catalogue.entries)
+    catalogue_history = _of_connection(catalogue.history)
+    catalogue_states = _of_connection(catalogue.list_states)
+    catalogue_since = _of_connection(catalogue.collected_since)
+    next_details = _of_connection(catalogue.next_details)
+    group_names = _of_connection(known_values.group_names)
+    known_values = _of_connection(known_values.known_values)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
@@ -361,3 +368,6 @@ class Reader:
     rejection_reason = _in_thread(ReadView.rejection_reason)
     refusals = _in_thread(ReadView.refusals)
     upstream = _in_thread(ReadView.upstream)
+    catalogue_entries = _in_thread(ReadView.catalogue_entries)
+    catalogue_states = _in_thread(ReadView.catalogue_states)
+    next_details = _in_thread(ReadView.next_details)

@@ -26,7 +26,7 @@ from collector.store.retention.fold import fold
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, days, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
-from collector.store.write import replays, save_snapshots
+from collector.store.write import catalogue, replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
@@ -345,6 +345,11 @@ class Store(Reader):
     learn_publication = _in_transaction(publication.learn)
     learn_revisions = _in_transaction(publication.learn_revisions)
     set_state = _in_transaction(put_state)
+    end_catalogue_request = _in_transaction(catalogue.end_request)
+    save_list = _in_transaction(catalogue.save_list)
+    save_details = _in_transaction(catalogue.save_details)
+    save_absence = _in_transaction(catalogue.save_absence)
+    finish_catalogue_item = _in_transaction(catalogue.finish_item)
 
 
 class OpenStore(NamedTuple):

@@ -21,6 +21,7 @@ from collector.timestamps import utc
 from tests.harness import faults
 from tests.harness.collect_core import CALM, HOUR, NOW, TOKEN, Clock, until
 from tests.harness.factories import query
+from tests.harness.processes import WITHOUT_CATALOGUE
 
 CONFIG = """
 [radar]
@@ -54,7 +55,7 @@ async def running(folder, url, on="true", **options):
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), clock.timestamp)
     async with serve(simulator) as base_url, Store.open(url, owner="run") as store:
         path.write_text(CONFIG.format(url=base_url, on=on))
-        settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=NOW)
+        settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN, **WITHOUT_CATALOGUE}, now=NOW)
         service = Daemon(settings, store, lambda: settings, clock)
         async with (
             _server(service, settings.server) as address,

@@ -22,8 +22,10 @@ from cloudflare import (
     PermissionDeniedError,
 )
 from cloudflare.types.radar import CTTimeseriesResponse
+from cloudflare.types.radar.ct import AuthorityListResponse, LogGetResponse, LogListResponse
 
 from collector.model import Annotation
+from collector.simulator import CatalogueOptions
 from tests.harness.processes import CANARY, Collector, midnight, profile_toml, simulating
 
 EVERY_FILTER = """[profiles.filters]
@@ -64,8 +66,9 @@ def served(tmp_path_factory):
     No annotation lacks its end, because the contract, to which strict answers are held, demands one.
     """
     folder = tmp_path_factory.mktemp("served")
-    with simulating(annotations=None, ongoing_since=None) as (simulator, url):
-        collector = Collector(folder, url)
+    lists = CatalogueOptions()
+    with simulating(annotations=None, ongoing_since=None, catalogue=lists) as (simulator, url):
+        collector = Collector(folder, url, catalogue=True)
         by_owner = '[profiles.each]\nca_owner = ["DigiCert, Inc.", "Sectigo Limited"]\n'
         collector.configure(
             profile_toml("all", "15m", 15),
@@ -243,3 +246,29 @@ async def test_its_token_is_that_of_our_server(tmp_path, anonymous):
                     with pytest.raises(PermissionDeniedError):
                         await sdk.timeseries()
         assert token not in running.log
+
+
+def test_it_reads_the_lists_of_authorities_and_logs(served):
+    url, _ = served
+    with Cloudflare(base_url=url, api_token=CANARY, _strict_response_validation=True) as client:
+        ct = client.radar.ct
+        logs, authorities = ct.logs.list(limit=100), ct.authorities.list(limit=100)
+        assert isinstance(logs, LogListResponse)
+        assert isinstance(authorities, AuthorityListResponse)
+        assert (len(logs.certificate_logs), len(ct.logs.list().certificate_logs)) == (9, 5)
+        page = ct.logs.list(limit=2, offset=1).certificate_logs
+        assert [log.slug for log in page] == [log.slug for log in logs.certificate_logs[1:3]]
+        slug = logs.certificate_logs[0].slug
+        assert isinstance(details := ct.logs.get(slug), LogGetResponse)
+        assert details.certificate_log.performance.uptime > 0
+        with pytest.raises(NotFoundError, match="have not been collected yet"):
+            ct.authorities.get(authorities.certificate_authorities[0].sha256_fingerprint)
+        with pytest.raises(NotFoundError) as unknown:
+            ct.logs.get("no-such-log")
+        assert unknown.value.response.json() == {"error": "Not Found."}
+        with pytest.raises(BadRequestError):
+            ct.logs.list(limit=0)
+        with pytest.raises(NotFoundError, match="first collected at"):
+            ct.logs.list(extra_query={"as_of": "2026-01-01"})
+        table = ct.logs.with_raw_response.list(format="CSV").text()
+        assert table.splitlines()[0].startswith("api,description,")

@@ -32,6 +32,7 @@ def test_its_json_has_the_promised_keys(simulated_collector):
         "budget",
         "upstream",
         "replicas",
+        "catalogue",
     }
     assert set(document) == top
     assert all(set(row) >= _PROFILE for row in document["profiles"])

@@ -101,6 +101,7 @@ def _fakes(path: Path) -> bool:
 def _environ(path: Path, clock: Clock) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("COLLECTOR_", "CLOUDFLARE_"))}
     return kept | {
+        "COLLECTOR_CATALOGUE__ENABLED": "false",  # because requests are counted
         "LD_PRELOAD": str(path),
         "FAKETIME": f"@{clock.start.astimezone(UTC):%Y-%m-%d %H:%M:%S} x{clock.speed:g}",
         "TZ": "UTC",

@@ -32,6 +32,8 @@ from tests.harness.fork_server import ForkedProcess, fork_server
 
 CANARY = "canary-token-0123456789-abcdefghijklmnopqrst"
 COLLECTOR = (sys.executable, "-m", "collector")
+WITHOUT_CATALOGUE = {"COLLECTOR_CATALOGUE__ENABLED": "false"}
+"""The environment of tests that count requests about series alone."""
 CALM = {"token": CANARY, "lag": timedelta(0), "revised_for": timedelta(0), "annotations": ()}
 """Options of a simulator whose values do not depend on when it is asked."""
 
@@ -93,6 +95,7 @@ class Collector:
     database: str = "sqlite:///collector.db"
     token: str = CANARY
     server: str = "port = 0"
+    catalogue: bool = False
     said: list[str] = field(default_factory=list)
 
     def configure(self, *profiles: str, radar: str = "") -> None:
@@ -109,10 +112,11 @@ class Collector:
 
     @property
     def environ(self) -> Mapping[str, str]:
-        """An environment in which only the token is set."""
+        """An environment in which only the token is set, and without the catalogue unless it is wanted."""
         kept = {
             name: v for name, v in os.environ.items() if not name.startswith(("COLLECTOR_", "CLOUDFLARE_", "PYTHON"))
         }
+        kept |= {} if self.catalogue else WITHOUT_CATALOGUE
         return kept | {"CLOUDFLARE_API_TOKEN": self.token, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def run(

@@ -21,6 +21,7 @@ from collector.simulator import Simulator, SimulatorOptions, serve
 from collector.store import Store
 from collector.store.db.database import WriteQueue
 from tests.harness.collect_core import CALM, TOKEN
+from tests.harness.processes import WITHOUT_CATALOGUE
 
 _GRACE = 0.0002
 """Seconds within which data over loopback arrives."""
@@ -149,7 +150,7 @@ async def running_daemon(loop, folder, config, **options):
 
         def settings():
             path.write_text(config.replace("{url}", base_url))
-            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN}, now=loop.now())
+            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN, **WITHOUT_CATALOGUE}, now=loop.now())
 
         service = Daemon(settings(), store, settings, loop.now)
         task = asyncio.create_task(service.run())

@@ -36,9 +36,12 @@ def config_command() -> None:
 def check(config: str | None) -> None:
     """Check the configuration and report every problem at once. Exit code 2 if there is a problem.
 
+    With a store, it also warns of names in filters that Radar's lists of authorities and logs do not have.
+
     Example: collector config check --config /etc/collector/config.toml
     """
     from collector.cli.bootstrap import NO_CREDENTIALS
+    from collector.cli.output import say
 
     loaded = _read(config, required=True)
     profiles = loaded.settings.profiles
@@ -48,8 +51,8 @@ def check(config: str | None) -> None:
         click.echo("there are no [[profiles]], so the collector would fetch nothing", err=True)
     if loaded.settings.radar.credentials is None:
         click.echo(NO_CREDENTIALS, err=True)
-    for warning in _relative(loaded.settings):
-        click.echo(warning, err=True)
+    for warning in [*_relative(loaded.settings), *_unknown_names(loaded.settings)]:
+        say(warning)
 
 
 def _relative(settings: Settings) -> list[str]:
@@ -86,6 +89,27 @@ def _relative(settings: Settings) -> list[str]:
         for name, normalizations in words.items()
         if (relative := [word for word in normalizations if word])
     ]
+
+
+def _unknown_names(settings: Settings) -> list[str]:
+    """Return a warning for each name in a filter that nobody knows. Without a store there are none."""
+    import asyncio
+
+    from collector.errors import CollectorError
+    from collector.report.names import name_warnings
+    from collector.store import Store
+
+    async def read() -> list[str]:
+        async with (
+            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
+            Store.open(settings.database.url.reveal(), owner=None) as store,
+        ):
+            return await store.with_read_view(lambda view: name_warnings(view, settings.profiles))
+
+    try:
+        return asyncio.run(read())
+    except (CollectorError, TimeoutError):  # the check needs no store
+        return []
 
 
 @config_command.command("show", short_help="Print every effective setting and its origin.")

@@ -112,10 +112,10 @@ def demo_command(ctx: click.Context, port: int, *, once: bool, data: str | None)
 
 
 async def _demo(folder: Path, port: int, *, once: bool) -> int:
-    from collector.simulator import Simulator, serve
+    from collector.simulator import CatalogueOptions, Simulator, SimulatorOptions, serve
     from collector.timestamps import utc_now
 
-    async with serve(Simulator()) as base_url:
+    async with serve(Simulator(SimulatorOptions(catalogue=CatalogueOptions()))) as base_url:
         settings = _write_settings(folder, base_url, port, utc_now(), once=once)
         return await (_run_once(settings) if once else _run_daemon(settings, folder))
 

@@ -14,11 +14,14 @@ from collector.interval import AggInterval, Grid
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from collector.simulator import Simulator, SimulatorOptions
+    from collector.simulator import CatalogueOptions, Simulator, SimulatorOptions
 
 
 _BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
 """The API's error code for each status."""
+
+
+_NUMBER = "Have N {} in the list; 0: those of the data."
 
 
 def _duration(text: str) -> timedelta:
@@ -161,6 +164,22 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
     show_default=True,
     help="Limit the requests in 5 minutes; 0: no limit.",
 )
+@click.option("--no-catalogue", is_flag=True, help="Have no lists of authorities and logs.")
+@click.option("--owners", type=click.IntRange(0, 5000), default=0, metavar="N", help=_NUMBER.format("owners"))
+@click.option("--logs", type=click.IntRange(0, 5000), default=0, metavar="N", help=_NUMBER.format("logs"))
+@click.option(
+    "--page-limit",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Cut the pages of both lists to N entries, as 5, 50 or 100. Default: no limit.",
+)
+@click.option("--reject-page", is_flag=True, help="Reject a larger page instead.")
+@click.option(
+    "--list-changes",
+    type=_duration,
+    metavar="DURATION",
+    help="Let a log and an authority appear and a log retire this often, from now on. Default: never.",
+)
 @click.option("--normalization", default="RAW_VALUES", show_default=True, help="Send this normalization.")
 @click.option("--unit", help=f"Send this unit. Default: that of the dataset ({DEFAULT.unit}).")
 @click.option(
@@ -189,11 +208,32 @@ def simulate_command(host: str, port: int, **switches: Any) -> None:
     from collector.simulator import Simulator
 
     logs.configure("info", "text")
-    simulator = Simulator(_options(**switches))
+    simulator = Simulator(_options(**_lists(**switches)))
     try:
         asyncio.run(_until_signalled(simulator, host, port))
     except OSError as error:
         raise CollectorError(f"cannot listen on {host} port {port}: {os_error_text(error)}") from error
+
+
+def _lists(
+    *,
+    no_catalogue: bool,
+    owners: int,
+    logs: int,
+    page_limit: int | None,
+    reject_page: bool,
+    list_changes: timedelta | None,
+    **others: Any,
+) -> dict[str, Any]:
+    """Return the switches with those of the catalogue as one: `lists`."""
+    from collector.simulator import CatalogueOptions
+    from collector.timestamps import utc_now
+
+    over_limit: Any = "reject" if reject_page else "cut"
+    lists = CatalogueOptions(
+        owners, logs, page_limit, over_limit, utc_now().replace(microsecond=0), list_changes or None
+    )
+    return {**others, "lists": None if no_catalogue else lists}
 
 
 def _options(
@@ -205,6 +245,7 @@ def _options(
     rate_limit: int,
     ongoing: bool,
     before_data: str | None,
+    lists: CatalogueOptions | None,
     **same_name: Any,
 ) -> SimulatorOptions:
     from collector.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, ErrorCode, RateLimit, SimulatorOptions
@@ -221,6 +262,7 @@ def _options(
         unfinished_coarse=unfinished,
         rate_limit=RateLimit(rate_limit) if rate_limit else None,
         ongoing_since=SimulatorOptions.ongoing_since if ongoing else None,
+        catalogue=lists,
         before_data=ErrorCode(int(before_data), _BEFORE_DATA[before_data]) if before_data else None,
     )
 

@@ -67,9 +67,8 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
             + (f": {cell(busy)}" if busy else "")
         )
     click.echo(f"budget  {budget['used']} of {budget['limit']} requests in {budget['window_seconds']} s{blocked}")
-    for profile in document["profiles"]:
-        if profile["history_begins"]:
-            click.echo(f"history {cell(profile['name'])}: history begins {cell(profile['history_begins'])}")
+    for line in (*_lists(document, now), *_beginnings(document)):
+        click.echo(line)
     if document["upstream"]["state"] != "ok":
         click.echo(f"radar   {_upstream(document['upstream'], now)}")
     difference = next((profile["clock_difference_seconds"] for profile in document["profiles"]), None)
@@ -84,6 +83,26 @@ def _print(document: dict[str, Any], now: datetime, waiting: int) -> None:
         click.echo(line)
     for warning in document["warnings"]:
         click.echo(f"warning {cell(warning)}")
+
+
+def _lists(document: dict[str, Any], now: datetime) -> Iterator[str]:
+    """Yield a line for each list of the catalogue that was collected."""
+    from collector.cli.output import duration
+
+    for known in document["catalogue"]:
+        if known["last_success"]:
+            age = duration((now - known["last_success"]).total_seconds())
+            counts = f"{known['entries']:,} {known['list']}, {known['with_details']:,} with details"
+            yield f"lists   {counts}, read {age} ago"
+
+
+def _beginnings(document: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for each profile for which the beginning of Radar's history is known."""
+    from collector.cli.output import cell
+
+    for profile in document["profiles"]:
+        if profile["history_begins"]:
+            yield f"history {cell(profile['name'])}: history begins {cell(profile['history_begins'])}"
 
 
 def _learned(document: dict[str, Any]) -> Iterator[str]:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
@@ -33,7 +34,7 @@ from collector.store import StoreError
 from collector.timestamps import rfc3339, utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from datetime import datetime
 
     from collector.model import Answer, Batch, Slice
@@ -149,9 +150,7 @@ class Fetcher:
         requested_at = self.clock()
         for failures in range(1, MAX_ATTEMPTS + 1):
             try:
-                # one request is enough to show that the credentials are accepted, or that Radar is back
-                is_probe = not self._credentials_accepted or self.circuit_is_open
-                async with self._probe_lock if is_probe else contextlib.nullcontext():
+                async with self.alone_if_probe():
                     return await self._request(batch, profiles, on_send, handling, requested_at)
             except Unavailable as error:
                 most = MAX_ATTEMPTS if isinstance(error, Unreachable) else tries
@@ -162,6 +161,13 @@ class Fetcher:
                 if failures == MAX_ATTEMPTS:
                     raise
         raise AssertionError("the last attempt returns or raises")
+
+    @asynccontextmanager
+    async def alone_if_probe(self) -> AsyncIterator[None]:
+        """Let one request at a time find out whether the credentials are accepted, or whether Radar is back."""
+        is_probe = not self._credentials_accepted or self.circuit_is_open
+        async with self._probe_lock if is_probe else contextlib.nullcontext():
+            yield
 
     @property
     def circuit_is_open(self) -> bool:
@@ -206,9 +212,7 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._send(fetch_id, batch, profiles, started, handling.cancelled)
         saved = await self._save(fetch_id, reply, handling)
-        if not self._credentials_accepted:
-            await self.store.accept_credentials(self.radar.fingerprint)
-            self._credentials_accepted = True
+        await self.accept_credentials()
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         await self.record_deviations(fetch_id, reply)
         meta = reply.answer.meta
@@ -217,6 +221,12 @@ class Fetcher:
             await self.store.set_unit_names(meta.unit, names)
             self._unit_names[meta.unit] = names
         return SavedAnswer(fetch_id, reply.batch, reply.answer, replace(saved, missing=reply.missing))
+
+    async def accept_credentials(self) -> None:
+        """Record once that Radar accepts the credentials."""
+        if not self._credentials_accepted:
+            await self.store.accept_credentials(self.radar.fingerprint)
+            self._credentials_accepted = True
 
     async def _save(self, fetch_id: int, reply: TrustedAnswer, handling: Handling) -> SaveResult:
         try:
@@ -261,18 +271,26 @@ class Fetcher:
             await self.record_failure(fetch_id, error)
             raise
         except RadarError as error:
-            self._count_failure(error)
             body = error.take_body()
-            await self.record_failure(fetch_id, error)
-            await self.clock_watch.note(error.clock_sample)
+            await self.note_failure(fetch_id, error, started)
             if body:
                 await keep_refused(self.store, fetch_id, batch, error.kind, body)
-            self.observer.asked(error.outcome, time.perf_counter() - started)
-            _log(_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
+            _log(log_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
             raise
+        self.note_answer(started)
+        return reply
+
+    def note_answer(self, started: float) -> None:
+        """Note an answer to a request that was sent at *started*, for the circuit breaker and the metrics."""
         self._unanswered_in_a_row = 0
         self.observer.asked("ok", time.perf_counter() - started)
-        return reply
+
+    async def note_failure(self, fetch_id: int, error: RadarError, started: float) -> None:
+        """Note a failure likewise, and record it."""
+        self._count_failure(error)
+        await self.record_failure(fetch_id, error)
+        await self.clock_watch.note(error.clock_sample)
+        self.observer.asked(error.outcome, time.perf_counter() - started)
 
     def is_relative(self, normalization: str) -> bool:
         """Return whether values under *normalization* are relative to one answer, as far as is known."""
@@ -357,7 +375,7 @@ def _last_failure(wait: Wait) -> RadarError:
     return Unavailable(message, status=cause.status, code=cause.code)
 
 
-def _level(error: RadarError) -> int:
+def log_level(error: RadarError) -> int:
     """Return INFO if the error teaches a limit, ERROR if an operator must act, WARNING if a retry may succeed."""
     if isinstance(error, Unauthorized | Misdirected):
         return logging.ERROR

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from collector import __version__
 from collector.report.gaps import find_gaps
-from collector.serve.api import changes, points
+from collector.serve.api import catalogue, changes, points
 from collector.serve.api.parameters import (
     MAX_ROWS,
     RequestRejected,
@@ -160,6 +160,7 @@ def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCa
     app.router.add_get("/api/v1/points", _points(service))
     app.router.add_get("/api/v1/status", _status(service, status_cache))
     app.router.add_get("/openapi.json", _description(base_path))
+    catalogue.add_routes(app, service, _json)
     changes.add_backfill_routes(app, service)
     changes.add_maintenance_routes(app, service)
 

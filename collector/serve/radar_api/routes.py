@@ -7,28 +7,31 @@ import logging
 from functools import partial
 from http import HTTPStatus
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from collector.contract.request_parser import floor
 from collector.contract.response import NO_METHOD, NO_ROUTE, TOO_COSTLY, ApiError, ErrorCode, bad_request
 from collector.datasets import DATASETS
+from collector.datasets.catalogue import LISTS
 from collector.model import Slice, Window
 from collector.radar.errors import RadarError, RateLimited, Refused, TooCostly
 from collector.report.gaps import ABSENT_HEADER, absence_header
 from collector.serve.middleware import CONTRACT_PATH, api_error_response, log_failure, response_started
 from collector.serve.radar_api.answer import NotStored, answer_query, parse_query, query_history
+from collector.serve.radar_api.catalogue import answer_entry, answer_list
 from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.store import StoreError
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from datetime import datetime
 
     from collector.contract.request_parser import ApiRequest
     from collector.datasets import Dataset
+    from collector.datasets.catalogue import CatalogueList
     from collector.serve.radar_api.answer import HistoryQuery, QueryResult
     from collector.serve.service import ServiceApi
 
@@ -68,12 +71,37 @@ class RadarApi:
         """Add the routes to *app*."""
         for dataset in DATASETS.values():
             app.router.add_route("*", f"{CONTRACT_PATH}{dataset.url_path}", partial(self._timeseries, dataset))
+        for known in LISTS.values():
+            for path in (known.url_path, f"{known.url_path}/{{slug}}"):
+                app.router.add_route("*", CONTRACT_PATH + path, partial(self._catalogue, known))
         app.router.add_route("*", CONTRACT_PATH + "/{path:.*}", _no_route)
 
     async def _timeseries(self, dataset: Dataset, request: web.Request) -> web.StreamResponse:
         """Answer a request for *dataset*, or return an error in the API's form."""
+        return await self._guarded(request, self._answer(dataset, request))
+
+    async def _catalogue(self, known: CatalogueList, request: web.Request) -> web.StreamResponse:
+        """Answer a request for a list of the catalogue or an entry of it."""
+        return await self._guarded(request, self._answer_catalogue(known, request))
+
+    async def _answer_catalogue(self, known: CatalogueList, request: web.Request) -> web.StreamResponse:
+        _check_method(request)
+        raw_query = request.raw_path.partition("?")[2].partition("#")[0]
+        slug, store, now = request.match_info.get("slug"), self._service.store, self._service.now()
+        async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots.slot(CONTRACT_PATH, _TIMEOUT_SECONDS):
+            if slug is None:
+                reply = await answer_list(store, known, raw_query, now)
+            else:
+                reply = await answer_entry(store, known, slug, raw_query, now)
+        body = b"" if request.method == "HEAD" else reply.body
+        return web.Response(status=reply.status, body=body, content_type=reply.content_type, charset="utf-8")
+
+    async def _guarded(
+        self, request: web.Request, answer: Coroutine[Any, Any, web.StreamResponse]
+    ) -> web.StreamResponse:
+        """Await *answer*, or return an error in the API's form."""
         try:
-            return await self._answer(dataset, request)
+            return await answer
         except ApiError as error:
             return api_error_response(error)
         except StoreError as error:
@@ -89,8 +117,7 @@ class RadarApi:
             return api_error_response(ApiError(INTERNAL, f"Internal error {number}; the log says more"))
 
     async def _answer(self, dataset: Dataset, request: web.Request) -> web.StreamResponse:
-        if request.method not in ("GET", "HEAD"):
-            raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
+        _check_method(request)
         raw_query = request.raw_path.partition("?")[2].partition("#")[0]
         store, now = self._service.store, self._service.now()
         if self._fill is not None:
@@ -138,6 +165,11 @@ class RadarApi:
         except TimeoutError:
             if rejection:
                 raise _unavailable("Radar has not answered yet") from None
+
+
+def _check_method(request: web.Request) -> None:
+    if request.method not in ("GET", "HEAD"):
+        raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
 
 
 async def _no_route(_request: web.Request) -> web.StreamResponse:

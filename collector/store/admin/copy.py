@@ -59,6 +59,7 @@ _GROWING = (
     "fires",
     "snapshot_points",
     "bodies",
+    "catalogue",
 )
 """Tables that are copied in blocks, in the order of their keys; the others are small and copied at once, at the end."""
 

@@ -2,8 +2,9 @@
 
 Two stores with the same knowledge have the same dump, whatever their database, however often the collector was
 interrupted, and whatever windows it requested. So no line has an id, a request, or the time of an observation, and
-snapshots are left out. So are rows of days, which follow from the points and may not be written yet. A `series` line
-with the whole identity comes before the series' points, revisions, vanished buckets and coverage.
+snapshots and the measures of logs are left out. So are rows of days, which follow from the points and may not be
+written yet. A `series` line with the whole identity comes before the series' points, revisions, vanished buckets and
+coverage.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import sqlalchemy as sa
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
+    catalogue,
     date_ranges,
     fetches,
     fires,
@@ -31,6 +33,7 @@ from collector.store.db.schema import (
     withdrawals,
 )
 from collector.store.series import snapshots
+from collector.store.write.catalogue import MEASURES
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import merge
 
@@ -75,6 +78,9 @@ def dump(connection: sa.Connection) -> Generator[str, None, None]:
         for text in texts:
             yield text
     yield "".join(_annotations(connection))
+    with closing(_catalogue(connection)) as texts:
+        for text in texts:
+            yield text
     yield "".join(_meta(connection))
 
 
@@ -181,9 +187,25 @@ def _annotation(dataset: str, start: Any, end: Any, *rest: Any) -> str:
     return _line("annotation", dataset, *period, *words, bool(is_instantaneous), tags, withdrawn is not None)
 
 
+def _catalogue(connection: sa.Connection) -> Generator[str, None, None]:
+    """The versions of each entry of Radar's lists, the oldest first, and whether it is still listed.
+
+    The entries are sorted here, because each database sorts text by its own rules.
+    """
+    keys = catalogue.c.list, catalogue.c.slug, catalogue.c.part
+    kept = catalogue.c.part != MEASURES
+    for key in sorted(tuple(row) for row in connection.execute(sa.select(*keys).where(kept).distinct())):
+        select = sa.select(catalogue.c.content, catalogue.c.valid_to)
+        select = select.where(*(column == word for column, word in zip(keys, key, strict=True)))
+        rows = connection.execute(select.order_by(catalogue.c.valid_from)).all()
+        yield "".join(_line("catalogue", *key, row.content) for row in rows)
+        yield _line("listed", *key, rows[-1].valid_to is None)
+
+
 def _meta(connection: sa.Connection) -> Iterable[str]:
     facts = sa.select(fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit).distinct()
-    return sorted(_line("meta", *row) for row in connection.execute(facts.where(fetches.c.outcome == "ok")))
+    about_series = sa.and_(fetches.c.outcome == "ok", fetches.c.agg_interval != "")
+    return sorted(_line("meta", *row) for row in connection.execute(facts.where(about_series)))
 
 
 def _time(timestamp: int) -> str:

@@ -45,6 +45,7 @@ from collector.store.series import coverage, days, folding, folds, generations, 
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
+from collector.store.write import catalogue
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import merge
 
@@ -373,6 +374,7 @@ def findings(connection: sa.Connection) -> list[str]:
     problems += _other_units(connection)
     problems += coverage.damaged_sets(connection)
     problems += folding.damaged(connection)
+    problems += catalogue.findings(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         problems += [f"{described}: {number}"] if number else []

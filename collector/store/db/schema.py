@@ -460,6 +460,32 @@ backfill_windows = _table(
 """Windows that a running job still has to request, by the series' digest. *replica_id* is the last holder's, if any,
 and *failure* why the request failed."""
 
+catalogue = _table(
+    "catalogue",
+    sa.Column("list", sa.Text, primary_key=True),
+    sa.Column("slug", CleanText, primary_key=True),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("valid_from", Timestamp, primary_key=True),
+    sa.Column("valid_to", Timestamp),
+    sa.Column("content", CleanText, nullable=False),
+    sa.Column("checksum", BigInt, nullable=False),
+)
+"""What Radar's lists of authorities and logs said of each entry, and from when to when: the *content* as JSON.
+
+*part* is `entry` for what the list says, `details` for what is known of the entry alone, `measures` for the values of
+the details that change each time. *valid_to* is NULL as long as nothing else is known. *checksum* is CRC-32 of the
+other columns but *valid_to*."""
+
+catalogue_requests = _table(
+    "catalogue_requests",
+    sa.Column("list", sa.Text, primary_key=True),
+    sa.Column("slug", CleanText, primary_key=True),
+    sa.Column("asked_at", Timestamp, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+)
+"""When the details of an entry were requested last, and whether there were any: `ok`, or the outcome of the
+request."""
+
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
 _ddl: Any = sa.DDL

@@ -194,7 +194,7 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
             "request": str(request.batch),
             "profiles": json.dumps(list(request.profiles), ensure_ascii=False),
             "positions": len(request.batch.slices),
-            "agg_interval": request.batch.agg_interval.value,
+            "agg_interval": request.batch.agg_interval.value if request.batch.slices else "",
             "replica_id": request.replica_id,
             "windows": windows_text(request.batch),
         }
@@ -213,7 +213,7 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
 
 def windows_text(batch: Batch) -> str | None:
     """Write the windows of a batch as JSON, [start, end] of each position; None if all are the one in its text."""
-    if len(set(batch.windows)) == 1:
+    if len(set(batch.windows)) <= 1:
         return None
     return json.dumps([[rfc3339(window.start), rfc3339(window.end)] for window in batch.windows])
 

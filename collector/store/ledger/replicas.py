@@ -300,7 +300,7 @@ def commands(connection: sa.Connection, location: Location) -> list[str]:
     return [row.name for row in connection.execute(_ALIVE_REPLICAS) if not is_service(row.name)]
 
 
-PROFILE, HISTORY, RETENTION = "profile", "history", "retention"
+PROFILE, HISTORY, RETENTION, CATALOGUE = "profile", "history", "retention", "catalogue"
 
 
 @dataclass(frozen=True, slots=True)
