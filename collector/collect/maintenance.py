@@ -123,7 +123,7 @@ async def regroup_coverage(batch_runner: BatchRunner) -> None:
         moved = 0
         while not fetcher.stop.is_set() and (step := await fetcher.store.fold_coverage(fetcher.clock())) is not None:
             folded += step
-            await asyncio.sleep(_REGROUP_PAUSE_SECONDS)
+            await asyncio.sleep(_STEP_PAUSE_SECONDS)
         if folded:
             log.info("fold", extra={"outcome": "ok", "answers": folded})
         folded = 0
