@@ -4,6 +4,8 @@ The tables begin empty. A running collector fills them bit by bit, and what has 
 revisions are found by an index.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
