@@ -26,8 +26,7 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     daemon.py      the service: starts, reloads, drains and stops everything
     serve/         the HTTP server
     collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
-                   batches/ sends windows as few requests, catalogue/ reads the lists of authorities and logs, probe/
-                   measures what the API does not publish
+                   batches/ sends few requests, catalogue/ reads Radar's lists, probe/ measures what is not published
     report/        documents that serve/ and cli/ share
     store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/
                    retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
@@ -53,8 +52,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     an output format    FORMATS in report/export.py; the option --format in cli/commands/export.py
     a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in
                         store/ that writes the table, store/read/listing.py, serve/openapi.json
-    a list of /api/v1   serve/api/routes.py, serve/openapi.json
-    a list of Radar     datasets/catalogue.py; simulator/catalogue.py, its command in cli/commands/catalogue.py
+    a list of /api/v1   serve/api/routes.py, serve/openapi.json; a list of Radar: datasets/catalogue.py, simulator/
     a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
     a word in its URL   serve/dashboard/: view.js, controls.js, frame.js (what is drawn of the data); docs/http.md
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,

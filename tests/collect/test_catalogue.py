@@ -5,6 +5,7 @@ from datetime import timedelta
 from itertools import count
 
 import pytest
+import sqlalchemy as sa
 
 from collector.collect.batches.fetcher import ShuttingDown
 from collector.collect.catalogue import refresh_due, refresh_now
@@ -100,7 +101,11 @@ async def test_what_appears_changes_and_goes_is_known_from_then_on(store_url):
         back = {entry.slug: entry for entry in await of(core)}["google-xenon2026h1"]
         assert (back.gone_at, back.first_seen) == (None, then["google-xenon2026h1"].first_seen)
         assert "PENDING" in "".join(commands.dump(store_url))
-    assert verify(store_url).findings == []
+        assert verify(store_url).findings == []
+        damage = sa.text("UPDATE catalogue SET content = '{}' WHERE slug = 'new-shard'")
+        await core.store._database.write(lambda connection: connection.execute(damage))
+    (finding,) = verify(store_url).findings
+    assert "logs new-shard, entry of" in finding
 
 
 async def test_a_list_that_is_suddenly_short_must_be_so_twice(sqlite_url):

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from collector.datasets.catalogue import CatalogueEntry, EntryDetails
 from collector.interval import AggInterval, Grid
 from collector.radar.errors import Unavailable
 from collector.rules.clock_difference import ClockDifference
@@ -25,6 +26,7 @@ from collector.store import (
     Fire,
     JobProgress,
     JobStatus,
+    ListRecord,
     NewBody,
     NewReplica,
     PassRecord,
@@ -108,6 +110,11 @@ WRITES = {
     "set_snapshot_record": lambda store: store.set_snapshot_record("all", PassRecord()),
     "cancel_backfill": lambda store: store.cancel_backfill(store.job.id, NOW),
     "delete_series": delete_series,
+    "end_catalogue_request": lambda store: store.end_catalogue_request(1, 10, NOW),
+    "save_list": lambda store: store.save_list("logs", [CatalogueEntry("a", "{}")], NOW, ListRecord(), is_whole=True),
+    "save_details": lambda store: store.save_details("logs", EntryDetails("a", "{}"), NOW),
+    "save_absence": lambda store: store.save_absence("logs", "a", NOW),
+    "finish_catalogue_item": lambda store: store.finish_catalogue_item("logs", NOW, None),
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
@@ -180,6 +187,9 @@ READS = {
     "downsample": lambda store: store.downsample(PointQuery(), 100),
     "unconfirmed": lambda store: store.unconfirmed([profile()]),
     "unit_changes": lambda store: store.unit_changes([ALL]),
+    "catalogue_entries": lambda store: store.catalogue_entries("logs"),
+    "catalogue_states": lambda store: store.catalogue_states(),
+    "next_details": lambda store: store.next_details(1),
     "upstream_lag": lambda store: store.upstream_lag("all"),
 }
 EVERYTHING = {**WRITES, **READS}
