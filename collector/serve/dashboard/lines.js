@@ -4,6 +4,7 @@ import { faint, mixed } from "./dom.js";
 import { isPartial } from "./frame.js";
 
 const FEW = 6;
+const DENSE = 3000; // values: more than that, and the lines between areas would hide them
 
 /** The lowest value above zero, where zero is drawn below it, and the numbers of zeros and of values below zero. */
 export function logarithmic({ lines, previous }) {
@@ -103,11 +104,12 @@ function drawnAsAreas(frame, ink, card) {
   const stepped = frame.per !== null; // a sum belongs to its whole period
   const bars = frame.type === "bars" || stepped ? uPlot.paths.bars({ size: [frame.type === "bars" ? 0.86 : 1, Infinity], align: 1 }) : undefined;
   const one = frame.lines.length === 1;
+  const dense = frame.times.length * frame.lines.length > DENSE;
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);
     return {
       label: line.label, of: line.label, scale: "y", paths: bars, points: { show: false },
-      stroke: one && !bars ? stroke : card, width: one && bars ? 0 : 1, fill: patterned(mixed(stroke, card, 0.85), card, dash),
+      stroke: one && !bars ? stroke : card, width: one && bars ? 0 : dense ? 0.3 : 1, fill: patterned(mixed(stroke, card, 0.85), card, dash),
     };
   });
   return { series: [{}, ...series], bands: [] };

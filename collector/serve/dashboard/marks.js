@@ -92,6 +92,7 @@ function drawPartial(chart, frame, ink) {
   const side = 6 * devicePixelRatio;
   ctx.save();
   ctx.lineWidth = 1.3 * devicePixelRatio;
+  ctx.setLineDash([]);
   for (const line of frame.lines) {
     ctx.strokeStyle = ink(line).stroke;
     line.values.forEach((value, i) => {
