@@ -195,7 +195,7 @@ function showView() {
   showControls(state.view);
   own.show(state.view.policy);
   list.show(state.profiles, state.statuses, state.view.series, troubles());
-  showTitle(false);
+  showTitle(trouble.failed[0]?.error);
 }
 
 /** Go to the time around an annotation or a gap; show *label* among the series. */
@@ -224,7 +224,7 @@ function showReading() {
     for (const later of [statusLoader, look]) if (!later.busy && !later.readAt && !later.error) later.run();
   }
   trouble.show();
-  showTitle(trouble.failed.length > 0);
+  showTitle(trouble.failed[0]?.error);
   if (state.drawn || !trouble.failed.length) return;
   $("skeleton").hidden = true;
   $("message").hidden = false;

@@ -7,6 +7,7 @@ import { FIRST, last, SECONDS, shiftOf } from "./view.js";
 
 const DETAILED = 32 * 86400;
 const MOST_COLUMNS = 5000; // of the API
+const MOST_REVISIONS = 40; // series: one request for each of their profiles
 const MOST_CELLS = 150_000;
 const LONGEST_ADDRESS = 6500;
 
@@ -18,7 +19,7 @@ export async function load(view, range, profiles, columns, signal) {
   const [drawn, listed, revisions, marks] = await Promise.all([
     some ? loadDrawn(view, range, known, columns, signal) : { per: null, series: [], refused: [], previous: null, ...range },
     get("annotations", { ...between(range), limit: 1000 }, signal),
-    some && detailed ? loadRevisions(view.series, range, known, signal) : null,
+    some && detailed && view.series.length <= MOST_REVISIONS ? loadRevisions(view.series, range, known, signal) : null,
     has("marks") ? get("marks", { ...between(range), limit: 1000, policy: `${view.policy}` }, signal) : null,
   ]);
   const annotations = [...listed.annotations.map(annotation), ...(marks?.marks ?? []).map(ownMark)];
@@ -27,7 +28,7 @@ export async function load(view, range, profiles, columns, signal) {
     shift: shiftOf(view.compare, range),
     annotations: annotations.filter((one) => one.start < range.end && one.end > range.start - 1),
     revisions: revisions ?? [],
-    detailed,
+    detailed: detailed && revisions !== null,
   };
 }
 
@@ -72,23 +73,31 @@ export async function loadUnits(view, range, thin, signal) {
   };
   const first = await read(view.series);
   const [main] = first.filter((one) => !one.refused);
-  const odd = main ? first.filter((one) => one.refused && measure(one) !== measure(main)) : [];
-  const kept = first.filter((one) => !one.refused).map((one) => ({ ...one, axis: "y" }));
-  if (!odd.length) return { drawn: kept, refused: first.filter((one) => one.refused) };
-  const units = new Set(kept.map((one) => `${one.label} ${measure(one)}`));
-  const second = (await read([...new Set(odd.map((one) => one.label))])).filter((one) => !units.has(`${one.label} ${measure(one)}`));
-  const other = second.filter((one) => !one.refused && one.width === main.width && measure(one) !== measure(main));
-  const done = new Set(other.map((one) => one.label));
-  return {
-    drawn: [...kept, ...other.map((one) => ({ ...one, axis: "y2" }))],
-    refused: first.filter((one) => one.refused && !done.has(one.label)),
-  };
+  const fits = (one) => !one.refused && measure(one) === measure(main) && one.bucket === main.bucket && one.width === main.width;
+  const kept = first.filter(fits).map((one) => ({ ...one, axis: "y" }));
+  const odd = main ? first.filter((one) => measure(one) !== measure(main)) : [];
+  const second = odd.length ? await besides(main, kept, await read([...new Set(odd.map((one) => one.label))])) : [];
+  const done = new Set(second.map((one) => one.label));
+  const refused = first.filter((one) => !fits(one) && !done.has(one.label)).map((one) => ({ ...one, refused: one.refused ?? otherwise(one, main) }));
+  return { drawn: [...kept, ...second], refused };
 }
+
+/** Those of *read* that have one other unit than *main*, for the second axis. */
+function besides(main, kept, read) {
+  const units = new Set(kept.map((one) => `${one.label} ${measure(one)}`));
+  const other = read.filter((one) => !one.refused && one.width === main.width && measure(one) !== measure(main) && !units.has(`${one.label} ${measure(one)}`));
+  return other.filter((one) => measure(one) === measure(other[0])).map((one) => ({ ...one, axis: "y2" }));
+}
+
+/** Why a series of another request does not fit; the server says it within one request. */
+const otherwise = (one, main) => (measure(one) === measure(main)
+  ? `its values are per ${one.bucket}, those of the chart per ${main.bucket}: choose fewer series`
+  : `its unit is ${one.unit.toLowerCase()}, and the chart has two other ones`);
 
 const measure = ({ unit, normalization }) => `${normalization} ${unit}`;
 
 /** Split labels so that no address is too long for a server. */
-function parts(labels) {
+export function parts(labels) {
   const all = [[]];
   let length = 0;
   for (const label of labels) {
@@ -112,7 +121,7 @@ function measured({ drawn, refused }, profiles) {
 
 export async function loadRevisions(series, range, profiles, signal) {
   const shown = (await profiles).filter((profile) => profile.series.some((label) => series.includes(label)));
-  const read = await Promise.all(shown.slice(0, 20).map(({ name }) => get("revisions", { profile: name, ...between(range), limit: 1000 }, signal)));
+  const read = await Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between(range), limit: 1000 }, signal)));
   return read.flatMap((one) => one.revisions).filter((one) => series.includes(one.series)).map(revision);
 }
 
