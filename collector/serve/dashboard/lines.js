@@ -21,7 +21,13 @@ export function logarithmic({ lines, previous }) {
       if (low !== null && low > 0 && low < least) least = low;
     });
   }
-  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? 10 ** (Math.ceil(Math.log10(least)) - 1) / 4 : least * 0.8 };
+  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? below(least / 2) : below(least) };
+}
+
+/** The nearest 1, 2 or 5 times a power of ten that is not above a value, so that the axis has round numbers. */
+function below(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return (value >= 5 * power ? 5 : value >= 2 * power ? 2 : 1) * power;
 }
 
 /** The times, then the values of every line of uPlot, in the order of `styled`. */
