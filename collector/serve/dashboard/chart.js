@@ -159,6 +159,7 @@ export class Chart {
     if (this.gutter > 20) layLabels(this.names, chart, this.frame, this.ink, this.heard.isolated);
     else this.names.replaceChildren();
     this.heard.laid(chart);
+    queueMicrotask(() => this.resize()); // because the lanes above may be higher or lower than before
   }
 
   selected(chart) {

@@ -38,19 +38,19 @@ export async function load(view, range, profiles, columns, signal) {
 const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.min(Math.max(end, FIRST), last())) });
 
 /** Read the lines of the period, and of the one to compare with, per calendar period if the view says so. */
-async function loadDrawn(view, asked, known, { columns, split }, signal) {
+async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const most = Math.min(MOST_COLUMNS, Math.floor(MOST_CELLS / view.series.length));
-  const trial = view.per && calendar.refusal(view.per, 0, asked, most);
+  const trial = view.per && calendar.refusal(view.per, 0, requested, most);
   const per = trial ? null : view.per;
-  const range = per ? calendar.whole(per, asked) : asked;
+  const range = per ? calendar.whole(per, requested) : requested;
   const width = per ? calendar.BASE[per] : null;
   const thin = per ? Math.min(MOST_COLUMNS, Math.ceil((range.end - range.start) / width)) : Math.min(columns, most);
-  const shift = shiftOf(view.compare, asked);
+  const shift = shiftOf(view.compare, requested);
   const read = async (from) => measured(await loadUnits(view, from, thin, signal, split), await known);
   const [series, previous] = await Promise.all([read(range), view.compare ? read(moved(range, shift, per)) : null]);
   const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
-  if (late) return { ...(await loadDrawn({ ...view, per: null }, asked, known, { columns, split }, signal)), perRefused: late };
-  return { ...range, asked, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
+  if (late) return { ...(await loadDrawn({ ...view, per: null }, requested, known, { columns, split }, signal)), perRefused: late };
+  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
 }
 
 const notAdditive = (series) => {

@@ -33,8 +33,9 @@ function placed(series, { times, ends }, per, by = 0) {
   series.mean.forEach((mean, i) => {
     if (mean === null) return;
     const at = series.start + i * series.width + by;
-    const to = place.get(per ? calendar.floor(per, at) : at);
-    if (to === undefined) return;
+    const exact = place.get(per ? calendar.floor(per, at) : at);
+    const to = exact ?? (by ? placeAt({ times, ends }, at + series.width / 2) : -1); // a period shifted by days need not fit the columns
+    if (to < 0) return;
     if (per) {
       line.values[to] = (line.values[to] ?? 0) + whole(mean * series.points[i]);
       line.part[to] = (line.part[to] ?? 0) + series.points[i] * bucket;

@@ -27,22 +27,22 @@ function newestWhole(line) {
 
 /** The lines with the height at which each ends, from top to bottom; *toY* gives the height of a value. */
 export function ends(frame, toY) {
-  const found = [];
+  const tails = [];
   let below = new Map();
   for (const line of frame.lines) {
     const at = frame.type === "line" ? newestWhole(line) : frame.tops.get(line.label).findLastIndex((value) => value !== null);
     if (at < 0) continue;
     if (frame.type === "line") {
       const value = line.values[at];
-      found.push({ line, y: toY(frame.log && value <= 0 ? null : value, line.axis), thick: HEIGHT });
+      tails.push({ line, y: toY(frame.log && value <= 0 ? null : value, line.axis), thick: HEIGHT });
       continue;
     }
     const top = frame.tops.get(line.label)[at];
     const base = below.get(at) ?? 0;
     below = below.set(at, top);
-    found.push({ line, y: (toY(top, "y") + toY(base, "y")) / 2, thick: Math.abs(toY(base, "y") - toY(top, "y")) });
+    tails.push({ line, y: (toY(top, "y") + toY(base, "y")) / 2, thick: Math.abs(toY(base, "y") - toY(top, "y")) });
   }
-  return found.filter(({ y }) => Number.isFinite(y)).sort((a, b) => a.y - b.y);
+  return tails.filter(({ y }) => Number.isFinite(y)).sort((a, b) => a.y - b.y);
 }
 
 /** Put the names beside the chart; *isolate* is called with a label and whether to add it. */
