@@ -30,7 +30,7 @@ def served(tmp_path_factory):
     with simulating() as (simulator, url):
         simulator.change(GapChange(LOST))
         collector = Collector(tmp_path_factory.mktemp("questions"), url, server='port = 0\nbase_path = "/radar"')
-        collector.configure(profile_toml("all", "1h", 20), profile_toml("by-owner", "1h", 20, TWELVE))
+        collector.configure(profile_toml("all", "1h", 13), profile_toml("by-owner", "1h", 13, TWELVE))
         with collector.running("run") as process:
             process.says("heal outcome=ok", seconds=60)
             points = collector.points()

@@ -64,7 +64,7 @@ const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
 const context = loader(readContext, showContext);
 const statusLoader = loader(readStatus, showStatus, () => STATUS_EVERY);
-const look = loader((signal) => jobs.read(signal), (found) => jobs.show(found), () => (jobs.open.size ? JOBS_EVERY : STATUS_EVERY), () => jobs.held);
+const look = loader((signal) => jobs.read(signal), (listed) => jobs.show(listed), () => (jobs.open.size ? JOBS_EVERY : STATUS_EVERY), () => jobs.held);
 const loaders = [catalogue, points, context, statusLoader, look];
 const trouble = new Trouble(loaders, meanwhile, () => token.open());
 let early = null;
@@ -134,7 +134,7 @@ function show({ view, data }) {
   if (!again && !(state.drawn && views.samePoints(state.drawn.view, view))) state.context = {};
   state.drawn = { view: views.samePoints(view, state.view) ? state.view : view, data };
   draw(chart, page);
-  overview.place(data.asked ?? data);
+  overview.place(data.requested ?? data);
   performance.mark("drawn");
   if (!again) context.run();
 }
@@ -195,7 +195,7 @@ function showView() {
   showControls(state.view);
   own.show(state.view.policy);
   list.show(state.profiles, state.statuses, state.view.series, troubles());
-  showTitle(false);
+  showTitle(trouble.failed[0]?.error);
 }
 
 /** Go to the time around an annotation or a gap; show *label* among the series. */
@@ -224,7 +224,7 @@ function showReading() {
     for (const later of [statusLoader, look]) if (!later.busy && !later.readAt && !later.error) later.run();
   }
   trouble.show();
-  showTitle(trouble.failed.length > 0);
+  showTitle(trouble.failed[0]?.error);
   if (state.drawn || !trouble.failed.length) return;
   $("skeleton").hidden = true;
   $("message").hidden = false;
@@ -238,8 +238,8 @@ new Known(page.view);
 if (innerWidth < 900) $("side").open = false;
 const { view } = state;
 if (view.series.length && view.series.length <= MOST && !view.profiles.length && view.range !== "all") {
-  const asked = readCatalogue();
-  early = { view, data: load(view, range(view), asked, chart.columns) };
+  const reading = readCatalogue();
+  early = { view, data: load(view, range(view), reading, chart.columns) };
   early.data.catch(() => {}); // its address may name what is no longer there
-  catalogue.run(asked);
+  catalogue.run(reading);
 } else catalogue.run();

@@ -33,13 +33,13 @@ export class Backfills {
 
   /** What the form orders; null if a field is wrong, which then says so. */
   order(form) {
-    const given = new FormData(form);
-    const at = (name) => (given.get(name) ? `${given.get(name)}T00:00:00Z` : null);
-    const wrong = !given.get("start") ? ["order-start", "From: give the first day."] : given.get("end") && given.get("end") <= given.get("start") ? ["order-end", "Until: must be after the first day."] : [null, ""];
+    const fields = new FormData(form);
+    const at = (name) => (fields.get(name) ? `${fields.get(name)}T00:00:00Z` : null);
+    const wrong = !fields.get("start") ? ["order-start", "From: give the first day."] : fields.get("end") && fields.get("end") <= fields.get("start") ? ["order-end", "Until: must be after the first day."] : [null, ""];
     for (const id of ["order-start", "order-end"]) $(id).setAttribute("aria-invalid", `${id === wrong[0]}`);
     this.say(wrong[1], true);
     if (wrong[0]) return $(wrong[0]).focus(), null;
-    return { profiles: given.get("profile") ? [given.get("profile")] : [], start: at("start"), end: at("end"), force: given.get("force") === "on" };
+    return { profiles: fields.get("profile") ? [fields.get("profile")] : [], start: at("start"), end: at("end"), force: fields.get("force") === "on" };
   }
 
   /** Create the job of the form, or estimate what it would cost. An error is shown beside the form and does not stop reading. */

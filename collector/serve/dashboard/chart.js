@@ -114,7 +114,7 @@ export class Chart {
     const [muted, grid] = [colour("--muted"), colour("--grid")];
     const font = "12px system-ui, sans-serif";
     const bounds = log ? logarithmic(frame) : null;
-    const words = (value) => (frame.type === "share" ? percent(value) : compact(value));
+    const words = (value) => (frame.type === "share" ? percent(value) : log && bounds.zeros && value <= bounds.floor ? "" : compact(value));
     const value = { stroke: muted, font, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((one) => (one === null || !drawn ? "" : words(one))) };
     const second = frame.lines.some((one) => one.axis === "y2");
     const span = (_u, low, high) => spanOf(low, high, frame.zero || frame.type !== "line", frame.type === "share");
@@ -159,6 +159,7 @@ export class Chart {
     if (this.gutter > 20) layLabels(this.names, chart, this.frame, this.ink, this.heard.isolated);
     else this.names.replaceChildren();
     this.heard.laid(chart);
+    queueMicrotask(() => this.resize()); // because the lanes above may be higher or lower than before
   }
 
   selected(chart) {

@@ -7,18 +7,21 @@ import { FIRST, last, SECONDS, shiftOf } from "./view.js";
 
 const DETAILED = 32 * 86400;
 const MOST_COLUMNS = 5000; // of the API
+const MOST_REVISIONS = 40; // series: one request for each of their profiles
 const MOST_CELLS = 150_000;
 const LONGEST_ADDRESS = 6500;
+const FEWEST = 10; // series of one request
 
 /** Read all data of one period of some series. *profiles* is a promise, *columns* the width in pixels. */
 export async function load(view, range, profiles, columns, signal) {
   const some = view.series.length > 0;
   const detailed = range.end - range.start <= DETAILED;
-  const known = profiles.then?.((all) => all) ?? Promise.resolve(profiles);
+  const known = Promise.resolve(profiles);
+  const split = Array.isArray(profiles) && haveOneInterval(view.series, profiles) ? Math.ceil(view.series.length / 2) : Infinity;
   const [drawn, listed, revisions, marks] = await Promise.all([
-    some ? loadDrawn(view, range, known, columns, signal) : { per: null, series: [], refused: [], previous: null, ...range },
+    some ? loadDrawn(view, range, known, { columns, split }, signal) : { per: null, series: [], refused: [], previous: null, ...range },
     get("annotations", { ...between(range), limit: 1000 }, signal),
-    some && detailed ? loadRevisions(view.series, range, known, signal) : null,
+    some && detailed && view.series.length <= MOST_REVISIONS ? loadRevisions(view.series, range, known, signal) : null,
     has("marks") ? get("marks", { ...between(range), limit: 1000, policy: `${view.policy}` }, signal) : null,
   ]);
   const annotations = [...listed.annotations.map(annotation), ...(marks?.marks ?? []).map(ownMark)];
@@ -27,7 +30,7 @@ export async function load(view, range, profiles, columns, signal) {
     shift: shiftOf(view.compare, range),
     annotations: annotations.filter((one) => one.start < range.end && one.end > range.start - 1),
     revisions: revisions ?? [],
-    detailed,
+    detailed: detailed && revisions !== null,
   };
 }
 
@@ -35,19 +38,19 @@ export async function load(view, range, profiles, columns, signal) {
 const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.min(Math.max(end, FIRST), last())) });
 
 /** Read the lines of the period, and of the one to compare with, per calendar period if the view says so. */
-async function loadDrawn(view, asked, known, columns, signal) {
+async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const most = Math.min(MOST_COLUMNS, Math.floor(MOST_CELLS / view.series.length));
-  const trial = view.per && calendar.refusal(view.per, 0, asked, most);
+  const trial = view.per && calendar.refusal(view.per, 0, requested, most);
   const per = trial ? null : view.per;
-  const range = per ? calendar.whole(per, asked) : asked;
+  const range = per ? calendar.whole(per, requested) : requested;
   const width = per ? calendar.BASE[per] : null;
   const thin = per ? Math.min(MOST_COLUMNS, Math.ceil((range.end - range.start) / width)) : Math.min(columns, most);
-  const shift = shiftOf(view.compare, asked);
-  const read = async (from) => measured(await loadUnits(view, from, thin, signal), await known);
+  const shift = shiftOf(view.compare, requested);
+  const read = async (from) => measured(await loadUnits(view, from, thin, signal, split), await known);
   const [series, previous] = await Promise.all([read(range), view.compare ? read(moved(range, shift, per)) : null]);
   const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
-  if (late) return { ...(await loadDrawn({ ...view, per: null }, asked, known, columns, signal)), perRefused: late };
-  return { ...range, asked, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
+  if (late) return { ...(await loadDrawn({ ...view, per: null }, requested, known, { columns, split }, signal)), perRefused: late };
+  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
 }
 
 const notAdditive = (series) => {
@@ -62,38 +65,52 @@ export function moved({ start, end }, shift, per) {
 }
 
 /** Read the points in common buckets; series of a second unit come with an own request, for an own axis. */
-export async function loadUnits(view, range, thin, signal) {
+export async function loadUnits(view, range, thin, signal, split = Infinity) {
   const asOf = view.asOf ? iso(view.asOf) : undefined;
   const read = async (series) => {
-    const answers = await Promise.all(parts(series).map((part) => get("points", { series: part, thin, buckets: "common", ...between(range), as_of: asOf }, signal)));
+    const answers = await Promise.all(parts(series, Math.max(split, FEWEST)).map((part) => get("points", { series: part, thin, buckets: "common", ...between(range), as_of: asOf }, signal)));
     // A label whose unit changes has a series for each unit.
     const all = answers.flatMap((answer) => answer.series.map(columnsOf));
     return series.flatMap((label) => all.filter((one) => one.label === label));
   };
   const first = await read(view.series);
   const [main] = first.filter((one) => !one.refused);
-  const odd = main ? first.filter((one) => one.refused && measure(one) !== measure(main)) : [];
-  const kept = first.filter((one) => !one.refused).map((one) => ({ ...one, axis: "y" }));
-  if (!odd.length) return { drawn: kept, refused: first.filter((one) => one.refused) };
-  const units = new Set(kept.map((one) => `${one.label} ${measure(one)}`));
-  const second = (await read([...new Set(odd.map((one) => one.label))])).filter((one) => !units.has(`${one.label} ${measure(one)}`));
-  const other = second.filter((one) => !one.refused && one.width === main.width && measure(one) !== measure(main));
-  const done = new Set(other.map((one) => one.label));
-  return {
-    drawn: [...kept, ...other.map((one) => ({ ...one, axis: "y2" }))],
-    refused: first.filter((one) => one.refused && !done.has(one.label)),
-  };
+  const fits = (one) => !one.refused && measure(one) === measure(main) && one.bucket === main.bucket && one.width === main.width;
+  const kept = first.filter(fits).map((one) => ({ ...one, axis: "y" }));
+  const odd = main ? first.filter((one) => measure(one) !== measure(main)) : [];
+  const second = odd.length ? await besides(main, kept, await read([...new Set(odd.map((one) => one.label))])) : [];
+  const done = new Set(second.map((one) => one.label));
+  const refused = first.filter((one) => !fits(one) && !done.has(one.label)).map((one) => ({ ...one, refused: one.refused ?? otherwise(one, main) }));
+  return { drawn: [...kept, ...second], refused };
 }
+
+/** Those of *read* that have one other unit than *main*, for the second axis. */
+function besides(main, kept, read) {
+  const units = new Set(kept.map((one) => `${one.label} ${measure(one)}`));
+  const other = read.filter((one) => !one.refused && one.width === main.width && measure(one) !== measure(main) && !units.has(`${one.label} ${measure(one)}`));
+  return other.filter((one) => measure(one) === measure(other[0])).map((one) => ({ ...one, axis: "y2" }));
+}
+
+/** Why a series of another request does not fit; the server says it within one request. */
+const otherwise = (one, main) => (measure(one) === measure(main)
+  ? `its values are per ${one.bucket}, those of the chart per ${main.bucket}: choose fewer series`
+  : `its unit is ${one.unit.toLowerCase()}, and the chart has two other ones`);
 
 const measure = ({ unit, normalization }) => `${normalization} ${unit}`;
 
-/** Split labels so that no address is too long for a server. */
-function parts(labels) {
+/** Whether all series have one interval, so that they can be read apart: a server reads two halves at once. */
+function haveOneInterval(series, profiles) {
+  const chosen = new Set(series);
+  return new Set(profiles.filter((one) => one.series.some((label) => chosen.has(label))).map((one) => one.agg_interval)).size === 1;
+}
+
+/** Split labels so that no address is too long for a server, and no part has more than *most*. */
+export function parts(labels, most = Infinity) {
   const all = [[]];
   let length = 0;
   for (const label of labels) {
     const more = encodeURIComponent(label).length + 8;
-    if (length + more > LONGEST_ADDRESS) {
+    if (length + more > LONGEST_ADDRESS || all.at(-1).length >= most) {
       all.push([]);
       length = 0;
     }
@@ -112,7 +129,7 @@ function measured({ drawn, refused }, profiles) {
 
 export async function loadRevisions(series, range, profiles, signal) {
   const shown = (await profiles).filter((profile) => profile.series.some((label) => series.includes(label)));
-  const read = await Promise.all(shown.slice(0, 20).map(({ name }) => get("revisions", { profile: name, ...between(range), limit: 1000 }, signal)));
+  const read = await Promise.all(shown.map(({ name }) => get("revisions", { profile: name, ...between(range), limit: 1000 }, signal)));
   return read.flatMap((one) => one.revisions).filter((one) => series.includes(one.series)).map(revision);
 }
 

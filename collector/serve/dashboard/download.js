@@ -1,6 +1,7 @@
 // Saves what is shown: the stored points as CSV, the chart as a picture, the address with its moment.
 
 import { getText } from "./api.js";
+import { parts } from "./data.js";
 import { $, h } from "./dom.js";
 import { iso } from "./format.js";
 import { sumAt } from "./frame.js";
@@ -49,11 +50,8 @@ async function table(page) {
   const { series, compare, asOf } = page.view();
   const range = page.range();
   const shift = views.shiftOf(compare, range);
-  const tables = await Promise.all(
-    (compare ? [shift, 0] : [0]).map((by) =>
-      getText("points", { series, start: iso(range.start - by), end: iso(range.end - by), as_of: asOf ? iso(asOf) : undefined, format: "csv" }),
-    ),
-  );
+  const read = (by) => parts(series).map((part) => getText("points", { series: part, start: iso(range.start - by), end: iso(range.end - by), as_of: asOf ? iso(asOf) : undefined, format: "csv" }));
+  const tables = await Promise.all((compare ? [shift, 0] : [0]).flatMap(read));
   return tables.map((text, place) => (place ? text.slice(text.indexOf("\n") + 1) : text));
 }
 

@@ -88,21 +88,20 @@ function showHeadline() {
 /** One line about what to know before trusting the chart; each part leads to where it is explained. */
 function showTrust() {
   const { data, view } = state.drawn;
-  const found = trust(data, marks(), state.context);
+  const facts = trust(data, marks(), state.context);
   const to = (id, text, kind) => h("button", { type: "button", class: `text ${kind}`, "data-key": id, onclick: () => $(id).scrollIntoView({ block: "center" }) }, text);
   const many = (count, text, texts) => `${number(count)} ${count === 1 ? text : texts}`;
   const parts = [];
-  if (found.young !== null) parts.push(h("span", {}, found.entirelyYoung ? "all of it may still be revised" : `final until ${moment(found.young)}`));
-  else if (data.series.length) parts.push(h("span", {}, "final"));
-  parts.push(found.missing ? to("gaps-title", `${many(found.missing, "bucket", "buckets")} missing`, "bad") : h("span", {}, "no gaps"));
-  if (found.upstream) parts.push(to("gaps-title", `${many(found.upstream, "bucket", "buckets")} Radar has not`, "warn"));
-  parts.push(h("span", {}, found.revised === null ? "revisions are not counted for so many profiles" : found.known ? (found.revised ? `${many(found.revised, "value", "values")} revised` : "none revised") : "revised: …"));
-  if (found.annotations) parts.push(to("annotations-title", many(found.annotations, "annotation", "annotations"), ""));
-  const bad = found.missing > 0;
-  const level = bad ? "failing" : found.upstream || found.young !== null ? "waiting" : "fresh";
-  const word = bad ? "incomplete" : found.entirelyYoung ? "young" : found.young !== null ? "complete" : "trustworthy";
+  if (facts.young !== null) parts.push(h("span", {}, facts.entirelyYoung ? "all of it may still be revised" : `final until ${moment(facts.young)}`));
+  parts.push(facts.missing ? to("gaps-title", `${many(facts.missing, "bucket", "buckets")} missing`, "bad") : h("span", {}, "no gaps"));
+  if (facts.upstream) parts.push(to("gaps-title", `${many(facts.upstream, "bucket", "buckets")} Radar has not`, "warn"));
+  parts.push(h("span", {}, facts.revised === null ? "revisions are not counted for so many profiles" : facts.known ? (facts.revised ? `${many(facts.revised, "value", "values")} revised` : "none revised") : "revised: …"));
+  if (facts.annotations) parts.push(to("annotations-title", many(facts.annotations, "annotation", "annotations"), ""));
+  const bad = facts.missing > 0;
+  const level = bad ? "failing" : facts.upstream || facts.entirelyYoung ? "late" : facts.young !== null ? "healing" : "fresh";
+  const word = bad ? "incomplete" : facts.entirelyYoung ? "young" : facts.young !== null ? "complete" : "complete and final";
   if (view.asOf) parts.push(h("span", {}, "this line is about the history of today"));
-  keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level === "waiting" ? "late" : level}` }, word), ...parts));
+  keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level}` }, word), ...parts));
   $("trust").hidden = !data.series.length;
   const asOf = $("as-of-said");
   asOf.hidden = !view.asOf;

@@ -33,8 +33,9 @@ function placed(series, { times, ends }, per, by = 0) {
   series.mean.forEach((mean, i) => {
     if (mean === null) return;
     const at = series.start + i * series.width + by;
-    const to = place.get(per ? calendar.floor(per, at) : at);
-    if (to === undefined) return;
+    const exact = place.get(per ? calendar.floor(per, at) : at);
+    const to = exact ?? (by ? placeAt({ times, ends }, at + series.width / 2) : -1); // a period shifted by days need not fit the columns
+    if (to < 0) return;
     if (per) {
       line.values[to] = (line.values[to] ?? 0) + whole(mean * series.points[i]);
       line.part[to] = (line.part[to] ?? 0) + series.points[i] * bucket;
@@ -82,11 +83,18 @@ export function summed(lines, label) {
   const part = first.part.map((_, i) => some.reduce((least, one) => (one.part[i] === null ? least : Math.min(least ?? 1, one.part[i])), null));
   const total = some.reduce((all, one) => all + (one.total ?? 0), 0);
   const none = first.values.map(() => null);
-  return { ...first, label, other: lines.length, values: sum("values"), low: none, high: none, part, total, thinned: first.thinned };
+  return { ...first, label, short: label, other: lines.length, values: sum("values"), low: none, high: none, part, total, thinned: first.thinned };
 }
 
 /** Whether lines can be put on each other: counts in one unit that are parts of the same profile. */
 export const stackable = (lines) => lines.length > 0 && lines.every((one) => one.additive && one.axis === "y");
+
+/** Give every line its short name: the part after the profile, unless two lines would have the same. */
+function nameShortly(lines) {
+  const shorts = lines.map(({ label, profile }) => (label.startsWith(`${profile}/`) ? label.slice(profile.length + 1) : label));
+  const twice = new Set(shorts.filter((name, i) => shorts.indexOf(name) !== i));
+  lines.forEach((line, i) => { line.short = twice.has(shorts[i]) ? line.label : shorts[i]; });
+}
 
 /** What is drawn of *data* in *view*. */
 export function frame(data, view) {
@@ -94,6 +102,7 @@ export function frame(data, view) {
   const base = axis(data, per);
   const { lines: chosen, rest, hidden } = ranked(data.series, view.top, view.only);
   const lines = chosen.map((one) => placed(one, base, per));
+  nameShortly(lines);
   const profiles = new Set(rest.map((one) => one.profile));
   const others = rest.length > 0 && profiles.size === 1 && stackable(rest) ? summed(rest.map((one) => placed(one, base, per)), `other (${rest.length} series)`) : null;
   const kind = view.type !== "line" && stackable(lines) ? view.type : "line";

@@ -26,7 +26,7 @@ export class Known {
 
   /** *view* gives the current view, for its `as_of`. */
   constructor(view) {
-    Object.assign(this, { view, list: LISTS.find(has), rows: [], after: null, asked: 0 });
+    Object.assign(this, { view, list: LISTS.find(has), rows: [], after: null, reads: 0 });
     $("known-section").hidden = !this.list;
     if (!this.list) return;
     $("known-lists").replaceChildren(...LISTS.filter(has).map((name) => h("button", { type: "button", value: name, onclick: () => { this.list = name; this.load(); } }, name)));
@@ -40,21 +40,21 @@ export class Known {
 
   /** Read the first page, or the next one; an answer that a newer search has overtaken is dropped. */
   async load(more = false) {
-    const own = (this.asked += 1);
+    const own = (this.reads += 1);
     for (const button of $("known-lists").children) button.setAttribute("aria-pressed", `${button.value === this.list}`);
     $("known-said").textContent = "Reading …";
     try {
       const { asOf } = this.view();
-      const asked = { search: $("find-known").value.trim() || undefined, gone: "true", limit: PAGE, as_of: asOf ? iso(asOf) : undefined, after: more ? this.after : undefined };
-      const answer = await get(this.list, asked);
-      if (own !== this.asked) return;
+      const parameters = { search: $("find-known").value.trim() || undefined, gone: "true", limit: PAGE, as_of: asOf ? iso(asOf) : undefined, after: more ? this.after : undefined };
+      const answer = await get(this.list, parameters);
+      if (own !== this.reads) return;
       this.rows = [...(more ? this.rows : []), ...answer[this.list].map(rowOf)];
       this.after = answer.next;
       $("known-said").textContent = answer.absence ?? `${number(this.rows.length)}${this.after ? " or more" : ""} ${this.list}`;
     } catch (error) {
-      if (own === this.asked) $("known-said").textContent = error.status === undefined ? "The collector does not answer." : `${error.message}.`;
+      if (own === this.reads) $("known-said").textContent = error.status === undefined ? "The collector does not answer." : `${error.message}.`;
     }
-    if (own === this.asked) this.show();
+    if (own === this.reads) this.show();
   }
 
   show() {

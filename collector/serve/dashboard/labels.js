@@ -1,7 +1,7 @@
 // The names of the lines at their right ends: each as near to its end as the others allow.
 
 import { h, swatch } from "./dom.js";
-import { newest } from "./frame.js";
+import { isPartial, newest } from "./frame.js";
 
 const HEIGHT = 15;
 const MARGIN = 3;
@@ -19,27 +19,30 @@ export function spaced(wanted, gap, height) {
   return placed;
 }
 
-/** The short name of a series: its value, or its profile if that is all. */
-export const nameOf = ({ label, profile, other }) => (!other && label.startsWith(`${profile}/`) ? label.slice(profile.length + 1) : label);
+/** The newest column whose value lacks no part, or the newest one. */
+function newestWhole(line) {
+  const at = line.values.findLastIndex((value, i) => value !== null && !isPartial(line, i));
+  return at < 0 ? newest(line) : at;
+}
 
 /** The lines with the height at which each ends, from top to bottom; *toY* gives the height of a value. */
 export function ends(frame, toY) {
-  const found = [];
+  const tails = [];
   let below = new Map();
   for (const line of frame.lines) {
-    const at = frame.type === "line" ? newest(line) : frame.tops.get(line.label).findLastIndex((value) => value !== null);
+    const at = frame.type === "line" ? newestWhole(line) : frame.tops.get(line.label).findLastIndex((value) => value !== null);
     if (at < 0) continue;
     if (frame.type === "line") {
       const value = line.values[at];
-      found.push({ line, y: toY(frame.log && value <= 0 ? null : value, line.axis), thick: HEIGHT });
+      tails.push({ line, y: toY(frame.log && value <= 0 ? null : value, line.axis), thick: HEIGHT });
       continue;
     }
     const top = frame.tops.get(line.label)[at];
     const base = below.get(at) ?? 0;
     below = below.set(at, top);
-    found.push({ line, y: (toY(top, "y") + toY(base, "y")) / 2, thick: Math.abs(toY(base, "y") - toY(top, "y")) });
+    tails.push({ line, y: (toY(top, "y") + toY(base, "y")) / 2, thick: Math.abs(toY(base, "y") - toY(top, "y")) });
   }
-  return found.filter(({ y }) => Number.isFinite(y)).sort((a, b) => a.y - b.y);
+  return tails.filter(({ y }) => Number.isFinite(y)).sort((a, b) => a.y - b.y);
 }
 
 /** Put the names beside the chart; *isolate* is called with a label and whether to add it. */
@@ -53,7 +56,7 @@ export function layLabels(box, chart, frame, ink, isolate) {
   const some = all.length <= room ? all : [...all].sort((a, b) => frame.lines.indexOf(a.line) - frame.lines.indexOf(b.line)).slice(0, room).sort((a, b) => a.y - b.y);
   const places = spaced(some.map(({ y }) => y), HEIGHT + MARGIN - 2, height);
   box.replaceChildren(...some.map(({ line }, i) => {
-    const name = h("span", { class: "tail", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, swatch(ink(line), 14), nameOf(line));
+    const name = h("span", { class: "tail", dir: "auto", title: `${line.label}: click to show it alone, with Shift to add it`, onclick: (event) => isolate(line, event.shiftKey) }, swatch(ink(line), 14), line.short);
     name.style.color = ink(line).stroke;
     name.style.left = `${left}px`;
     name.style.top = `${top + places[i] - HEIGHT / 2}px`;

@@ -14,7 +14,7 @@ export async function loadContext({ view, data }, profiles, signal) {
   if (!view.series.length || !data.series.length) return {};
   const range = { start: data.start, end: data.end };
   const few = profiles.filter((one) => one.series.some((label) => view.series.includes(label))).length <= MOST_REVISIONS_OF;
-  const back = data.previous ? data.shift : control(data.asked ?? range);
+  const back = data.previous ? data.shift : control(data.requested ?? range);
   const [previous, revisions, now] = await Promise.all([
     data.previous ?? loadUnits(view, moved(range, back, null), data.thin, signal).then((read) => read.drawn),
     data.detailed || !few ? data.revisions : loadRevisions(view.series, range, profiles, signal),
@@ -25,20 +25,20 @@ export async function loadContext({ view, data }, profiles, signal) {
 
 /** How the history of today differs from *series*, that of an earlier moment: changed and new columns, and the change of the sum. */
 export function changes(series, today) {
-  const found = { changed: 0, added: 0, before: 0, after: 0 };
+  const difference = { changed: 0, added: 0, before: 0, after: 0 };
   for (const one of today) {
     const then = series.find((other) => other.label === one.label && other.unit === one.unit);
-    found.before += (then && totalOf(then)) ?? 0;
-    found.after += totalOf(one) ?? 0;
+    difference.before += (then && totalOf(then)) ?? 0;
+    difference.after += totalOf(one) ?? 0;
     one.mean.forEach((value, i) => {
       if (value === null) return;
       const at = then ? (one.start + i * one.width - then.start) / then.width : -1;
       const was = then?.mean[at] ?? null;
-      if (was === null) found.added += 1;
-      else if (was !== value || then.points[at] !== one.points[i]) found.changed += 1;
+      if (was === null) difference.added += 1;
+      else if (was !== value || then.points[at] !== one.points[i]) difference.changed += 1;
     });
   }
-  return found;
+  return difference;
 }
 
 /** Read the whole history of one series, from *start* until now, for the overview. */

@@ -4,6 +4,7 @@ import { faint, mixed } from "./dom.js";
 import { isPartial } from "./frame.js";
 
 const FEW = 6;
+const DENSE = 3000; // values: more than that, and the lines between areas would hide them
 
 /** The lowest value above zero, where zero is drawn below it, and the numbers of zeros and of values below zero. */
 export function logarithmic({ lines, previous }) {
@@ -20,7 +21,13 @@ export function logarithmic({ lines, previous }) {
       if (low !== null && low > 0 && low < least) least = low;
     });
   }
-  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? 10 ** (Math.ceil(Math.log10(least)) - 1) / 4 : least * 0.8 };
+  return { least, most, zeros, negative, floor: least === Infinity ? 0.1 : zeros ? below(least / 2) : below(least) };
+}
+
+/** The nearest 1, 2 or 5 times a power of ten that is not above a value, so that the axis has round numbers. */
+function below(value) {
+  const power = 10 ** Math.floor(Math.log10(value));
+  return (value >= 5 * power ? 5 : value >= 2 * power ? 2 : 1) * power;
 }
 
 /** The times, then the values of every line of uPlot, in the order of `styled`. */
@@ -103,11 +110,12 @@ function drawnAsAreas(frame, ink, card) {
   const stepped = frame.per !== null; // a sum belongs to its whole period
   const bars = frame.type === "bars" || stepped ? uPlot.paths.bars({ size: [frame.type === "bars" ? 0.86 : 1, Infinity], align: 1 }) : undefined;
   const one = frame.lines.length === 1;
+  const dense = frame.times.length * frame.lines.length > DENSE;
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);
     return {
       label: line.label, of: line.label, scale: "y", paths: bars, points: { show: false },
-      stroke: one && !bars ? stroke : card, width: one && bars ? 0 : 1, fill: patterned(mixed(stroke, card, 0.85), card, dash),
+      stroke: one && !bars ? stroke : card, width: one && bars ? 0 : dense ? 0.3 : 1, fill: patterned(mixed(stroke, card, 0.85), card, dash),
     };
   });
   return { series: [{}, ...series], bands: [] };

@@ -70,12 +70,12 @@ export function merged(gaps) {
 
 /** Each revised point once, with its first value and its current one. */
 function revised(data) {
-  const found = new Map();
+  const points = new Map();
   for (const one of [...data.revisions].sort((a, b) => a.replaced - b.replaced)) {
     const key = `${one.at} ${one.series}`;
-    found.set(key, { ...one, value: found.get(key)?.value ?? one.value });
+    points.set(key, { ...one, value: points.get(key)?.value ?? one.value });
   }
-  return found.values();
+  return points.values();
 }
 
 /** Draw what is on the lines: revised points, and sums that lack a part. */
@@ -92,6 +92,7 @@ function drawPartial(chart, frame, ink) {
   const side = 6 * devicePixelRatio;
   ctx.save();
   ctx.lineWidth = 1.3 * devicePixelRatio;
+  ctx.setLineDash([]);
   for (const line of frame.lines) {
     ctx.strokeStyle = ink(line).stroke;
     line.values.forEach((value, i) => {
@@ -135,8 +136,8 @@ function drawRevisions(chart, data, ink) {
 
 /** Texts about the revised points of a column; empty if there are none. */
 export function revisionsAt(data, series, [start, end]) {
-  const found = data.revisions.filter((one) => one.series === series.label && one.at >= start && one.at < end);
-  if (!series.thinned && !series.summed && !data.per) return found.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
-  const buckets = new Set(found.map((one) => one.at)).size;
+  const revised = data.revisions.filter((one) => one.series === series.label && one.at >= start && one.at < end);
+  if (!series.thinned && !series.summed && !data.per) return revised.map((one) => `was ${number(one.value)} until ${moment(one.replaced)}`);
+  const buckets = new Set(revised.map((one) => one.at)).size;
   return buckets ? [`${buckets} of its ${series.interval} values revised`] : [];
 }

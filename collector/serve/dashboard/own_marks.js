@@ -19,8 +19,8 @@ export class OwnMarks {
     $("policy").setAttribute("aria-pressed", `${policy}`);
   }
 
-  async add(given) {
-    const [date, text] = [given.get("date"), given.get("text").trim()];
+  async add(fields) {
+    const [date, text] = [fields.get("date"), fields.get("text").trim()];
     if (!date || !text) return this.say("A mark needs a date and a text.", date ? "mark-text" : "mark-date");
     if (await this.#send(() => post("marks", { date, text }))) $("mark").reset();
     return null;

@@ -15,7 +15,7 @@ export const styleOf = (place) => ({ colour: place % COLOURS, dash: DASHES[Math.
 export function styles(all, drawn) {
   const position = new Map(all.map((label, i) => [label, i]));
   const taken = new Set();
-  const given = new Map();
+  const places = new Map();
   for (const label of drawn) {
     let round = 0;
     let place = (position.get(label) ?? 0) % COLOURS;
@@ -24,7 +24,7 @@ export function styles(all, drawn) {
       if ((i + 1) % COLOURS === 0) round = (round + 1) % DASHES.length;
     }
     taken.add(round * COLOURS + place);
-    given.set(label, round * COLOURS + place);
+    places.set(label, round * COLOURS + place);
   }
-  return given;
+  return places;
 }

@@ -2,7 +2,7 @@
 
 import { colour, faint, svg } from "./dom.js";
 import { compact, dateOf, moment, percent, period, time } from "./format.js";
-import { ends, nameOf, spaced } from "./labels.js";
+import { ends, spaced } from "./labels.js";
 import { logarithmic } from "./lines.js";
 import { merged } from "./marks.js";
 import { ink } from "./state.js";
@@ -76,9 +76,9 @@ export function picture(frame, gaps, subject, measure, source) {
   }
   root.append(svg("clipPath", { id: "area" }, svg("rect", { x: AREA.left, y: AREA.top, width: AREA.right - AREA.left, height: AREA.bottom - AREA.top })));
   root.append(svg("g", { "clip-path": "url(#area)" }, ...grounds(frame, gaps, x), ...shapes(frame, x, scales)));
-  const found = ends(frame, (value, axis) => (value === null ? AREA.bottom : scales[axis].y(value)));
-  const places = spaced(found.map(({ y }) => y), 15, AREA.bottom);
-  found.forEach(({ line }, i) => root.append(text(nameOf(line).slice(0, 34), [AREA.right + 8, places[i] + 4], { fill: ink(line).stroke, "font-size": 12.5 })));
+  const tails = ends(frame, (value, axis) => (value === null ? AREA.bottom : scales[axis].y(value)));
+  const places = spaced(tails.map(({ y }) => y), 15, AREA.bottom);
+  tails.forEach(({ line }, i) => root.append(text(line.short.slice(0, 34), [AREA.right + 8, places[i] + 4], { fill: ink(line).stroke, "font-size": 12.5 })));
   const known = frame.lines.length ? `, as known on ${moment(frame.asOf ?? Date.now() / 1000)} UTC` : "";
   root.append(text(`${SOURCES[source]}${known}`, [24, HIGH - 22], { fill: muted, "font-size": 12 }));
   return root;

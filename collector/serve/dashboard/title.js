@@ -14,10 +14,10 @@ export function worst(states) {
   return bad ? { level: "bad", count: bad } : odd ? { level: "odd", count: odd } : { level: "good", count: 0 };
 }
 
-/** Show the state in title and icon; *unreachable* if the collector does not answer. */
-export function showTitle(unreachable) {
-  const { level, count } = unreachable ? { level: "bad", count: 0 } : worst([...state.statuses.values()].map((one) => one.state));
-  const said = unreachable ? "no answer – " : level === "bad" ? `${count} failing – ` : "";
+/** Show the state in title and icon; *error* is why the collector cannot be read. */
+export function showTitle(error) {
+  const { level, count } = error ? { level: "bad", count: 0 } : worst([...state.statuses.values()].map((one) => one.state));
+  const said = error ? `${error.status === 401 ? "token needed" : error.status === undefined ? "no answer" : "error"} – ` : level === "bad" ? `${count} failing – ` : "";
   const simulated = document.documentElement.dataset.simulator ? "Simulated – " : "";
   const shown = state.view.series.length ? `${subject(state.view.series)} – ` : "";
   document.title = `${simulated}${said}${shown}Radar history`;

@@ -3,7 +3,6 @@
 import { h, swatch } from "./dom.js";
 import { about, change, local, number, percent, period } from "./format.js";
 import { isPartial, stackable, sumAt } from "./frame.js";
-import { nameOf } from "./labels.js";
 
 const MOST = 10;
 const AIR = 14;
@@ -29,7 +28,7 @@ export function showTip(box, frame, place, at, ink) {
   const units = new Set(frame.lines.map((one) => one.unit));
   const rest = rows.slice(MOST);
   const cells = ({ line, value, before, share, partial }) => [
-    h("th", { scope: "row" }, swatch(ink(line)), h("span", { class: "who", dir: "auto" }, nameOf(line))),
+    h("th", { scope: "row" }, swatch(ink(line)), h("span", { class: "who", dir: "auto" }, line.short)),
     h("td", { class: "number strong" }, line.thinned && !frame.per ? about(value) : number(value)),
     units.size > 1 ? h("td", { class: "muted" }, line.unit.toLowerCase()) : null,
     share === null ? null : h("td", { class: "number" }, partial === null ? percent(share) : ""),

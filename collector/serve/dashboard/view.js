@@ -1,6 +1,7 @@
 // The view: series, period and how they are drawn. All of it is in the address of the page, in the words of the API.
 
 export const SLOT = 900;
+const DAY = 86400;
 export const WEEK = 604800;
 export const WIDTHS = { "15m": "15 minutes", "1h": "hour", "1d": "day", "1w": "week" };
 export const SECONDS = { "15m": SLOT, "1h": 3600, "1d": 86400, "1w": WEEK };
@@ -21,38 +22,38 @@ const NAMES = ["series", "profile", "range", "start", "end", "compare", "draw", 
 
 /** Parse a view from the page's address. `odd` has a sentence for everything in it that cannot be shown. */
 export function parse(hash) {
-  const given = new URLSearchParams(hash.replace(/^#/, ""));
+  const query = new URLSearchParams(hash.replace(/^#/, ""));
   const odd = [];
   const word = (name, words) => {
-    const text = given.get(name);
+    const text = query.get(name);
     if (text !== null && !words.includes(text)) odd.push(`The address has ${name}=${text.slice(0, 40)}; possible: ${words.join(", ")}.`);
     return words.includes(text) ? text : null;
   };
-  for (const name of new Set(given.keys())) if (!NAMES.includes(name)) odd.push(`The address has “${name.slice(0, 40)}”, which this page does not know.`);
+  for (const name of new Set(query.keys())) if (!NAMES.includes(name)) odd.push(`The address has “${name.slice(0, 40)}”, which this page does not know.`);
   return {
-    ...time(given, odd),
-    series: [...new Set(given.getAll("series"))],
-    profiles: [...new Set(given.getAll("profile"))],
-    only: [...new Set(given.getAll("only"))],
-    compare: comparison(given.get("compare"), odd),
+    ...time(query, odd),
+    series: [...new Set(query.getAll("series"))],
+    profiles: [...new Set(query.getAll("profile"))],
+    only: [...new Set(query.getAll("only"))],
+    compare: comparison(query.get("compare"), odd),
     type: word("share", ["1"]) ? "share" : word("draw", ["line", "stacked", "bars"]) ?? "line",
     per: word("per", PERS),
     top: word("top", TOPS),
     policy: word("marks", ["policy"]) === "policy",
     zero: word("zero", ["1"]) === "1",
     log: word("log", ["1"]) === "1",
-    asOf: moment(given, "as_of", odd),
+    asOf: moment(query, "as_of", odd),
     odd,
   };
 }
 
-function time(given, odd) {
-  const start = Date.parse(given.get("start") ?? "") / 1000;
-  const end = Date.parse(given.get("end") ?? "") / 1000;
+function time(query, odd) {
+  const start = Date.parse(query.get("start") ?? "") / 1000;
+  const end = Date.parse(query.get("end") ?? "") / 1000;
   const fixed = Number.isFinite(start) && Number.isFinite(end) && start >= FIRST && end <= last() && end - start >= SHORTEST && end - start <= LONGEST;
-  const range = given.get("range");
+  const range = query.get("range");
   const known = fixed || Object.hasOwn(PRESETS, range ?? "") || range === "all";
-  if (!known && ["start", "end", "range"].some((name) => given.has(name))) odd.push("The address names no period that can be shown: these are the last 7 days.");
+  if (!known && ["start", "end", "range"].some((name) => query.has(name))) odd.push("The address names no period that can be shown: these are the last 7 days.");
   return { range: fixed ? null : known ? range : "7d", start: fixed ? start : null, end: fixed ? end : null };
 }
 
@@ -64,11 +65,11 @@ function comparison(text, odd) {
   return null;
 }
 
-function moment(given, name, odd) {
-  if (!given.has(name)) return null;
-  const at = Date.parse(given.get(name)) / 1000;
+function moment(query, name, odd) {
+  if (!query.has(name)) return null;
+  const at = Date.parse(query.get(name)) / 1000;
   if (at >= FIRST && at <= last()) return at;
-  odd.push(`The address has ${name}=${given.get(name).slice(0, 40)}, which is no time that can be shown: this is the history as known now.`);
+  odd.push(`The address has ${name}=${query.get(name).slice(0, 40)}, which is no time that can be shown: this is the history as known now.`);
   return null;
 }
 
@@ -78,30 +79,30 @@ export const samePoints = (one, other) =>
 
 /** Write a view as the page's address; *profiles* shorten it if all series of one are shown. */
 export function write(view, profiles = []) {
-  const given = new URLSearchParams();
+  const query = new URLSearchParams();
   const chosen = new Set(view.series);
   const whole = profiles.filter((one) => one.series.length > 8 && one.series.every((label) => chosen.has(label)));
   for (const { name, series } of whole) {
-    given.append("profile", name);
+    query.append("profile", name);
     for (const label of series) chosen.delete(label);
   }
-  for (const label of chosen) given.append("series", label);
-  if (view.range) given.set("range", view.range);
+  for (const label of chosen) query.append("series", label);
+  if (view.range) query.set("range", view.range);
   else {
-    given.set("start", iso(view.start));
-    given.set("end", iso(view.end));
+    query.set("start", iso(view.start));
+    query.set("end", iso(view.end));
   }
-  if (view.compare) given.set("compare", view.compare);
-  if (view.type === "share") given.set("share", "1");
-  else if (view.type !== "line") given.set("draw", view.type);
-  if (view.per) given.set("per", view.per);
-  if (view.top) given.set("top", view.top);
-  if (view.policy) given.set("marks", "policy");
-  if (view.zero) given.set("zero", "1");
-  if (view.log) given.set("log", "1");
-  for (const label of view.only) given.append("only", label);
-  if (view.asOf) given.set("as_of", iso(view.asOf));
-  return `#${given}`;
+  if (view.compare) query.set("compare", view.compare);
+  if (view.type === "share") query.set("share", "1");
+  else if (view.type !== "line") query.set("draw", view.type);
+  if (view.per) query.set("per", view.per);
+  if (view.top) query.set("top", view.top);
+  if (view.policy) query.set("marks", "policy");
+  if (view.zero) query.set("zero", "1");
+  if (view.log) query.set("log", "1");
+  for (const label of view.only) query.append("only", label);
+  if (view.asOf) query.set("as_of", iso(view.asOf));
+  return `#${query}`;
 }
 
 /** The period of a view: a preset ends with the slot that contains *now*, or the moment of `as_of`; *first* is where the history begins. */
@@ -138,9 +139,9 @@ export function moved(view, { start, end }, share, bounds) {
 /** How far back the previous period is: the length rounded up to whole weeks, as `control` in the API. */
 export const control = ({ start, end }) => Math.ceil((end - start) / WEEK) * WEEK;
 
-/** How far back the period to compare with is; that of a date begins on it. */
+/** How far back the period to compare with is; that of a date begins on it, at the same time of day. */
 export function shiftOf(compare, range) {
-  if (compare && DATE.test(compare)) return range.start - Date.parse(compare) / 1000;
+  if (compare && DATE.test(compare)) return Math.floor(range.start / DAY) * DAY - Date.parse(compare) / 1000;
   const weeks = { "1w": 1, "4w": 4, "52w": 52 }[compare];
   return weeks ? weeks * WEEK : control(range);
 }
