@@ -53,9 +53,6 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in
                         store/ that writes the table, store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json; a list of Radar: datasets/catalogue.py, simulator/
-    a table of the page serve/dashboard/: index.html, tables.js, drawing.js; data.js reads from the API
-    a word in its URL   serve/dashboard/: view.js, controls.js, frame.js (what is drawn of the data); docs/http.md
-    a list of /api/v1   serve/api/routes.py, serve/openapi.json
     a part of the page  serve/dashboard/: data.js reads, frame.js decides what is drawn, view.js is the URL, tables.js
     a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
                         collect/maintenance.py: when a failed pass or healing runs again
