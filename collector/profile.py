@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+STAR = "*"
+"""The value of `each` that stands for every known name of a free-text filter."""
+
+
 @dataclass(frozen=True, slots=True)
 class LabelledSeries:
     """A question with its label in a profile: `profile`, or `profile/value` with `each`."""
@@ -39,7 +43,8 @@ class Profile:
 
     *filters* and *each* map the API's parameter names to values; labels have the operator's order of *each*. If not
     *enabled*, the profile is paused: no request is sent for it, and its history is kept. Buckets begin *offset* later
-    than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`.
+    than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`. With a *dimension*, each of its
+    questions is answered by a series for each group; see Question for *most_groups* and *normalization*.
     """
 
     name: str
@@ -54,6 +59,9 @@ class Profile:
     enabled: bool = True
     offset: timedelta = timedelta(0)
     dataset: str = DEFAULT.name
+    dimension: str = ""
+    most_groups: int = 0
+    normalization: str = ""
 
     @property
     def grid(self) -> Grid:
@@ -63,15 +71,16 @@ class Profile:
     @property
     def request_kind(self) -> RequestKind:
         """The kind of its requests."""
-        return RequestKind(self.dataset, self.agg_interval)
+        return RequestKind(self.dataset, self.agg_interval, self.dimension)
 
     @cached_property
     def series(self) -> tuple[LabelledSeries, ...]:
         """One series, or one for each combination of the values of *each*; built once."""
         series = []
+        asked = {"normalization": self.normalization, "most_groups": self.most_groups}
         for values in itertools.product(*self.each.values()):
             filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
-            question = Question(self.agg_interval, filters, self.dataset)
+            question = Question(self.agg_interval, filters, self.dataset, self.dimension, **asked)
             series.append(LabelledSeries("/".join((self.name, *values)), question))
         return tuple(series)
 

@@ -114,7 +114,7 @@ class BatchRunner:
             text = await self.fetcher.store.get_state(request_limits.limits_key(kind))
             if not text and (old_key := request_limits.old_limits_key(kind)):
                 text = await self.fetcher.store.get_state(old_key)
-            initial = request_limits.initial_limits(kind.agg_interval, kind.dataset)
+            initial = request_limits.initial_limits(kind.agg_interval, kind.dataset, kind.dimension)
             self._limits[kind] = request_limits.load_limits(kind, text) if text else initial
         return self._limits[kind]
 

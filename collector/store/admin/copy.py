@@ -50,6 +50,7 @@ _GROWING = (
     "points",
     "revisions",
     "vanished",
+    "remainders",
     "answers",
     "series_ranges",
     "fetches",

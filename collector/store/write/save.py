@@ -30,10 +30,11 @@ from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrule
 from collector.store.ledger.upstream import effective_last_updated
 from collector.store.series import coverage, evidence, generations, grids, identity, proposals
 from collector.store.series.coverage import AnsweredWindow
-from collector.store.write import points, save_snapshots
+from collector.store.write import grouped, points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window, written
+from collector.store.write.grouped import Scope
 from collector.store.write.points import NewPoints
 from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow, merge
@@ -69,7 +70,7 @@ class Change:
 
     *overruled* are the series_ids for which a newer answer had come. *cut_off* are the slices that the answer seems to
     have left out. *moved_on* has the first bucket that Radar still has of series whose history begins later than
-    before.
+    before. *scopes* has for each series_id where the answer counts.
     """
 
     arrival: ReceivedAnswer
@@ -78,12 +79,16 @@ class Change:
     overruled: frozenset[int] = frozenset()
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
+    scopes: Mapping[int, Scope] = field(default_factory=dict)
 
-    def count(self, ids: Mapping[Question, int]) -> SaveResult:
-        """Count what changed, in all and of each series."""
+    def count(self, ids: Mapping[Question, int], of_groups: Mapping[int, SaveResult]) -> SaveResult:
+        """Count what changed, in all and of each series; of a series with groups what changed in these."""
         by_series = {}
         for query in dict.fromkeys(slice_.series for slice_ in self.arrival.batch.slices):
             difference = self.differences[ids[query]]
+            if ids[query] in of_groups:
+                by_series[query] = of_groups[ids[query]]
+                continue
             new, revised, vanished = len(difference.inserted), len(difference.revised), len(difference.vanished)
             by_series[query] = SaveResult(new, revised, difference.unchanged, vanished, difference.ignored)
         return replace(sum(by_series.values(), SaveResult()), by_series=by_series, cut_off=self.cut_off)
@@ -168,14 +173,16 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
         moved |= {by_id[i]: known[i].moves_to(first, asked_at) for i, first in change.moved_on.items()}
     evidence.write_edges(connection, moved)
     _write(connection, changes)
+    of_groups = [grouped.save(connection, change.arrival, ids, change.scopes) for change in changes]
     evidence.write(connection, rows)
     for change in changes:
         evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
         if not change.arrival.absolute:
             _supersede(connection, change, ids)
-    coverage.insert(connection, [window for change in changes for window in _answered(change, ids)])
-    saved = [change.count(ids) for change in changes]
+    windows = chain.from_iterable(_answered(change, ids) for change in changes)
+    coverage.insert(connection, chain(windows, *(saved.windows for saved in of_groups)))
+    saved = [change.count(ids, groups.counts) for change, groups in zip(changes, of_groups, strict=True)]
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
@@ -261,7 +268,7 @@ class _Answered:
         """Compare with what is *stored* there; *rows* is the evidence by series_id, to which the answer's is added."""
         differences: dict[int, Difference] = {}
         absences: dict[int, list[Absence]] = {}
-        overruled, cut_off = set(), []
+        overruled, cut_off, scopes = set(), [], {}
         for i in self.points:
             spans = merge(self.windows[i])
             is_equal = i in stored.equal
@@ -273,6 +280,7 @@ class _Answered:
             trimmed = [part.trimmed(known) for part in self.parts[i]]
             cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
             parts = self._without_moved(i, trimmed, known)
+            scopes[i] = Scope([part.spoken for part in parts], blocking)
             if is_equal:
                 differences[i] = Difference(unchanged=len(known))
             else:
@@ -282,7 +290,7 @@ class _Answered:
             for part in parts:
                 rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
                 absences[i] += part.absences(known, settle)
-        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
+        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on, scopes)
 
     def _equal_points(self, series_id: int) -> Mapping[int, StoredValue]:
         """Return the points of a series as stored ones, by which fetch is not known."""
