@@ -5,7 +5,7 @@ from collector.contract.response import BAD_REQUEST, TOO_COSTLY, URI_TOO_LONG, E
 from collector.simulator.faults import Fault
 from collector.simulator.gateway import LoggedRequest
 from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
-from collector.simulator.options import MAX_SPAN, RateLimit, SimulatorOptions
+from collector.simulator.options import MAX_SPAN, Life, RateLimit, SimulatorOptions, WrongGroups
 from collector.simulator.simulator import Simulator, serve
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ErrorCode",
     "Fault",
     "GapChange",
+    "Life",
     "LoggedRequest",
     "NormalizationChange",
     "RateLimit",
@@ -26,5 +27,6 @@ __all__ = [
     "Simulator",
     "SimulatorOptions",
     "WithdrawalChange",
+    "WrongGroups",
     "serve",
 ]

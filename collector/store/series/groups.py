@@ -126,7 +126,9 @@ def activate_labels(connection: sa.Connection, wanted: Iterable[tuple[str, int, 
     if not labels:
         return
     ids = _current(connection, {query for _, query in labels})
-    _write_labels(connection, [(label, query, ids[query]) for label, query in labels if ids[query]])
+    known = [(label, query, ids[query]) for label, query in labels if ids[query]]
+    if known:
+        _write_labels(connection, known)
 
 
 def _current(connection: sa.Connection, queries: Collection[Question]) -> dict[Question, dict[str, int]]:
@@ -193,7 +195,8 @@ def group_states(connection: sa.Connection, ids: Collection[int]) -> dict[int, s
     """Return of each series of *ids* that is a group whether it is `open` or `closed`."""
     if not ids:
         return {}
-    newest = sa.select(epoch(sa.func.max(points.c.timestamp))).where(points.c.series_id == groups.c.series_id)
+    newest = sa.select(epoch(points.c.timestamp)).where(points.c.series_id == groups.c.series_id, points.c.value != 0)
+    newest = newest.order_by(points.c.timestamp.desc()).limit(1)
     select = sa.select(groups.c.series_id, groups.c.question, newest.scalar_subquery())
     rows = connection.execute(select.where(groups.c.series_id.in_(ids))).all()
     ends = _ends(connection, {question for _, question, _ in rows})
@@ -223,7 +226,7 @@ def _ends(connection: sa.Connection, digests: Collection[str]) -> dict[str, _End
 
 
 def _is_closed(connection: sa.Connection, end: _End | None, last: int) -> bool:
-    """Return whether complete answers lack a group, whose newest bucket is *last*, for as long as CLOSED_AFTER.
+    """Return whether a group, whose newest certificates are in the bucket *last*, has had none for CLOSED_AFTER.
 
     Buckets in which something is left beside the listed groups do not count.
     """

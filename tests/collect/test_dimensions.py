@@ -1,0 +1,142 @@
+"""Profiles with a dimension against a simulated Radar: a series for each group, and what answers leave beside them."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from collector.model import Window
+from collector.report.gaps import find_gaps
+from collector.simulator import Life
+from collector.timestamps import from_epoch
+from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
+from tests.harness.factories import profile, query, rows
+
+SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
+WHOLE = Window(SINCE, HOUR.floor(NOW))
+OWNERS = {"more_values": {"caOwner": 28}}
+
+
+def owners(**changes):
+    return profile("owners", dimension="CA_OWNER", **{"since": SINCE, **changes})
+
+
+def grouped(labels, name="owners"):
+    return {label.removeprefix(f"{name}/"): points for label, points in labels.items() if label.startswith(f"{name}/")}
+
+
+async def remainders(core):
+    """What is left in each bucket by the newest answer: (timestamp, other, smallest), ascending."""
+    found = await rows(core.store, "SELECT timestamp, other, smallest FROM remainders ORDER BY timestamp, fetch_id")
+    seconds = [(t if isinstance(t, int) else int(t.timestamp()), *rest) for t, *rest in found]
+    return [*{t: (t, *rest) for t, *rest in seconds}.values()]
+
+
+async def unlisted(core, moment):
+    """The true sum of the groups that are not stored in a bucket."""
+    groups = grouped(await core.stored())
+    window = Window(from_epoch(moment), from_epoch(moment + 3600))
+    (total,) = core.truth(query(), window).values()
+    return total - sum(points.get(moment, 0) for points in groups.values())
+
+
+async def test_it_works(store_url):
+    async with open_core(store_url, owners(), profile(since=SINCE), **OWNERS) as core:
+        collected = await run_pass(core, gaps=True)
+        assert collected.complete
+        stored = await core.stored()
+        groups = grouped(stored)
+        assert len(groups) == 40
+        for name, points in groups.items():
+            assert points == core.truth(query(caOwner=name), WHOLE)
+        for moment, total in stored["all"].items():
+            assert sum(points.get(moment, 0) for points in groups.values()) == total
+        assert "owners" not in stored
+        assert len(core.requests) <= 3
+
+
+async def test_as_many_groups_are_asked_for_as_the_api_gives_and_absent_ones_stay_unknown(store_url):
+    async with open_core(store_url, owners(), **OWNERS, most_groups=10) as core:
+        await run_pass(core, gaps=True)
+        first = len(core.requests)
+        groups = grouped(await core.stored())
+        assert len(groups) == 10
+        assert all(points == core.truth(query(caOwner=name), WHOLE) for name, points in groups.items())
+        core.restart()
+        core.clock.advance(hours=1)
+        await run_pass(core)
+        assert len(core.requests) == first + 1  # the limit is remembered
+        assert "limitPerGroup=10&" in core.requests[-1].raw_query
+        left = await remainders(core)
+        assert left[-1][1] == await unlisted(core, left[-1][0])
+
+
+async def test_a_group_that_another_windows_top_lacks_is_neither_vanished_nor_revised(store_url):
+    lives = {"SSL Corporation": Life(start=NOW - DAY)}  # which the last days have among their ten largest
+    async with open_core(store_url, owners(lookback=DAY), **OWNERS, most_groups=10, lives=lives) as core:
+        await run_pass(core, gaps=True)
+        before = grouped(await core.stored())
+        core.clock.advance(hours=30)
+        await run_pass(core)
+        after = grouped(await core.stored())
+        assert {*after} - {*before} == {"SSL Corporation"}
+        (left_out,) = [name for name in before if max(after[name]) == max(before[name])]
+        assert max(after[left_out]) > min(after["SSL Corporation"])
+        assert {name: {t: v for t, v in after[name].items() if t in points} for name, points in before.items()} == before
+        assert await rows(core.store, "SELECT count(*) FROM vanished") == [(0,)]
+        assert await rows(core.store, "SELECT count(*) FROM revisions") == [(0,)]
+
+
+async def test_a_new_owner_is_followed_from_its_first_bucket_and_a_gone_one_is_closed(store_url):
+    born = datetime.fromisoformat("2026-03-08T00:00:00+00:00")
+    lives = {"SwissSign AG": Life(end=datetime(2026, 2, 3, tzinfo=UTC)), "SSL Corporation": Life(start=born)}
+    year = owners(since=datetime.fromisoformat("2026-01-20T00:00:00+00:00"))
+    async with open_core(store_url, year, lives=lives) as core:
+        await run_pass(core, gaps=True)
+        groups = grouped(await core.stored())
+        assert min(t for t, value in groups["SSL Corporation"].items() if value) == born.timestamp()
+        states = {row.group: row.group_state for row in await core.store.list_series()}
+        assert states.pop("SwissSign AG") == "closed"
+        assert {*states.values()} == {"open"}
+        gaps = await find_gaps(core.store, core.profiles, core.clock())
+        assert not gaps
+        core.simulator.switch(lives={})
+        core.clock.advance(hours=1)
+        await run_pass(core)
+        assert {row.group_state for row in await core.store.list_series()} == {"open"}
+
+
+@pytest.mark.parametrize("positional", ["all", "first", "refuse"])
+async def test_positions_of_each_are_one_request_or_are_asked_for_one_by_one(sqlite_url, positional):
+    lifetimes = {"duration": ("GT_47D_LTE_100D", "GT_200D", "LTE_3D")}
+    async with open_core(sqlite_url, owners(each=lifetimes), positional_groups=positional) as core:
+        assert (await run_pass(core, gaps=True)).complete
+        stored = await core.stored()
+        assert len(grouped(stored)) == 36
+        expected = core.truth(query(caOwner="SwissSign AG", duration="GT_200D"), WHOLE)
+        assert stored["owners/GT_200D/SwissSign AG"] == expected
+        core.restart()
+        seen = len(core.requests)
+        core.clock.advance(hours=1)
+        assert (await run_pass(core)).complete
+        assert len(core.requests) - seen == (1 if positional == "all" else 3)
+
+
+async def test_percentages_and_other_spellings_are_read(sqlite_url):
+    lengths = profile("lengths", dimension="DURATION", since=SINCE, normalization="PERCENTAGE")
+    raw = profile("raw", dimension="DURATION", since=SINCE)
+    async with open_core(sqlite_url, lengths, raw, group_keys="other") as core:
+        assert (await run_pass(core, gaps=True)).complete
+        stored = await core.stored()
+        assert len(grouped(stored, "lengths")) == len(grouped(stored, "raw")) == 7
+        whole = core.truth(query(), WHOLE)
+        for moment, share in stored["lengths/GT_200D"].items():
+            assert share == pytest.approx(100 * stored["raw/GT_200D"][moment] / whole[moment], rel=1e-5)
+
+
+@pytest.mark.parametrize("other", [True, False])
+async def test_fewer_groups_than_were_asked_for_without_a_word(sqlite_url, other):
+    silent = {"most_groups": 10, "too_many_groups": "fewer", "other_group": other}
+    async with open_core(sqlite_url, owners(), **OWNERS, **silent) as core:
+        assert (await run_pass(core, gaps=True)).complete
+        assert len(grouped(await core.stored())) == 10
+        assert bool(await remainders(core)) == other
