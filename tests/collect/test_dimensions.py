@@ -71,16 +71,16 @@ async def test_as_many_groups_are_asked_for_as_the_api_gives_and_absent_ones_sta
 
 
 async def test_a_group_that_another_windows_top_lacks_is_neither_vanished_nor_revised(store_url):
-    lives = {"SSL Corporation": Life(start=NOW - DAY)}  # which the last days have among their ten largest
-    async with open_core(store_url, owners(lookback=DAY), **OWNERS, most_groups=10, lives=lives) as core:
+    lives = {"Amazon Trust Services": Life(start=NOW + DAY)}  # which the last days have among their ten largest
+    async with open_core(store_url, owners(since=None), **OWNERS, most_groups=10, lives=lives) as core:
         await run_pass(core, gaps=True)
         before = grouped(await core.stored())
         core.clock.advance(hours=30)
         await run_pass(core)
         after = grouped(await core.stored())
-        assert {*after} - {*before} == {"SSL Corporation"}
+        assert {*after} - {*before} == {"Amazon Trust Services"}
         (left_out,) = [name for name in before if max(after[name]) == max(before[name])]
-        assert max(after[left_out]) > min(after["SSL Corporation"])
+        assert max(after[left_out]) > min(after["Amazon Trust Services"])
         assert {name: {t: v for t, v in after[name].items() if t in points} for name, points in before.items()} == before
         assert await rows(core.store, "SELECT count(*) FROM vanished") == [(0,)]
         assert await rows(core.store, "SELECT count(*) FROM revisions") == [(0,)]
@@ -107,7 +107,7 @@ async def test_a_new_owner_is_followed_from_its_first_bucket_and_a_gone_one_is_c
 
 @pytest.mark.parametrize("positional", ["all", "first", "refuse"])
 async def test_positions_of_each_are_one_request_or_are_asked_for_one_by_one(sqlite_url, positional):
-    lifetimes = {"duration": ("GT_47D_LTE_100D", "GT_200D", "LTE_3D")}
+    lifetimes = {"duration": ("GT_47D_LTE_100D", "GT_200D", "GT_3D_LTE_7D")}
     async with open_core(sqlite_url, owners(each=lifetimes), positional_groups=positional) as core:
         assert (await run_pass(core, gaps=True)).complete
         stored = await core.stored()

@@ -70,9 +70,9 @@ class BatchRunner:
         *background* work waits for all other work before each batch. After *most_requests*, the rest fails as too
         costly. *handling* is passed on with every request.
         """
-        by_kind: dict[RequestKind, list[Slice]] = defaultdict(list)
+        by_kind: dict[object, list[Slice]] = defaultdict(list)
         for slice_ in slices:
-            by_kind[slice_.series.request_kind].append(slice_)
+            by_kind[slice_.series.request_kind, slice_.series.parameters].append(slice_)
         total, down = BatchResult(), None
         with contextlib.nullcontext() if background else self._foreground():
             for of_kind in by_kind.values():
