@@ -49,7 +49,7 @@ def first_of_others(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {_GROUP_CALLED_OTHER: next(value for key, value in pairs if key == _OTHER), **dict(pairs)}
 
 
-def arrange_groups(result: Content, deviations: Deviations) -> tuple[Any, dict[str, Content]]:
+def arrange_groups(result: Content, deviations: Deviations) -> tuple[Any, Content]:
     """Return meta (None if there is none) and the series of *result* by name, in their order."""
     meta = member(result, "meta", "metadata")
     series = {
@@ -75,9 +75,7 @@ def grouped_points(
 
 
 def _points(content: Content, slice_: Slice, normalization: str, deviations: Deviations) -> GroupedPoints:
-    moments = parse_timestamps(
-        content[_TIMESTAMPS], slice_.window, slice_.series.agg_interval.seconds, deviations
-    )
+    moments = parse_timestamps(content[_TIMESTAMPS], slice_.window, slice_.series.agg_interval.seconds, deviations)
     order = _order(moments, deviations)
     columns = {
         name: [values[at] for at in order] for name, values in _columns(content, len(moments), deviations).items()

@@ -1,4 +1,4 @@
-"""The rules of a profile with a dimension: which dimensions, filters, normalizations and numbers of groups go together."""
+"""The rules of a profile with a dimension: what goes together with it, and what goes only with it."""
 
 from __future__ import annotations
 

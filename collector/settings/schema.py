@@ -265,12 +265,14 @@ class ProfileSection(Section):
     settle: _Span | None = None
     heal: _Switch | None = None
     enabled: _Switch | None = None
-    dimension: (
-        Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(DEFAULT.dimensions))] | None
-    ) = None
+    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(DEFAULT.dimensions))] | None = (
+        None
+    )
     groups: Annotated[int, _whole_number_field(2, 1000)] | None = None
     normalization: (
-        Annotated[str, BeforeValidator(partial(_one_of, tuple(Normalization))), Field(description=", ".join(Normalization))]
+        Annotated[
+            str, BeforeValidator(partial(_one_of, tuple(Normalization))), Field(description=", ".join(Normalization))
+        ]
         | None
     ) = None
     filters: _AnyTable | None = None

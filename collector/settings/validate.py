@@ -210,10 +210,14 @@ class ProfileReader:
         """Report a question that two profiles ask for with different numbers of groups: it is asked for once."""
         first: dict[Question, Profile] = {}
         for index, profile in enumerate(profiles):
-            for labelled in profile.series if profile and profile.dimension else ():
+            if profile is None or not profile.dimension:
+                continue
+            for labelled in profile.series:
                 other = first.setdefault(labelled.query, profile)
                 if other.most_groups != profile.most_groups:
-                    text = f'found {profile.most_groups or "none"}, but the profile "{other.name}" has the same question'
+                    text = (
+                        f'found {profile.most_groups or "none"}, but the profile "{other.name}" has the same question'
+                    )
                     text += f" with {other.most_groups or 'none'}; allowed: the same number of groups for both"
                     self._reject(("profiles", index, "groups"), text)
                     break

@@ -31,12 +31,15 @@ class RateLimit:
     block: timedelta = timedelta(minutes=5)
 
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class Life:
     """The days, from the one of *start* up to the one of *end*, in which a value of a filter occurs."""
 
-    start: datetime = datetime.min.replace(tzinfo=UTC)
-    end: datetime = datetime.max.replace(tzinfo=UTC)
+    start: datetime = _EARLIEST
+    end: datetime = _LATEST
 
 
 @dataclass(frozen=True, slots=True)

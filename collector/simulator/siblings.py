@@ -77,7 +77,10 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
             chosen.pop(_OTHER, None)
         chosen = {_spelt(group, options): counts for group, counts in chosen.items()}
         if is_series:
-            result[requested.name] = {"timestamps": format_timestamps(timestamps), **_texts(chosen, groups, normalization)}
+            result[requested.name] = {
+                "timestamps": format_timestamps(timestamps),
+                **_texts(chosen, groups, normalization),
+            }
         else:
             sums = {group: [sum(counts)] for group, counts in chosen.items()}
             whole = {group: [sum(counts)] for group, counts in groups.items()}

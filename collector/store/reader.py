@@ -11,6 +11,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from collector.model import Window
+from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
 from collector.store.read import gaps, listing, selection, status
@@ -20,7 +21,7 @@ from collector.store.read.listing import ListFilter, SeriesChoice
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.read.stored_series import StoredQuestions
-from collector.store.series import evidence, generations, grids, identity, snapshots
+from collector.store.series import evidence, generations, grids, groups, identity, snapshots
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from collector.model import Question
-    from collector.profile import Reach
+    from collector.profile import Profile, Reach
     from collector.store.db.database import Database
     from collector.store.db.engine import Location
     from collector.store.ledger.fires import Fire
@@ -99,6 +100,10 @@ class ReadView:
     def snapshot_record(self, profile: str) -> PassRecord:
         """Return the record of the passes that take the snapshots of *profile*."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
+
+    def placed(self, profiles: Sequence[Profile]) -> list[Profile]:
+        """Return *profiles* on the grids in force, with the known names in place of each star."""
+        return on_grids(groups.placed(self._connection, profiles), self.grids())
 
     def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
@@ -317,6 +322,7 @@ class Reader:
     clock_difference = _in_thread(ReadView.clock_difference)
     ahead = _in_thread(ReadView.ahead)
     grids = _in_thread(ReadView.grids)
+    placed = _in_thread(ReadView.placed)
     learned_grids = _in_thread(ReadView.learned_grids)
     former_grids = _in_thread(ReadView.former_grids)
     has_history = _in_thread(ReadView.has_history)

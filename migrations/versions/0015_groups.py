@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 IDENTIFIER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-NUMBER = sa.Double().with_variant(sa.REAL(), "sqlite")
+NUMBER: Any = sa.Double().with_variant(sa.REAL(), "sqlite")
 BUCKET = sa.TIMESTAMP(timezone=True).with_variant(sa.Integer(), "sqlite")
 MOMENT: Any = sa.TIMESTAMP(timezone=True).with_variant(sa.REAL(), "sqlite")
 

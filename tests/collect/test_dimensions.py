@@ -81,7 +81,9 @@ async def test_a_group_that_another_windows_top_lacks_is_neither_vanished_nor_re
         assert {*after} - {*before} == {"Amazon Trust Services"}
         (left_out,) = [name for name in before if max(after[name]) == max(before[name])]
         assert max(after[left_out]) > min(after["Amazon Trust Services"])
-        assert {name: {t: v for t, v in after[name].items() if t in points} for name, points in before.items()} == before
+        assert {
+            name: {t: v for t, v in after[name].items() if t in points} for name, points in before.items()
+        } == before
         assert await rows(core.store, "SELECT count(*) FROM vanished") == [(0,)]
         assert await rows(core.store, "SELECT count(*) FROM revisions") == [(0,)]
 
@@ -140,3 +142,19 @@ async def test_fewer_groups_than_were_asked_for_without_a_word(sqlite_url, other
         assert (await run_pass(core, gaps=True)).complete
         assert len(grouped(await core.stored())) == 10
         assert bool(await remainders(core)) == other
+
+
+async def test_a_star_stands_for_the_known_groups_and_grows_with_them(sqlite_url):
+    starred = profile("alone", each={"caOwner": ("*",)}, filters={"duration": ("GT_200D",)})
+    lives = {"Amazon Trust Services": Life(start=NOW + DAY)}
+    async with open_core(sqlite_url, starred, owners(), lives=lives) as core:
+        assert (await run_pass(core, gaps=True)).complete
+        assert grouped(await core.stored(), "alone") == {}
+        await core.store.activate_labels(core.profiles, core.clock())
+        await run_pass(core)
+        assert len(grouped(await core.stored(), "alone")) == 11
+        core.clock.advance(days=2)
+        await run_pass(core)
+        await core.store.activate_labels(core.profiles, core.clock())
+        await run_pass(core)
+        assert len(grouped(await core.stored(), "alone")) == 12

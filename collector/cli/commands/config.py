@@ -16,6 +16,7 @@ from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from collector.model import Question
+    from collector.profile import Profile
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
 
@@ -48,7 +49,7 @@ def check(config: str | None) -> None:
         click.echo("there are no [[profiles]], so the collector would fetch nothing", err=True)
     if loaded.settings.radar.credentials is None:
         click.echo(NO_CREDENTIALS, err=True)
-    for warning in _relative(loaded.settings):
+    for warning in (*_relative(loaded.settings), *_stars(loaded.settings)):
         click.echo(warning, err=True)
 
 
@@ -85,6 +86,38 @@ def _relative(settings: Settings) -> list[str]:
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
         if (relative := [word for word in normalizations if word])
+    ]
+
+
+def _stars(settings: Settings) -> list[str]:
+    """Return a warning for each star that stands for no name, because the store knows none."""
+    import asyncio
+
+    from collector.datasets import dataset_named
+    from collector.errors import CollectorError
+    from collector.store import Store
+
+    starred = [profile for profile in settings.profiles if profile.starred]
+
+    async def read() -> list[Profile]:
+        async with (
+            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
+            Store.open(settings.database.url.reveal(), owner=None) as store,
+        ):
+            return await store.placed(starred)
+
+    try:
+        placed = asyncio.run(read()) if starred else []
+    except (CollectorError, TimeoutError):
+        placed = starred
+    parameters = {profile.name: dataset_named(profile.dataset).filters for profile in placed}
+    return [
+        f'profile "{profile.name}": each.{parameter.option} = ["*"] stands for no name yet, so nothing is fetched: '
+        f'collect a profile with dimension = "{parameter.dimension}" into this store, and its groups are the names'
+        for profile in placed
+        for name in profile.starred
+        if not profile.names.get(name)
+        for parameter in (parameters[profile.name][name],)
     ]
 
 

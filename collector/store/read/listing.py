@@ -181,7 +181,10 @@ def list_series(connection: sa.Connection, chosen: ListFilter) -> list[SeriesRow
         ).label(name)
         for name, extreme in (("first_point", sa.func.min), ("last_point", sa.func.max))
     )
-    columns = [series.c[name] for name in ("dataset", "dimension", "group", "agg_interval", "filters", "normalization", "unit", "points")]
+    columns = [
+        series.c[name]
+        for name in ("dataset", "dimension", "group", "agg_interval", "filters", "normalization", "unit", "points")
+    ]
     label = sa.func.coalesce(profile_series.c.label, series.c.label).label("label")
     active = sa.func.coalesce(profile_series.c.active, sa.false()).label("active")
     select = sa.select(series.c.id, profile_series.c.profile, label, active, *columns, first, last, series.c.created_at)

@@ -93,7 +93,9 @@ def status_rows(connection: sa.Connection, known: StoredQuestions, profiles: Seq
         stored = [each for query in profile_queries for each in series_by_query[query]]
         declared = min((each.created_at for each in stored), default=None)
         # the points of a question with groups are those of its groups, not their sums
-        number = sum(each.points for query in profile_queries if not query.has_groups for each in series_by_query[query])
+        number = sum(
+            each.points for query in profile_queries if not query.has_groups for each in series_by_query[query]
+        )
         number += sum(of_groups[query].points for query in profile_queries if query in of_groups)
         count = sum(not query.has_groups for query in profile_queries)
         count += sum(of_groups[query].groups for query in profile_queries if query in of_groups)

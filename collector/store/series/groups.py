@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from collector.datasets import DEFAULT
 from collector.interval import AggInterval
+from collector.profile import with_names
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import groups, points, profile_series, series
 from collector.store.db.sql import upsert
@@ -26,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from collector.datasets import Dataset
     from collector.model import Question
+    from collector.profile import Profile
 
 CLOSED_AFTER = timedelta(days=28)
 """A group that complete answers lack for so long is closed. Its next bucket opens it again."""
@@ -94,9 +98,7 @@ def _adopt(connection: sa.Connection, row: Any, own: Any) -> int:
     return int(row.id)
 
 
-def _add(
-    connection: sa.Connection, query: Question, own: Any, names: Sequence[str], now: datetime
-) -> dict[str, int]:
+def _add(connection: sa.Connection, query: Question, own: Any, names: Sequence[str], now: datetime) -> dict[str, int]:
     """Add the series of groups that were not known."""
     measure, common = (own.normalization, own.unit), {"settle": own.settle, "in_force_at": own.in_force_at}
     rows = [row_of(query.of_group(name), f"{query.dimension}/{name}", measure, now) | common for name in names]
@@ -122,7 +124,7 @@ def _label(connection: sa.Connection, query: Question, series_id: int, ids: Mapp
 
 def activate_labels(connection: sa.Connection, wanted: Iterable[tuple[str, int, str, Question]]) -> None:
     """Activate the labels of all known groups of *wanted*: (profile, position, label, question with a dimension)."""
-    labels = [(_Label(profile, label, position, True), query) for profile, position, label, query in wanted]
+    labels = [(_Label(profile, label, position, active=True), query) for profile, position, label, query in wanted]
     if not labels:
         return
     ids = _current(connection, {query for _, query in labels})
@@ -141,11 +143,9 @@ def _current(connection: sa.Connection, queries: Collection[Question]) -> dict[Q
     return ids
 
 
-def _write_labels(
-    connection: sa.Connection, wanted: Sequence[tuple[_Label, Question, Mapping[str, int]]]
-) -> None:
+def _write_labels(connection: sa.Connection, wanted: Sequence[tuple[_Label, Question, Mapping[str, int]]]) -> None:
     """Write the labels of groups. A label that another question has in use gets a number behind it."""
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"profile": own.profile, "label": f"{own.label}/{name}", "position": own.position, "series_id": series_id}
         | {"active": own.active, "digest": query.of_group(name).digest}
         for own, query, ids in wanted
@@ -189,6 +189,35 @@ def count(connection: sa.Connection, queries: Collection[Question]) -> dict[Ques
     select = sa.select(groups.c.question, *numbers).join_from(groups, series, series.c.id == groups.c.series_id)
     rows = connection.execute(select.where(groups.c.question.in_(by_digest)).group_by(groups.c.question))
     return {by_digest[digest]: GroupCount(number, int(total)) for digest, number, total in rows}
+
+
+def known_names(
+    connection: sa.Connection, filters: Collection[str], dataset: Dataset = DEFAULT
+) -> dict[str, tuple[str, ...]]:
+    """Return the names that are known of each of *filters*, ascending: the open groups of stored dimensions.
+
+    A filter of which nothing is known is absent.
+    """
+    wanted = {dimension: parameter.name for dimension, parameter in dataset.dimensions.items()}
+    wanted = {dimension: name for dimension, name in wanted.items() if name in filters}
+    if not wanted:
+        return {}
+    select = sa.select(series.c.id, series.c.dimension, series.c.group)
+    select = select.where(series.c.dimension.in_(wanted), series.c.group != "", series.c.dataset == dataset.name)
+    rows = connection.execute(select).all()
+    states = group_states(connection, [row.id for row in rows])
+    names: dict[str, set[str]] = defaultdict(set)
+    for series_id, dimension, group in rows:
+        name = wanted[dimension]
+        if states.get(series_id) == "open" and dataset.filters[name].accepts(group):
+            names[name].add(group)
+    return {name: tuple(sorted(known)) for name, known in names.items()}
+
+
+def placed(connection: sa.Connection, profiles: Sequence[Profile]) -> list[Profile]:
+    """Return *profiles* with the known names in place of each star."""
+    starred = {name for profile in profiles for name in profile.starred}
+    return with_names(profiles, known_names(connection, starred)) if starred else [*profiles]
 
 
 def group_states(connection: sa.Connection, ids: Collection[int]) -> dict[int, str]:

@@ -35,6 +35,7 @@ def activate_labels(
 ) -> None:
     """Activate the labels of these profiles, beside those of the profiles of *others*."""
     advisory_lock(connection, LABELS)
+    profiles = groups.placed(connection, profiles)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
     ids = _find_or_add(connection, [s for *_, s in wanted], now)
     kept = {*others} - {profile.name for profile in profiles}

@@ -66,7 +66,11 @@ class _Part:
     def values(self, name: str) -> dict[int, float]:
         """The values of a group by timestamp."""
         listed = (part.groups[name] for part in self.answered if name in part.groups)
-        return {t: v for series_points in listed for t, v in zip(series_points.timestamps, series_points.values)}
+        return {
+            t: v
+            for series_points in listed
+            for t, v in zip(series_points.timestamps, series_points.values, strict=True)
+        }
 
     def complete(self, scope: Scope) -> list[EpochWindow]:
         """The runs of buckets in which a group has nothing if it is absent."""
@@ -105,9 +109,7 @@ def _parts(arrival: ReceivedAnswer, ids: Mapping[Question, int]) -> dict[int, _P
     return parts
 
 
-def _compare(
-    connection: sa.Connection, part: _Part, known: Mapping[str, int], scope: Scope
-) -> dict[int, Difference]:
+def _compare(connection: sa.Connection, part: _Part, known: Mapping[str, int], scope: Scope) -> dict[int, Difference]:
     """Compare the groups of an answer with what is stored of all groups in its windows."""
     spans = [SeriesWindow(series_id, *span) for series_id in known.values() for span in part.spans]
     stored, gone = points.read(connection, spans), points.read_vanished(connection, spans)
