@@ -32,6 +32,7 @@ _PLACEHOLDER = re.compile(
 """Placeholders of documentation, templates and shells, which are not a secret."""
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*=.+")
 _MIN_TOKEN_LENGTH = 16
+_DIMENSIONS = tuple(name for name, parameter in DEFAULT.dimensions.items() if not parameter.is_snapshot)
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("text", "json")
 
@@ -265,7 +266,7 @@ class ProfileSection(Section):
     settle: _Span | None = None
     heal: _Switch | None = None
     enabled: _Switch | None = None
-    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(DEFAULT.dimensions))] | None = (
+    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(_DIMENSIONS))] | None = (
         None
     )
     groups: Annotated[int, _whole_number_field(2, 1000)] | None = None

@@ -39,7 +39,7 @@ class ListFilter:
     Of series and revisions, *labels* chooses those under one of these labels; None means all.
     *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first. *newest_first*
     turns the order of annotations and revisions by their time. Of fetches, *id* chooses one, and *kept* those whose
-    body is kept.
+    body is kept. *sums*: list series that hold the sum of all groups of a dimension, too.
     """
 
     profile: str | None = None
@@ -52,6 +52,7 @@ class ListFilter:
     newest_first: bool = False
     id: int | None = None
     kept: bool = False
+    sums: bool = False
 
     def within(self, column: sa.Column[Any]) -> list[Any]:
         """Bound *column* by start and end."""
@@ -79,6 +80,7 @@ class Filters(TypedDict, total=False):
     newest_first: bool
     id: int | None
     kept: bool
+    sums: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ def list_series(connection: sa.Connection, chosen: ListFilter) -> list[SeriesRow
     active = sa.func.coalesce(profile_series.c.active, sa.false()).label("active")
     select = sa.select(series.c.id, profile_series.c.profile, label, active, *columns, first, last, series.c.created_at)
     select = select.join_from(series, profile_series, profile_series.c.series_id == series.c.id, isouter=True)
-    bounds = [sa.not_(groups.is_sum)]
+    bounds = [] if chosen.sums else [sa.not_(groups.is_sum)]
     bounds += [first < chosen.end] if chosen.end is not None else []
     bounds += [last >= chosen.start] if chosen.start is not None else []
     bounds += [profile_series.c.profile == chosen.profile] if chosen.profile is not None else []
