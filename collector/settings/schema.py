@@ -266,9 +266,7 @@ class ProfileSection(Section):
     settle: _Span | None = None
     heal: _Switch | None = None
     enabled: _Switch | None = None
-    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(_DIMENSIONS))] | None = (
-        None
-    )
+    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(_DIMENSIONS))] | None = None
     groups: Annotated[int, _whole_number_field(2, 1000)] | None = None
     normalization: (
         Annotated[
