@@ -151,10 +151,10 @@ def _write_labels(connection: sa.Connection, wanted: Sequence[tuple[_Label, Ques
         for own, query, ids in wanted
         for name, series_id in ids.items()
     ]
-    taken = _taken(connection, [row["label"] for row in rows])
+    used = _used(connection, rows)
     for row in rows:
-        digest = row.pop("digest")
-        if taken.get((row["profile"], row["label"]), digest) != digest:
+        digest, place = row.pop("digest"), (row["profile"], row["label"])
+        if used.setdefault(place, digest) != digest:
             row["label"] = f"{row['label']} #{row['series_id']}"
     insert = upsert(connection, profile_series)
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
@@ -164,13 +164,13 @@ def _write_labels(connection: sa.Connection, wanted: Sequence[tuple[_Label, Ques
     connection.execute(relabel.values(label=sa.bindparam("l")), shown)
 
 
-def _taken(connection: sa.Connection, labels: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Find the digest of the question that uses each of *labels*."""
-    question = generations.question_of(series.c.digest)
-    select = sa.select(profile_series.c.profile, profile_series.c.label, question)
+def _used(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> dict[tuple[str, str], str]:
+    """Find the question, by its digest, that the label of each of *rows* stays with: one in use, or one of *rows*."""
+    question, wanted = generations.question_of(series.c.digest), {row["digest"] for row in rows}
+    select = sa.select(profile_series.c.profile, profile_series.c.label, question, profile_series.c.active)
     select = select.join_from(profile_series, series, series.c.id == profile_series.c.series_id)
-    used = select.where(profile_series.c.label.in_(labels), profile_series.c.active)
-    return {(profile, label): digest for profile, label, digest in connection.execute(used)}
+    known = connection.execute(select.where(profile_series.c.label.in_([row["label"] for row in rows])))
+    return {(profile, label): digest for profile, label, digest, active in known if active or digest in wanted}
 
 
 class GroupCount(NamedTuple):
