@@ -178,7 +178,8 @@ def _health(row: Any) -> _Health:
 def info(connection: sa.Connection, location: Location) -> StoreInfo:
     """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
-    stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
+    total = sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0)).where(sa.not_(groups.is_sum))
+    stored = connection.execute(total).scalar_one()
     return StoreInfo(location.backend, revision or "", int(stored), stored_bytes(connection, location))
 
 
