@@ -21,7 +21,7 @@ from collector.store.read.listing import ListFilter, SeriesChoice
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.read.stored_series import StoredQuestions
-from collector.store.series import evidence, generations, grids, groups, identity, snapshots
+from collector.store.series import evidence, generations, grids, groups, identity, remainders, snapshots
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from collector.model import Question
+    from collector.model import Question, Remainder
     from collector.profile import Profile, Reach
     from collector.store.db.database import Database
     from collector.store.db.engine import Location
@@ -104,6 +104,14 @@ class ReadView:
     def placed(self, profiles: Sequence[Profile]) -> list[Profile]:
         """Return *profiles* on the grids in force, with the known names in place of each star."""
         return on_grids(groups.placed(self._connection, profiles), self.grids())
+
+    def remainders(self, query: Question, window: Window, as_of: datetime | None = None) -> dict[int, Remainder]:
+        """Read what answers left beside the groups of *query* in *window*; see `remainders.read`."""
+        current = self._known.current([query]).get(query)
+        if current is None:
+            return {}
+        seconds = int(window.start.timestamp()), int(window.end.timestamp())
+        return remainders.read(self._connection, current.id, seconds, as_of)
 
     def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
@@ -323,6 +331,7 @@ class Reader:
     ahead = _in_thread(ReadView.ahead)
     grids = _in_thread(ReadView.grids)
     placed = _in_thread(ReadView.placed)
+    remainders = _in_thread(ReadView.remainders)
     learned_grids = _in_thread(ReadView.learned_grids)
     former_grids = _in_thread(ReadView.former_grids)
     has_history = _in_thread(ReadView.has_history)

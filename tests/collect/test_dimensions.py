@@ -1,17 +1,18 @@
 """Profiles with a dimension against a simulated Radar: a series for each group, and what answers leave beside them."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from collector.model import Window
 from collector.report.gaps import find_gaps
-from collector.simulator import Life
+from collector.simulator import Life, WrongGroups
 from collector.timestamps import from_epoch
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import profile, query, rows
 
 SINCE = datetime.fromisoformat("2026-03-01T00:00:00+00:00")
+EVER = Window(from_epoch(0), NOW + 9 * DAY)
 WHOLE = Window(SINCE, HOUR.floor(NOW))
 OWNERS = {"more_values": {"caOwner": 28}}
 
@@ -25,10 +26,8 @@ def grouped(labels, name="owners"):
 
 
 async def remainders(core):
-    """What is left in each bucket by the newest answer: (timestamp, other, smallest), ascending."""
-    found = await rows(core.store, "SELECT timestamp, other, smallest FROM remainders ORDER BY timestamp, fetch_id")
-    seconds = [(t if isinstance(t, int) else int(t.timestamp()), *rest) for t, *rest in found]
-    return [*{t: (t, *rest) for t, *rest in seconds}.values()]
+    """What is left in each bucket by the newest answer: (timestamp, Remainder), ascending."""
+    return [*(await core.store.remainders(core.profiles[0].series[0].query, EVER)).items()]
 
 
 async def unlisted(core, moment):
@@ -66,8 +65,8 @@ async def test_as_many_groups_are_asked_for_as_the_api_gives_and_absent_ones_sta
         await run_pass(core)
         assert len(core.requests) == first + 1  # the limit is remembered
         assert "limitPerGroup=10&" in core.requests[-1].raw_query
-        left = await remainders(core)
-        assert left[-1][1] == await unlisted(core, left[-1][0])
+        moment, left = (await remainders(core))[-1]
+        assert left.other == await unlisted(core, moment)
 
 
 async def test_a_group_that_another_windows_top_lacks_is_neither_vanished_nor_revised(store_url):
@@ -158,3 +157,13 @@ async def test_a_star_stands_for_the_known_groups_and_grows_with_them(sqlite_url
         await core.store.activate_labels(core.profiles, core.clock())
         await run_pass(core)
         assert len(grouped(await core.stored(), "alone")) == 12
+
+
+async def test_groups_that_do_not_add_up_are_stored_as_they_come(sqlite_url):
+    wrong = WrongGroups(NOW - 5 * DAY, NOW - 5 * DAY + timedelta(hours=3), 1000)
+    async with open_core(sqlite_url, owners(), wrong_groups=wrong) as core:
+        await run_pass(core, gaps=True)
+        sums = "SELECT p.timestamp, p.value FROM points p JOIN series s ON s.id = p.series_id WHERE s.\"group\" = ''"
+        differing = {t: v for t, v in await rows(core.store, sums) if v != core.truth(query(), WHOLE)[t]}
+        assert len(differing) == 3
+        assert differing == {t: core.truth(query(), WHOLE)[t] + 1000 for t in differing}
