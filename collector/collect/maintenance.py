@@ -88,6 +88,8 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
 async def _prune(settings: Settings, store: Store, now: datetime) -> None:
     async with claimed(store, RETENTION, [_ALL], now) as mine:
         pruned = await store.prune(settings.retention, now) if mine else Pruned()
+        if mine:
+            await store.learn_revisions(now)
     if any(pruned.counts.values()):
         log.info("prune", extra={"outcome": "ok", **pruned.counts})
 

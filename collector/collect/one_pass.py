@@ -1,6 +1,6 @@
 """One pass: decide which slices are missing, ask Radar for them, save the answers. Start reading at `collect`.
 
-decide  refetch.py: fire_slices, healing_slices     which windows are missing or not final
+decide  refetch.py: plan_fire, healing_slices       which windows are missing or not final
 ask     batches/batch_runner.py                     few requests; each answer is saved in one transaction
 save    store/write/save.py
 
@@ -9,6 +9,7 @@ Catching up after a downtime is the same call with longer windows.
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING
 from collector.collect import snapshots
 from collector.collect.batches.edges import check_beginnings
 from collector.collect.batches.pending_slices import BatchResult
+from collector.collect.batches.sentinel import Sentinel
 from collector.collect.planning import packing
-from collector.collect.refetch import fire_slices, healing_expected, healing_slices
+from collector.collect.refetch import FirePlan, healing_expected, healing_slices, plan_fire
 from collector.interval import AggInterval
 from collector.model import Slice
 from collector.radar.errors import Refused
@@ -27,7 +29,7 @@ from collector.windows import subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     from collector.collect.batches.batch_runner import BatchRunner
     from collector.errors import CollectorError
@@ -82,11 +84,13 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     *,
     fires: bool = True,
     gaps: bool = False,
+    waits: bool = False,
     replans: int = len(AggInterval),
 ) -> PassResult:
     """Bring the stored history of *profiles* up to *now*. *fires*: the newest buckets. *gaps*: older missing ones.
 
-    A pass for gaps alone runs in the background. If an answer shows that buckets start elsewhere than was known, the
+    A pass for gaps alone runs in the background. *waits*: series are left out until Radar has published a bucket that
+    they lack, because another pass follows. If an answer shows that buckets start elsewhere than was known, the
     affected profiles are planned again, at most *replans* times.
     """
     placed, fetcher, result = await store.placed(profiles), batch_runner.fetcher, BatchResult()
@@ -94,7 +98,7 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     for number in range(_MAX_ROUNDS):
         # decide
         ahead = await fetcher.clock_watch.ahead()
-        slices = await fire_slices(lasting, now, store, ahead) if fires else []
+        slices, told_until = await plan_fire(lasting, now, store, ahead) if fires else FirePlan([], {})
         if gaps:
             slices += await healing_slices(lasting, now, store, batch_runner, ahead)
         if fires:
@@ -102,7 +106,9 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
         if number:
             slices = await _not_answered_since(started_at, slices, store)
         # ask, and save each answer
-        outcome = await batch_runner.run(slices, names, background=not fires)
+        sentinel = Sentinel(told_until if waits else {})
+        outcome = await batch_runner.run(slices, names, background=not fires, sentinel=sentinel)
+        await _learn_publication(sentinel, ahead, store)
         if fires and len(lasting) < len(placed):
             outcome += await snapshots.take(placed, names, now, batch_runner)
         result = replace(result + outcome, failures=outcome.failures)
@@ -117,8 +123,16 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     moved = [profile for profile in await store.placed(placed) if profile not in placed]
     if not moved:
         return collected
-    again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, replans=replans - 1)
+    again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, waits=waits, replans=replans - 1)
     return collected.followed_by(await again)
+
+
+async def _learn_publication(sentinel: Sentinel, ahead: timedelta, store: Store) -> None:
+    """Record how far lastUpdated was behind Radar's present, which is *ahead* earlier than our clock's."""
+    samples = {interval: (at - ahead, last_updated) for interval, (at, last_updated) in sentinel.answers.items()}
+    if samples:
+        with contextlib.suppress(StoreUnavailable):  # the next pass learns it
+            await store.learn_publication(samples)
 
 
 def named(profiles: Iterable[Profile]) -> dict[Question, list[str]]:

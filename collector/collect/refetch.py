@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from collector.collect.batches.sentinel import told_until
 from collector.collect.planning import packing
 from collector.datasets import is_snapshot
 from collector.interval import grid_of
@@ -43,27 +44,36 @@ _NEAR = timedelta(days=2)
 """A window to read again that begins at most so much before `settle` is joined with the window of the fire."""
 
 
-async def fire_slices(
+class FirePlan(NamedTuple):
+    """The slices of a fire, and the series that may wait for a new bucket, see `sentinel.told_until`."""
+
+    slices: list[Slice]
+    told_until: dict[Question, float]
+
+
+async def plan_fire(
     profiles: Sequence[Profile], now: datetime, store: Store, ahead: timedelta = timedelta(0)
-) -> list[Slice]:
-    """Return the slices of a fire: the newest buckets, and the buckets that are not final and due to be read again.
+) -> FirePlan:
+    """Plan a fire: the newest buckets, and the buckets that are not final and due to be read again.
 
     A series of several profiles is requested once. *now* is *ahead* of Radar's present; later buckets are excluded.
     """
     await store.adopt(now)
-    return await store.with_read_view(lambda view: _fire_slices(view, profiles, now, ahead))
+    return await store.with_read_view(lambda view: _plan_fire(view, profiles, now, ahead))
 
 
-def _fire_slices(view: ReadView, profiles: Sequence[Profile], now: datetime, ahead: timedelta) -> list[Slice]:
+def _plan_fire(view: ReadView, profiles: Sequence[Profile], now: datetime, ahead: timedelta) -> FirePlan:
     queries = {series.query for profile in profiles for series in profile.series}
     states, relative = view.series_states(queries), view.relative_queries(queries)
     wanted: Windows = defaultdict(list)
+    ends: dict[Question, float] = {}
     for profile in profiles:
+        ends |= told_until(profile, states, now)
         for series in profile.series:
             state = states.get(series.query)
             due = _windows_due(profile, series.query, state, now) if state and series.query not in relative else []
             wanted[series.query] += fire_windows(profile, state, due, now - ahead)
-    return [Slice(query, window) for query, windows in wanted.items() for window in merge(windows)]
+    return FirePlan([Slice(query, window) for query, windows in wanted.items() for window in merge(windows)], ends)
 
 
 def settle_of(profile: Profile, state: SeriesState) -> int:

@@ -157,7 +157,7 @@ class ProfileWorker:
     async def _pass(self, items: Mapping[str, WorkItem], now: datetime) -> bool:
         """Collect the claimed profiles, and record the outcome."""
         profiles = [self._profiles[name] for name in items]
-        collected = await collect(profiles, now, self._store, self._batch_runner)
+        collected = await collect(profiles, now, self._store, self._batch_runner, waits=True)
         if collected.stopped:
             return True
         saved = {name: item for name, item in items.items() if name not in collected.unsaved}
@@ -223,10 +223,12 @@ def rechecks(view: ReadView, profiles: Sequence[Profile], now: datetime) -> dict
             closed[profile.name] = newest
         elif ahead:
             closed[profile.name] = newest + step
-    lags, recheck_at = view.upstream_lags([*closed]), {}
+    lags, learned, recheck_at = view.upstream_lags([*closed]), view.publication_times(), {}
     for profile in profiles:
         if profile.name in closed:
-            published = closed[profile.name] + ahead + lags[profile.name] + profile.publication_delay
+            known = learned.get(profile.agg_interval)
+            lag = timedelta(seconds=known.published_after) if known and known.published_after else lags[profile.name]
+            published = closed[profile.name] + ahead + lag + profile.publication_delay
             look = max(published, now + _RECHECK_INTERVAL)
             if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
                 recheck_at[profile.name] = look

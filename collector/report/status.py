@@ -105,6 +105,10 @@ def _document(
         "warnings": _warnings(store, profiles, facts.service, now, spelling)
         + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
+        "publication": [
+            {"agg_interval": interval.value, "published_after_seconds": after, "revised_until_seconds": until}
+            for interval, (after, until) in store.publication_times().items()
+        ],
         "deviations": [deviation_document(deviation) for deviation in store.deviations()],
         "waiting": _waiting(facts.wait),
         "profiles": documents,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
-from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
+from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
 from collector.store.read import gaps, listing, selection, status
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
@@ -185,6 +185,7 @@ class ReadView:
     history_begins = _of_connection(evidence.history_begins)
     edges = _of_connection(evidence.read_edges)
     last_covered_at = _of_known(gaps.last_covered_at)
+    publication_times = _of_connection(publication.times)
     upstream_lag = _of_connection(gaps.upstream_lag)
     upstream_lags = _of_connection(gaps.upstream_lags)
     covered_windows = _of_known(gaps.covered_windows)

@@ -16,7 +16,7 @@ from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
 from collector.store.db.sql import ServerClock, put_state
 from collector.store.errors import SchemaTooOld
-from collector.store.ledger import backfills, bodies, fetches, replicas, upstream
+from collector.store.ledger import backfills, bodies, fetches, publication, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
 from collector.store.reader import Reader
@@ -336,6 +336,8 @@ class Store(Reader):
     set_unit_names = _in_transaction(generations.write_unit_names)
     propose_grid = _in_transaction(grids.propose)
     move_grid = _in_transaction(grids.move)
+    learn_publication = _in_transaction(publication.learn)
+    learn_revisions = _in_transaction(publication.learn_revisions)
     set_state = _in_transaction(put_state)
 
 

@@ -302,7 +302,7 @@ async def test_a_fire_requests_a_series_of_two_profiles_once_and_no_old_relative
     relative, first = profile("relative", filters={"tld": ("com",)}), profile("first", filters={"tld": ("org",)})
     store = Answers(relative=[query(tld=["com"])])
     store.states = {query(): state(ago(60, -0.5)), query(tld=["com"]): state(ago(60, -0.5))}
-    slices = await refetch.fire_slices([long, short, relative, first], NOW, store)
+    slices = (await refetch.plan_fire([long, short, relative, first], NOW, store)).slices
     assert slices == [
         Slice(query(), ago(60, -0.5)),
         Slice(query(tld=["com"]), ago(1, -0.5)),

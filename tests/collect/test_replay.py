@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from collector.collect.kept_bodies import rehearse, replay
-from collector.collect.refetch import fire_slices
+from collector.collect.refetch import plan_fire
 from collector.radar import client
 from collector.radar.errors import Untrusted
 from collector.report import warnings as serve_evidence
@@ -153,7 +153,7 @@ async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_ur
         await replayed(core)
         final = await core.store.unconfirmed([ALL])
         assert 15 * 24 <= final["all"] <= 16 * 24 + 1, "of 30 days those that had settled when the answer came"
-        slices = await fire_slices([ALL], LATER, core.store)
+        slices = (await plan_fire([ALL], LATER, core.store)).slices
         assert min(piece.window.start for piece in slices) <= NOW - 14 * DAY
         assert await core.store.gaps(query(), batch_.slices[0].window, 14 * DAY) == []
 

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from collector.collect.refetch import fire_slices
+from collector.collect.refetch import plan_fire
 from collector.model import Annotation, Meta, Points
 from collector.report.gaps import find_gaps
 from collector.rules.finality import final_windows
@@ -182,9 +182,9 @@ async def test_an_upgrade_changes_no_point_and_takes_old_values_as_final_but_unc
         assert final == [(at(FIRST), at(LAST - SETTLE))]
         assert final_windows(state.evidence, SETTLE * STEP, STEP, confirmed=True) == []
         assert await store.unconfirmed([profile()]) == {"all": LAST - SETTLE - FIRST}
-        (slice_,) = await fire_slices([profile()], NOW + HOUR, store)
+        (slice_,), _ = await plan_fire([profile()], NOW + HOUR, store)
         assert slice_.window.start == DAY, "young values count as read at the newest lastUpdated"
-        (slice_,) = await fire_slices([profile()], NOW + 25 * HOUR, store)
+        (slice_,), _ = await plan_fire([profile()], NOW + 25 * HOUR, store)
         assert slice_.window.start <= DAY + (LAST - SETTLE) * HOUR
 
 
@@ -198,7 +198,7 @@ async def test_values_of_a_store_without_an_answer_on_record_are_read_again(stor
     async with Store.open(store_url, owner="test") as store:
         await store.activate_labels([profile()], NOW)
         assert (await state_of(store)).evidence == []
-        windows = [slice_.window for slice_ in await fire_slices([profile()], NOW, store)]
+        windows = [slice_.window for slice_ in (await plan_fire([profile()], NOW, store)).slices]
         assert min(window.start for window in windows) == DAY + FIRST * HOUR
 
 
@@ -235,11 +235,11 @@ async def test_points_that_a_previous_version_adds_are_read_again(store_url):
         asked = batch((query(), hours(FIRST - 48, FIRST)))
         await previous(store, saved(store, asked, numbers(FIRST - 48, FIRST), updated=TOLD))
         assert (await state_of(store)).extent[0] == at(FIRST - 48)
-        windows = [slice_.window for slice_ in await fire_slices([profile()], NOW + HOUR, store)]
+        windows = [slice_.window for slice_ in (await plan_fire([profile()], NOW + HOUR, store)).slices]
         assert any(one.start <= DAY + (FIRST - 48) * HOUR and one.end >= DAY + FIRST * HOUR for one in windows)
         now = NOW + HOUR
         await saved(store, asked, numbers(FIRST - 48, FIRST), now=now, updated=now)
-        windows = [slice_.window for slice_ in await fire_slices([profile()], NOW + 2 * HOUR, store)]
+        windows = [slice_.window for slice_ in (await plan_fire([profile()], NOW + 2 * HOUR, store)).slices]
         assert not any(one.overlaps(asked.slices[0].window) for one in windows)
     assert (verify(store_url)).findings == []
 
@@ -251,7 +251,7 @@ async def test_a_final_value_that_a_previous_version_changes_is_read_again(store
     wrong = {hour: 1.0 if hour == FIRST + 5 else value for hour, value in right.items() if hour != FIRST + 9}
 
     async def due(store, now):
-        windows = [slice_.window for slice_ in await fire_slices([profile()], now, store)]
+        windows = [slice_.window for slice_ in (await plan_fire([profile()], now, store)).slices]
         return [one for one in windows if one.overlaps(asked.slices[0].window)]
 
     async with Store.open(store_url, owner="test") as store:

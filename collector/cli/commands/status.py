@@ -93,10 +93,22 @@ def _learned(document: dict[str, Any]) -> Iterator[str]:
     for grid in document["grids"]:
         start, since = cell(grid["buckets_start"]), cell(grid["since"])
         yield f"grid    buckets of {grid['agg_interval']} start at {start} UTC, found {since}"
+    for times in document["publication"]:
+        yield f"radar   {_publication(times)}"
     for deviation in document["deviations"]:
         example = f"; `collector fetches {deviation['example']} --body` shows one" if deviation["example"] else ""
         kind, first_seen = cell(deviation["kind"]), cell(deviation["first_seen"])
         yield f"reader  {kind} (first in fetch {deviation['fetch']}, {first_seen}{example})"
+
+
+def _publication(times: dict[str, Any]) -> str:
+    """Return how soon the buckets of an interval are published, and how late they were revised."""
+    from collector.cli.output import duration
+
+    after, until = times["published_after_seconds"], times["revised_until_seconds"]
+    words = [f"published {duration(after)} after their end" if after is not None else "not seen published yet"]
+    words += [f"revised up to {duration(until)} after it"] if until is not None else []
+    return f"buckets of {times['agg_interval']}: {', '.join(words)}"
 
 
 def _service(document: dict[str, Any], now: datetime) -> str:

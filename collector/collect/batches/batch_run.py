@@ -24,6 +24,7 @@ from collector.collect.batches.pending_slices import (
     Quarantine,
     RelativeSeries,
 )
+from collector.collect.batches.sentinel import Sentinel
 from collector.collect.batches.size_learner import CUT_SHORT, SizeLearner, TruncatedAnswers
 from collector.collect.planning import packing
 from collector.collect.planning.request_limits import Size, smallest
@@ -79,6 +80,7 @@ class BatchRun:
         self.most_requests = inf
         self.end: CollectorError | None = None
         self.handling = USUAL
+        self.sentinel = Sentinel({})
         self._batch_runner = batch_runner
         self._fetcher = batch_runner.fetcher
         self._names = names
@@ -143,7 +145,8 @@ class BatchRun:
         If a batch is of unproven size, only the largest is sent: its outcome may save requests of the others.
         """
         limits, quarantined = await self._learner.limits(), self._batch_runner.quarantined
-        self._pending.keep(packing.until(self._pending.slices(), await self._fetcher.clock_watch.present()))
+        present = await self._fetcher.clock_watch.present()
+        self._pending.keep(self.sentinel.ready(packing.until(self._pending.slices(), present)))
         slices = self._pending.slices()
         if self._unanswered and not slices and not self._to_resend:
             await self._bisect_unanswered()
@@ -156,6 +159,7 @@ class BatchRun:
             return await self._contact_check(healthy)
         unproven = [batch for batch in batches if healthy and not limits.proves(batch)]
         chosen = [max(unproven, key=lambda batch: (batch.buckets, len(batch.slices)))] if unproven else batches
+        chosen = self.sentinel.first(chosen) if healthy else chosen
         self._pending.take(slice_ for batch in chosen for slice_ in batch.slices)
         to_resend, self._to_resend = self._to_resend, []
         return [*to_resend, *chosen]
@@ -210,6 +214,7 @@ class BatchRun:
         if left != list(batch.slices):
             self._pending.add(left)
             return
+        self.sentinel.sending(batch)
         profiles = sorted({name for slice_ in batch.slices for name in self._names[slice_.series]})
         tries = self._tries(batch, await self._learner.limits())
         try:
@@ -286,6 +291,7 @@ class BatchRun:
         saved, normalization = answer.saved, answer.answer.meta.normalization
         if self.handling.keep:
             self.handling.keep(answer.fetch_id, answer.batch, answer.answer)
+        self.sentinel.answered(batch, self._fetcher.clock(), answer.answer.meta.last_updated)
         self._edges.answered(batch)
         self._rejected_in_a_row = 0
         self._unanswered_in_a_row.clear()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.collect.batches.fetcher import Fetcher, Handling
+    from collector.collect.batches.sentinel import Sentinel
     from collector.collect.planning.request_limits import RequestLimits
     from collector.model import Batch, Question, RequestKind, Slice
     from collector.store import SaveResult
@@ -63,12 +64,13 @@ class BatchRunner:
         background: bool = False,
         most_requests: float = inf,
         handling: Handling = USUAL,
+        sentinel: Sentinel | None = None,
     ) -> BatchResult:
         """Collect *slices*. A RadarError is not raised, because failures are part of the result.
 
         *names* are the profiles of each series, for the record. *on_progress* is called after every saved batch.
         *background* work waits for all other work before each batch. After *most_requests*, the rest fails as too
-        costly. *handling* is passed on with every request.
+        costly. *handling* is passed on with every request. Series that the *sentinel* lets wait are left out.
         """
         by_kind: dict[object, list[Slice]] = defaultdict(list)
         for slice_ in slices:
@@ -77,6 +79,7 @@ class BatchRunner:
         with contextlib.nullcontext() if background else self._foreground():
             for of_kind in by_kind.values():
                 run = BatchRun(self, of_kind, names, on_progress, background=background)
+                run.sentinel = sentinel or run.sentinel
                 run.most_requests, run.end, run.handling = most_requests - total.requests, down, handling
                 await run.run()
                 total += run.result
