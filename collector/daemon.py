@@ -129,10 +129,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
 
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
-    """The profiles that are due together and share requests, by (kind of requests, publication delay)."""
+    """The profiles that are due together, by (kind of requests without the dimension, publication delay)."""
     grouped: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        grouped[profile.request_kind, profile.publication_delay].append(profile)
+        grouped[profile.request_kind._replace(dimension=""), profile.publication_delay].append(profile)
     return dict(grouped)
 
 

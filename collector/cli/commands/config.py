@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
 
+_PRESET_HELP = "Profiles: two examples, or every authority, log and kind of certificate, hourly."
 _EXAMPLE = "config.example.toml"
 _STORE_TIMEOUT_SECONDS = 5.0
 
@@ -141,19 +142,25 @@ def show(config: str | None, output: str) -> None:
 
 @config_command.command("init", short_help="Write an example configuration.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
+@click.option(
+    "--preset", type=click.Choice(["example", "ecosystem"]), default="example", show_default=True, help=_PRESET_HELP
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
-def init(file: str, *, force: bool) -> None:
-    """Write a commented example to FILE; `-` prints it. Default: config.toml.
+def init(file: str, preset: str, *, force: bool) -> None:
+    """Write a commented configuration to FILE; `-` prints it. Default: config.toml.
 
+    \b
     Example: collector config init /etc/collector/config.toml
+             collector config init --preset ecosystem
     """
+    text = example() if preset == "example" else ecosystem()
     if file == STDOUT:
         with open_output(STDOUT) as stream:
-            stream.write(example().encode())
+            stream.write(text.encode())
         return
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as target:
-            target.write(example())
+            target.write(text)
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
     except OSError as error:
@@ -167,6 +174,12 @@ def example() -> str:
     shipped = package / _EXAMPLE
     file = shipped if shipped.is_file() else Path(str(package)).parent / _EXAMPLE
     return file.read_text(encoding="utf-8")
+
+
+def ecosystem() -> str:
+    """Return the sections of the example, and the profiles of the whole of certificate transparency."""
+    general = example().partition("# A profile is a history to keep")[0]
+    return general + (resources.files("collector") / "settings" / "ecosystem.toml").read_text(encoding="utf-8")
 
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:

@@ -76,14 +76,19 @@ class BatchRunner:
         for slice_ in slices:
             by_kind[slice_.series.request_kind, slice_.series.parameters].append(slice_)
         total, down = BatchResult(), None
+        kinds = sentinel.ordered(by_kind.values()) if sentinel else list(by_kind.values())
+        runs = [BatchRun(self, of_kind, names, on_progress, background=background) for of_kind in kinds]
         with contextlib.nullcontext() if background else self._foreground():
-            for of_kind in by_kind.values():
-                run = BatchRun(self, of_kind, names, on_progress, background=background)
+            for number, run in enumerate(runs):
                 run.sentinel = sentinel or run.sentinel
                 run.most_requests, run.end, run.handling = most_requests - total.requests, down, handling
-                await run.run()
-                total += run.result
-                down = run.end if isinstance(run.end, Unavailable) else None
+                if not sentinel or not number:
+                    await run.run()
+                    total += run.result
+                    down = run.end if isinstance(run.end, Unavailable) else None
+            if sentinel:  # side by side, because one kind without an answer must not delay the others
+                await asyncio.gather(*(run.run() for run in runs[1:]))
+                total = sum((run.result for run in runs[1:]), total)
         return total
 
     @contextlib.contextmanager
