@@ -49,7 +49,7 @@ def dataset_named(name: str) -> Dataset:
 def dataset_of(query: Question) -> Dataset:
     """Return the dataset of *query*; raises CollectorError for a dataset or a dimension that is unknown."""
     dataset = dataset_named(query.dataset)
-    if query.dimension not in ("", *dataset.dimensions) or (query.group and not query.dimension):
+    if (query.dimension or query.group) and query.dimension not in dataset.dimensions:
         raise CollectorError(f"dimension {query.dimension!r} with group {query.group!r} is not supported")
     return dataset
 

@@ -121,23 +121,21 @@ class Dataset:
     siblings: tuple[Sibling, ...] = ()
     filters: Mapping[str, FilterParameter] = field(init=False, compare=False)
     """Every filter by the API's name, in the order of *parameters*."""
+    dimensions: Mapping[str, FilterParameter] = field(init=False, compare=False)
+    """The dimensions that a series can be divided by, each with the filter whose values are its groups."""
 
     def __post_init__(self) -> None:
         object.__setattr__(
             self, "filters", MappingProxyType({parameter.name: parameter for parameter in self.parameters})
         )
+        divided = [parameter for parameter in self.parameters if self.groups_path and not parameter.is_distinct]
+        dimensions = {parameter.dimension: parameter for parameter in divided}
+        object.__setattr__(self, "dimensions", MappingProxyType(dimensions))
 
     @property
     def url_path(self) -> str:
         """The path behind the base URL."""
         return f"/radar/{self.path}"
-
-    @property
-    def dimensions(self) -> dict[str, FilterParameter]:
-        """The dimensions that a series can be divided by, each with the filter whose values are its groups."""
-        if self.groups_path is None:
-            return {}
-        return {parameter.dimension: parameter for parameter in self.parameters if not parameter.is_distinct}
 
     def path_of(self, dimension: str) -> str:
         """Return the path behind the base URL of the series by *dimension*; of the whole series if it is empty."""

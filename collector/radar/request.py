@@ -51,10 +51,11 @@ def path_of_batch(batch: Batch) -> str:
 
 def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
+    dataset = dataset_of_batch(batch)
     pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON"), *_of_groups(batch)]
     for slice_ in batch.slices:
         pairs += _dates(slice_.window.start, slice_.window.end)
-    pairs += _filters(dataset_of_batch(batch), [slice_.series for slice_ in batch.slices])
+    pairs += _filters(dataset, [slice_.series for slice_ in batch.slices])
     return "&".join(f"{key}={_quoted(value)}" for key, value in pairs)
 
 
