@@ -79,4 +79,4 @@ async def _every_value_is_right(run):
             for timestamp, value in points.items() if label.startswith(f"{name}/") else ():
                 sums[timestamp] += value
         assert sums == totals
-    assert max(stored[f"by-log/{RETIRED}"]) < datetime(2026, 3, 2, tzinfo=UTC).timestamp()
+    assert max(stored[f"by-log/{RETIRED}"]) < max(totals)
