@@ -44,6 +44,7 @@ Where to add what. `python -m collector.reference` then writes the tables of the
 
     a filter            datasets/ct_timeseries.py; config.example.toml
     a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md
+    a dimension         its filter in datasets/, because every filter but a distinct one is one; config.example.toml
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/views.py, with a migration of the view `history`; simulator/odd/ has words for it
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
@@ -62,6 +63,9 @@ The words that this project defines.
 
     profile          what the operator wants to keep: a name, an interval, filters, and values for `each`
     question         what one position of a request asks for: filters and interval; coverage and gaps belong to it
+    dimension        a property by whose values Radar divides a question; the answer has a series for each group
+    group            one of these values, a series of its own; the series of the question holds the sum of all
+    remainder        what an answer leaves beside the groups it lists: there an absent group is unknown, not zero
     series           the points of a question in one unit and normalization; its label is PROFILE or PROFILE/VALUE
     bucket, grid     a time of one interval, [start, start + interval); where the buckets start
     point, revision  the value of a series in a bucket; a value that was replaced later

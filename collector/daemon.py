@@ -29,7 +29,6 @@ from collector.collect.maintenance import Heartbeat, build_days, do_backfills, k
 from collector.collect.schedule import Schedule
 from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
-from collector.profile import on_grids
 from collector.radar.client import RadarClient
 from collector.radar.errors import Unavailable
 from collector.report.readiness import PATIENCE, current_wait, due_past_grace, find_stalls, late_reason
@@ -133,10 +132,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
 
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
-    """The profiles that are due together and share requests, by (kind of requests, publication delay)."""
+    """The profiles that are due together, by (kind of requests without the dimension, publication delay)."""
     grouped: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        grouped[profile.request_kind, profile.publication_delay].append(profile)
+        grouped[profile.request_kind._replace(dimension=""), profile.publication_delay].append(profile)
     return dict(grouped)
 
 
@@ -207,7 +206,7 @@ class Daemon:
         while not self._stopping:
             self._stop = asyncio.Event()
             try:
-                settings = self._settings = await self._on_grids(self._settings)
+                settings = self._settings = await self._placed(self._settings)
                 async with hold_lease(self.store, settings.profiles, settings.database.lease, self._stop):
                     await self.store.interrupt(self.now())
                     await self.store.activate_labels(settings.profiles, self.now())
@@ -219,22 +218,24 @@ class Daemon:
                 log.error("generation_failed", extra={"reason": str(error)})  # noqa: TRY400 - no traceback
                 await first_of(self._stop, seconds=backoff(failures))
 
-    async def _on_grids(self, settings: Settings) -> Settings:
-        """Put the profiles on the grids that are known."""
-        return replace(settings, profiles=tuple(on_grids(settings.profiles, await self.store.grids())))
+    async def _placed(self, settings: Settings) -> Settings:
+        """Put the profiles on the grids that are known, with the known names in place of each star."""
+        return replace(settings, profiles=tuple(await self.store.placed(settings.profiles)))
 
     async def _follow_grids(self, batch_runner: BatchRunner) -> None:
-        """End the generation when another grid of a profile becomes known; the next one uses it."""
+        """End the generation when another grid, or name for a star, becomes known; the next one uses it."""
         while not self._stop.is_set():
             await first_of(self._stop, batch_runner.grids.moved, seconds=_LOOK_FOR_GRIDS)
             batch_runner.grids.moved.clear()
             await batch_runner.wait_for_foreground()
             try:
-                changed = await self._on_grids(self._settings) != self._settings
+                changed = await self._placed(self._settings) != self._settings
             except StoreUnavailable:
                 continue
             if changed and not self._stop.is_set():
-                log.info("reload", extra={"outcome": "ok", "reason": "buckets start elsewhere than was known"})
+                log.info(
+                    "reload", extra={"outcome": "ok", "reason": "buckets start elsewhere, or more names are known"}
+                )
                 self._stop.set()
 
     async def _run_generation(self, radar: RadarClient) -> None:

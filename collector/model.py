@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -105,14 +105,18 @@ class RequestKind(NamedTuple):
 
     dataset: str
     agg_interval: AggInterval
+    dimension: str = ""
 
 
 @dataclass(frozen=True)
 class Question:
     """What one position of a request asks for: the part of a series' identity that is known before the answer.
 
-    *filters* maps the API's parameter names to values; several values mean OR. *dimension* and *group* are empty,
-    because no dataset has them yet.
+    *filters* maps the API's parameter names to values; several values mean OR. A question with a *dimension* is
+    answered by one series for each of its groups. Its own series holds their sum. Each group is a series whose question
+    has the *group*, too; it is never requested alone. *normalization* is what is asked for, empty for what the API
+    chooses. *most_groups* is how many groups to ask for, 0 for as many as the API gives; it is no part of the identity,
+    because it says nothing about what a value means.
     """
 
     agg_interval: AggInterval
@@ -120,11 +124,27 @@ class Question:
     dataset: str = DATASET
     dimension: str = ""
     group: str = ""
+    normalization: str = ""
+    most_groups: int = 0
 
     @property
     def request_kind(self) -> RequestKind:
         """The kind of the requests that can contain this question."""
-        return RequestKind(self.dataset, self.agg_interval)
+        return RequestKind(self.dataset, self.agg_interval, self.dimension)
+
+    @property
+    def parameters(self) -> tuple[str, str, int]:
+        """What all positions of a request share beside the interval: dimension, normalization, number of groups."""
+        return self.dimension, self.normalization, self.most_groups
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether the answer has a series for each group."""
+        return bool(self.dimension) and not self.group
+
+    def of_group(self, group: str) -> Question:
+        """Return the question that the series of a *group* of this one belongs to."""
+        return replace(self, group=group, most_groups=0)
 
     @cached_property
     def filters_json(self) -> str:
@@ -133,9 +153,13 @@ class Question:
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"))
 
     @cached_property
-    def key(self) -> tuple[str, str, str, str, str]:
-        """(dataset, dimension, group, agg_interval, filters): equal for equal questions."""
-        return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json)
+    def key(self) -> tuple[str, ...]:
+        """(dataset, dimension, group, agg_interval, filters): equal for equal questions.
+
+        A normalization that is asked for follows, so that digests of questions without one stay as they were.
+        """
+        asked = (self.normalization,) if self.normalization else ()
+        return (self.dataset, self.dimension, self.group, self.agg_interval.value, self.filters_json, *asked)
 
     @cached_property
     def digest(self) -> str:
@@ -227,6 +251,30 @@ class Points:
 
     timestamps: Sequence[int]
     values: Sequence[float]
+
+
+class Remainder(NamedTuple):
+    """What is left of a bucket beside the listed groups (*other*), and the *smallest* of these in the whole window."""
+
+    other: float
+    smallest: float
+
+    @property
+    def most(self) -> float:
+        """The most that a group may have that is not listed in the bucket."""
+        return min(self.other, self.smallest)
+
+
+@dataclass(frozen=True, slots=True)
+class GroupedPoints(Points):
+    """The values of one slice of a question with a dimension: in each bucket the sum of all groups with the remainder.
+
+    *groups* has the points of each group that the answer lists. *remainders* has those buckets, in epoch seconds, where
+    something is left beside them; in every other bucket, a group that is absent has nothing.
+    """
+
+    groups: Mapping[str, Points] = field(default_factory=dict)
+    remainders: Mapping[int, Remainder] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -15,6 +15,10 @@ from collector.model import Question, RequestKind, Window
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
+
+
+STAR = "*"
+"""The value of `each` that stands for every known name of a free-text filter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,9 @@ class Profile:
 
     *filters* and *each* map the API's parameter names to values; labels have the operator's order of *each*. If not
     *enabled*, the profile is paused: no request is sent for it, and its history is kept. Buckets begin *offset* later
-    than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`.
+    than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`. With a
+    *dimension*, each of its questions is answered by a series for each group; see Question for *most_groups* and
+    *normalization*. *names* are what a STAR in *each* stands for, as far as is known: the filter's name to values.
     """
 
     name: str
@@ -54,6 +60,10 @@ class Profile:
     enabled: bool = True
     offset: timedelta = timedelta(0)
     dataset: str = DEFAULT.name
+    dimension: str = ""
+    most_groups: int = 0
+    normalization: str = ""
+    names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def grid(self) -> Grid:
@@ -63,17 +73,24 @@ class Profile:
     @property
     def request_kind(self) -> RequestKind:
         """The kind of its requests."""
-        return RequestKind(self.dataset, self.agg_interval)
+        return RequestKind(self.dataset, self.agg_interval, self.dimension)
 
     @cached_property
     def series(self) -> tuple[LabelledSeries, ...]:
         """One series, or one for each combination of the values of *each*; built once."""
         series = []
-        for values in itertools.product(*self.each.values()):
+        varied = [self.names.get(name, ()) if values == (STAR,) else values for name, values in self.each.items()]
+        for values in itertools.product(*varied):
             filters = {**self.filters, **{name: (value,) for name, value in zip(self.each, values, strict=True)}}
-            question = Question(self.agg_interval, filters, self.dataset)
+            place = self.dataset, self.dimension, ""
+            question = Question(self.agg_interval, filters, *place, self.normalization, self.most_groups)
             series.append(LabelledSeries("/".join((self.name, *values)), question))
         return tuple(series)
+
+    @property
+    def starred(self) -> list[str]:
+        """The filters that a star in *each* varies over every known name."""
+        return [name for name, values in self.each.items() if values == (STAR,)]
 
     @property
     def takes_snapshots(self) -> bool:
@@ -127,6 +144,15 @@ def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> 
     return [
         profile if profile.offset == grid.offset else replace(profile, offset=grid.offset) for profile, grid in pairs
     ]
+
+
+def with_names(profiles: Iterable[Profile], names: Mapping[str, tuple[str, ...]]) -> list[Profile]:
+    """Return *profiles* with the known *names*, by filter, in place of each star."""
+    chosen = []
+    for profile in profiles:
+        known = {name: names.get(name, ()) for name in profile.starred}
+        chosen.append(profile if profile.names == known else replace(profile, names=known))
+    return chosen
 
 
 def awake(profiles: Iterable[Profile], names: Collection[str] = ()) -> list[Profile]:

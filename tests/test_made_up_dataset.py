@@ -152,12 +152,12 @@ async def test_its_limits_are_its_own(sqlite_url):
         assert all(keys)
 
 
-def test_no_request_is_for_two_datasets_nor_for_a_dimension():
+def test_no_request_is_for_two_datasets_nor_for_a_dimension_that_is_not_there():
     window = Window(SINCE, SINCE + DAY)
     two = Batch(tuple(Slice(Question(HOUR, {}, name), window) for name in ("ct", "dns")))
     with pytest.raises(ValueError, match="one request for several datasets: ct, dns"):
         query_string(two)
-    for query in (Question(HOUR, {}, dimension="TLD"), Question(HOUR, {}, group="com")):
+    for query in (Question(HOUR, {}, "dns", "TLD"), Question(HOUR, {}, group="com")):
         with pytest.raises(CollectorError, match="is not supported"):
             query_string(Batch((Slice(query, window),)))
     with pytest.raises(CollectorError, match="dataset 'http' is unknown; known: ct, dns"):

@@ -22,7 +22,6 @@ from collector.collect.refetch import gap_slices, whole_cells
 from collector.collect.snapshots import lasting
 from collector.errors import CollectorError
 from collector.model import Question, Slice, Window
-from collector.profile import on_grids
 from collector.store import CompletedWindows, ExpectedWindow, JobProgress, JobStatus, StoreError, StoreUnavailable
 from collector.timestamps import check_date
 from collector.windows import hull, subtract
@@ -72,7 +71,7 @@ async def _wanted(
 ) -> list[ExpectedWindow]:
     """Return the window that *job* requests of each series, up to the newest bucket closed at *now*."""
     expected, present = [], now - await store.ahead()
-    for profile in lasting(on_grids(profiles, await store.grids())):
+    for profile in lasting(await store.placed(profiles)):
         grid = profile.grid
         wanted = Window(grid.floor(job.start), min(grid.floor(job.end), grid.floor(present)))
         if wanted.start < wanted.end:
@@ -86,7 +85,7 @@ async def remaining_gaps(profiles: Sequence[Profile], job: BackfillRequest, stor
     Buckets that Radar lacks are included. A series of several profiles counts once.
     """
     left, counted, present = 0, set[Question](), now - await store.ahead()
-    for profile in lasting(on_grids(profiles, await store.grids())):
+    for profile in lasting(await store.placed(profiles)):
         grid = profile.grid
         published = grid.floor(present - await store.upstream_lag(profile.name))
         wanted = Window(grid.floor(job.start), min(grid.floor(job.end), published))

@@ -68,7 +68,7 @@ class Unconfirmed:
     @property
     def daily_query(self) -> Question:
         """The same question at one day."""
-        return Question(_DAILY, self.query.filters, self.query.dataset, self.query.dimension, self.query.group)
+        return replace(self.query, agg_interval=_DAILY)
 
 
 def unconfirmed_windows(

@@ -22,7 +22,6 @@ from collector.collect.planning import packing
 from collector.collect.refetch import FirePlan, healing_expected, healing_slices, plan_fire
 from collector.interval import AggInterval
 from collector.model import Slice
-from collector.profile import on_grids
 from collector.radar.errors import Refused
 from collector.rules.clock_difference import NAMED_FROM
 from collector.store import StoreUnavailable
@@ -94,7 +93,7 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     they lack, because another pass follows. If an answer shows that buckets start elsewhere than was known, the
     affected profiles are planned again, at most *replans* times.
     """
-    placed, fetcher, result = on_grids(profiles, await store.grids()), batch_runner.fetcher, BatchResult()
+    placed, fetcher, result = await store.placed(profiles), batch_runner.fetcher, BatchResult()
     lasting, names, started_at = snapshots.lasting(placed), named(placed), fetcher.clock()
     for number in range(_MAX_ROUNDS):
         # decide
@@ -121,7 +120,7 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     collected = _by_profile(placed, result)
     if not result.moved or result.stopped or not replans:
         return collected
-    moved = [profile for profile in on_grids(placed, await store.grids()) if profile not in placed]
+    moved = [profile for profile in await store.placed(placed) if profile not in placed]
     if not moved:
         return collected
     again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, waits=waits, replans=replans - 1)

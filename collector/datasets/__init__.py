@@ -47,14 +47,11 @@ def dataset_named(name: str) -> Dataset:
 
 
 def dataset_of(query: Question) -> Dataset:
-    """Return the dataset of *query*.
-
-    Raises CollectorError for one that this version does not know, and for a query with a dimension: no dataset here
-    answers several series in one position.
-    """
-    if query.dimension or query.group:
+    """Return the dataset of *query*; raises CollectorError for a dataset or a dimension that is unknown."""
+    dataset = dataset_named(query.dataset)
+    if (query.dimension or query.group) and query.dimension not in dataset.dimensions:
         raise CollectorError(f"dimension {query.dimension!r} with group {query.group!r} is not supported")
-    return dataset_named(query.dataset)
+    return dataset
 
 
 def is_snapshot(query: Question) -> bool:
@@ -77,4 +74,6 @@ def adds_up_over_values(query: Question, name: str) -> bool:
 
 def why_not_over_time(query: Question) -> str | None:
     """Return why counts of *query* may not be added up over time; None if they may."""
+    if query.normalization:
+        return f"their normalization is {query.normalization}"
     return dataset_of(query).why_not_over_time(query.filters)

@@ -182,6 +182,7 @@ CT_TIMESERIES = Dataset(
         _of_certificates("validationLevel", {"DOMAIN": 930, "ORGANIZATION": 60, "EXTENDED": 10}),
     ),
     conflicts={"tld": frozenset({"log", "logApi", "logOperator", "entryType"})},
+    groups_path="ct/timeseries_groups",
     siblings=(
         Sibling("summary", "ct/summary/CA_OWNER"),
         Sibling("timeseries groups", "ct/timeseries_groups/CA_OWNER", "aggInterval=1d"),

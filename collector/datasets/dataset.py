@@ -57,6 +57,16 @@ class FilterParameter:
         return snake_case(self.name)
 
     @property
+    def dimension(self) -> str:
+        """The name of the dimension whose groups are the values, as `CA_OWNER`."""
+        return self.option.upper()
+
+    @property
+    def has_many_groups(self) -> bool:
+        """Whether the number of groups is not known beforehand, so that an answer may list only the largest."""
+        return not self.values
+
+    @property
     def allowed(self) -> str:
         """What the parameter accepts, in words."""
         if self.values:
@@ -98,7 +108,8 @@ class Dataset:
     """One dataset of Radar. *name* is its word in the store, *path* its place below `/radar/` in the API.
 
     *parameters* are its filters. *conflicts* lists for a filter the filters that the API rejects beside it. *unit* is
-    the unit that its counts most likely have; the unit of an answer is what the answer says.
+    the unit that its counts most likely have; the unit of an answer is what the answer says. *groups_path* is the path
+    of the series by the groups of a dimension, without the dimension; None if the API has none.
     """
 
     name: str
@@ -106,19 +117,29 @@ class Dataset:
     parameters: tuple[FilterParameter, ...]
     unit: str
     conflicts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    groups_path: str | None = None
     siblings: tuple[Sibling, ...] = ()
     filters: Mapping[str, FilterParameter] = field(init=False, compare=False)
     """Every filter by the API's name, in the order of *parameters*."""
+    dimensions: Mapping[str, FilterParameter] = field(init=False, compare=False)
+    """The dimensions that a series can be divided by, each with the filter whose values are its groups."""
 
     def __post_init__(self) -> None:
         object.__setattr__(
             self, "filters", MappingProxyType({parameter.name: parameter for parameter in self.parameters})
         )
+        divided = [parameter for parameter in self.parameters if self.groups_path and not parameter.is_distinct]
+        dimensions = {parameter.dimension: parameter for parameter in divided}
+        object.__setattr__(self, "dimensions", MappingProxyType(dimensions))
 
     @property
     def url_path(self) -> str:
         """The path behind the base URL."""
         return f"/radar/{self.path}"
+
+    def path_of(self, dimension: str) -> str:
+        """Return the path behind the base URL of the series by *dimension*; of the whole series if it is empty."""
+        return f"/radar/{self.groups_path}/{dimension}" if dimension else self.url_path
 
     def filter_named(self, spelling: str) -> FilterParameter | None:
         """Find a filter by its snake_case or camelCase name; None if there is no such filter."""

@@ -40,8 +40,9 @@ from collector.radar.errors import (
     Unreachable,
     Untrusted,
 )
-from collector.radar.request import dataset_of_batch, query_string
+from collector.radar.request import path_of_batch, query_string
 from collector.radar.response import UnsuccessfulEnvelope, parse_answer
+from collector.radar.response_groups import MOST_GROUPS
 from collector.text import excerpt
 from collector.timestamps import utc_now
 
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
 USER_AGENT = f"radar-collector/{__version__}"
 _MAX_META_BYTES = 1_048_576
 _MAX_BUCKET_BYTES = 128
+_MAX_VALUE_BYTES = 24
+_MAX_GROUPS_BYTES = 67_108_864
 _MAX_HEADER_BYTES = 65_536
 _ERROR_BODY_SECONDS = 5.0
 
@@ -142,7 +145,9 @@ class RadarClient:
     async def request(self, batch: Batch) -> TrustedAnswer:
         """Send *batch* as one request and return the checked answer; raises a RadarError that says what to do."""
         most = _MAX_META_BYTES + _MAX_BUCKET_BYTES * batch.buckets
-        response = await self.get(dataset_of_batch(batch).url_path, query_string(batch), most)
+        if batch.slices[0].series.has_groups:
+            most = min(most + _MAX_VALUE_BYTES * batch.buckets * MOST_GROUPS, _MAX_GROUPS_BYTES)
+        response = await self.get(path_of_batch(batch), query_string(batch), most)
         try:
             return trusted_answer(response, batch, self.absolute_words)
         except RadarError as error:

@@ -44,13 +44,30 @@ def dataset_of_batch(batch: Batch) -> Dataset:
     return [dataset_of(slice_.series) for slice_ in batch.slices][-1]
 
 
+def path_of_batch(batch: Batch) -> str:
+    """Return the path of the request for *batch*, behind the base URL."""
+    return dataset_of_batch(batch).path_of(batch.slices[0].series.dimension)
+
+
 def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
-    pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON")]
+    dataset = dataset_of_batch(batch)
+    pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON"), *_of_groups(batch)]
     for slice_ in batch.slices:
         pairs += _dates(slice_.window.start, slice_.window.end)
-    pairs += _filters(dataset_of_batch(batch), [slice_.series for slice_ in batch.slices])
+    pairs += _filters(dataset, [slice_.series for slice_ in batch.slices])
     return "&".join(f"{key}={_quoted(value)}" for key, value in pairs)
+
+
+def _of_groups(batch: Batch) -> Iterator[tuple[str, str]]:
+    """Yield the parameters of a request by dimension, which all its positions share."""
+    if len({slice_.series.parameters for slice_ in batch.slices}) > 1 or any(s.series.group for s in batch.slices):
+        raise ValueError("one request for several dimensions, normalizations or numbers of groups, or for one group")
+    _, normalization, most_groups = batch.slices[0].series.parameters
+    if most_groups:
+        yield "limitPerGroup", str(most_groups)
+    if normalization:
+        yield "normalization", normalization
 
 
 @lru_cache(maxsize=1024)

@@ -23,6 +23,7 @@ from collector.radar.classify import quote
 from collector.radar.errors import Coarsened, OffGrid, Untrusted
 from collector.radar.request import series_names
 from collector.radar.response_deviations import Deviations
+from collector.radar.response_groups import arrange_groups, first_of_others, grouped_points
 from collector.radar.response_meta import names_interval, parse_meta
 from collector.radar.response_points import (
     JsonNumber,
@@ -39,11 +40,12 @@ from collector.radar.response_points import (
 from collector.radar.response_usual import parse_usual
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from collector.model import Batch, Window
 
     Content = Mapping[str, Any]
+    Hook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
 
 _NUMBERS = re.compile(r"\d+")
 _MAX_DIGITS = 4
@@ -56,7 +58,24 @@ class UnsuccessfulEnvelope(Untrusted):
 
 def parse_answer(body: bytes, batch: Batch) -> Answer:
     """Parse the JSON *body* of a response as the answer to *batch*; raises Untrusted if the whole must be rejected."""
+    if batch.slices[0].series.has_groups:
+        return parse_groups(body, batch)
     return parse_usual(body, batch) or parse_any(body, batch)
+
+
+def parse_groups(body: bytes, batch: Batch) -> Answer:
+    """Parse an answer whose series have an array for each group; see parse_answer."""
+    deviations, names = Deviations(), series_names(batch)
+    content_of_meta, by_name = arrange_groups(parse_envelope(body, deviations, hook=first_of_others), deviations)
+    by_position = _by_position(by_name, names, deviations)
+    missing = frozenset(position for position, content in enumerate(by_position) if content is None)
+    meta = parse_meta(content_of_meta, batch, deviations)
+    contents, answered = [content for content in by_position if content is not None], batch.without(missing)
+    series = grouped_points(contents, answered, meta.normalization, deviations)
+    if not names_interval(content_of_meta):
+        _check_spacing(contents, answered)
+    date_ranges = (date_range for position, date_range in enumerate(meta.date_ranges) if position not in missing)
+    return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
 def parse_any(body: bytes, batch: Batch) -> Answer:
@@ -102,9 +121,12 @@ def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviation
     return tuple(series)
 
 
-def parse_envelope(body: bytes, deviations: Deviations) -> Content:
-    """Return `result` of the envelope, or the whole document without an envelope; raises for `success: false`."""
-    document = parse_json(body)
+def parse_envelope(body: bytes, deviations: Deviations, hook: Hook | None = None) -> Content:
+    """Return `result` of the envelope, or the whole document without an envelope; raises for `success: false`.
+
+    *hook* makes an object of its pairs; without it, two equal keys reject the answer.
+    """
+    document = parse_json(body, hook)
     if not isinstance(document, dict):
         raise Untrusted("the document is not an object")
     result = _result(document, deviations)
@@ -134,11 +156,11 @@ def _result(document: Content, deviations: Deviations) -> Content | None:
     return result
 
 
-def parse_json(body: bytes) -> Any:
+def parse_json(body: bytes, hook: Hook | None = None) -> Any:
     """Parse strict JSON in UTF-8, with or without a byte-order mark: no NaN, no duplicate keys, no trailing text."""
     try:
         text = body.decode("utf-8-sig")
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_float=JsonNumber)
+        return json.loads(text, object_pairs_hook=hook or _unique, parse_constant=_no_constant, parse_float=JsonNumber)
     except RecursionError:
         raise Untrusted("JSON nested too deeply") from None
     except UnicodeDecodeError:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from collector.datasets import is_snapshot
-from collector.profile import on_grids
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
@@ -44,7 +43,7 @@ async def find_gaps(store: Reader, profiles: Sequence[Profile], now: datetime) -
     """Return the gaps of *profiles*, profile by profile, from one consistent state of the store."""
 
     def work(view: ReadView) -> list[Gap]:
-        placed = on_grids(profiles, view.grids())
+        placed = view.placed(profiles)
         return gaps_of_profiles(view, placed, view.status_rows(placed), now)
 
     return await store.with_read_view(work)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from collector.profile import on_grids
 from collector.report.catalogue import shortened, state_documents, state_warnings
 from collector.report.gaps import gaps_of_profiles
 from collector.report.readiness import (
@@ -92,7 +91,7 @@ def _document(
     store: ReadView, profiles: Sequence[Profile], limit: int, now: datetime, spelling: SpellingCheck
 ) -> dict[str, Any]:
     grids = store.learned_grids()
-    profiles = on_grids(profiles, {interval: learned.grid for interval, learned in grids.items()})
+    profiles = store.placed(profiles)
     rows = store.status_rows(profiles)
     facts = _read(store, profiles, rows, limit, now)
     documents = [_profile(store, profile, row, facts, now) for profile, row in zip(profiles, rows, strict=True)]

@@ -13,6 +13,7 @@ from pydantic_settings import InitSettingsSource
 
 from collector.datasets import snake_case
 from collector.interval import AggInterval
+from collector.model import Normalization
 from collector.settings.document import read_document, read_tables
 from collector.settings.problems import ProblemReport, key_text
 from collector.settings.schema import ADDRESSES, CONFIDENTIAL, SECTIONS, RawSettings, points_key
@@ -192,11 +193,11 @@ def _origin(loaded: LoadedSettings, path: KeyPath) -> str:
 
 def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterator[EffectiveSetting]:
     table = loaded.document.values["profiles"][base[1]]
-    for key in ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled"):
+    for key in (*_OF_PROFILE, *(key for key in _OF_GROUPS if key in table)):
         own = loaded.document.location((*base, key)).origin
         inherited = _origin(loaded, ("collection", key))
         yield EffectiveSetting(
-            key_text((*base, key)), _plain(getattr(profile, key)), own if key in table else inherited
+            key_text((*base, key)), _plain(_of_key(profile, key)), own if key in table else inherited
         )
     for name, values_by_name in (("filters", profile.filters), ("each", profile.each)):
         spelled = {snake_case(key): loaded.document.location((*base, name, key)) for key in table.get(name, {})}
@@ -205,6 +206,18 @@ def _profile(loaded: LoadedSettings, base: KeyPath, profile: Profile) -> Iterato
             yield EffectiveSetting(key_text((*base, name, key)), list(values), spelled[key].origin)
     labels = [series.label for series in profile.series]
     yield EffectiveSetting(key_text((*base, "series")), labels, loaded.document.location(base).origin)
+
+
+_OF_PROFILE = ("name", "agg_interval", "since", "publication_delay", "lookback", "settle", "heal", "enabled")
+_OF_GROUPS = ("dimension", "groups", "normalization")
+
+
+def _of_key(profile: Profile, key: str) -> Any:
+    if key == "groups":
+        return profile.most_groups
+    return (
+        (profile.normalization or Normalization.RAW_VALUES.value) if key == "normalization" else getattr(profile, key)
+    )
 
 
 def _plain(value: Any) -> Value:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from collector.datasets import DEFAULT
 from collector.errors import did_you_mean
 from collector.interval import AggInterval
+from collector.model import Normalization
 from collector.settings import values
 from collector.settings.settings import Secret
 from collector.settings.values import check_authorities, parse_bounded_duration, parse_duration, parse_since
@@ -30,6 +32,7 @@ _PLACEHOLDER = re.compile(
 """Placeholders of documentation, templates and shells, which are not a secret."""
 _ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*_[A-Z0-9_]*=.+")
 _MIN_TOKEN_LENGTH = 16
+_DIMENSIONS = tuple(name for name, parameter in DEFAULT.dimensions.items() if not parameter.is_snapshot)
 _LEVELS = ("debug", "info", "warning", "error")
 _FORMATS = ("text", "json")
 
@@ -42,6 +45,12 @@ def _one_of(words: tuple[str, ...], value: object) -> object:
 
 def _interval(value: object) -> AggInterval:
     return AggInterval(str(_one_of(tuple(AggInterval), value)))
+
+
+def _dimension(value: object) -> object:
+    """Accept any case, and the name of the filter."""
+    text = value.upper().replace("-", "_") if isinstance(value, str) else value
+    return _one_of(tuple(DEFAULT.dimensions), text)
 
 
 def _name(text: str) -> str:
@@ -268,6 +277,14 @@ class ProfileSection(Section):
     settle: _Span | None = None
     heal: _Switch | None = None
     enabled: _Switch | None = None
+    dimension: Annotated[str, BeforeValidator(_dimension), Field(description=", ".join(_DIMENSIONS))] | None = None
+    groups: Annotated[int, _whole_number_field(2, 1000)] | None = None
+    normalization: (
+        Annotated[
+            str, BeforeValidator(partial(_one_of, tuple(Normalization))), Field(description=", ".join(Normalization))
+        ]
+        | None
+    ) = None
     filters: _AnyTable | None = None
     each: _AnyTable | None = None
 

@@ -18,7 +18,9 @@ from pydantic import ValidationError
 from collector.datasets import DEFAULT
 from collector.errors import did_you_mean
 from collector.interval import AggInterval
-from collector.profile import Profile
+from collector.model import Normalization
+from collector.profile import STAR, Profile
+from collector.settings.dimensions import dimension_problems
 from collector.settings.problems import key_text, quote
 from collector.settings.schema import CONFIDENTIAL, ProfileSection, allowed, points_key, toml_keys
 from collector.settings.settings import Credentials
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.datasets import Dataset, FilterParameter
+    from collector.model import Question
     from collector.settings.document import Document
     from collector.settings.problems import KeyPath, ProblemReport, SourceLocation
     from collector.settings.schema import CollectionSection, DatabaseSection, RadarSection, Section, ServerSection
@@ -184,6 +187,7 @@ class ProfileReader:
             return ()
         profiles = [self._profile(index, table) for index, table in enumerate(tables)]
         self._check_names(tables)
+        self._check_groups(profiles)
         return tuple(profile for profile in profiles if profile is not None)
 
     def _reject(self, path: KeyPath, text: str) -> None:
@@ -201,6 +205,22 @@ class ProfileReader:
                     path, f"found {quote(name)}, which is already used at {first[name]}; allowed: another name"
                 )
             first.setdefault(name, self.document.location(path).origin)
+
+    def _check_groups(self, profiles: list[Profile | None]) -> None:
+        """Report a question that two profiles ask for with different numbers of groups: it is asked for once."""
+        first: dict[Question, Profile] = {}
+        for index, profile in enumerate(profiles):
+            if profile is None or not profile.dimension:
+                continue
+            for labelled in profile.series:
+                other = first.setdefault(labelled.query, profile)
+                if other.most_groups != profile.most_groups:
+                    text = (
+                        f'found {profile.most_groups or "none"}, but the profile "{other.name}" has the same question'
+                    )
+                    text += f" with {other.most_groups or 'none'}; allowed: the same number of groups for both"
+                    self._reject(("profiles", index, "groups"), text)
+                    break
 
     def _profile(self, index: int, content: object) -> Profile | None:
         base: KeyPath = ("profiles", index)
@@ -222,7 +242,7 @@ class ProfileReader:
     def _resolved(self, table: ProfileSection, base: KeyPath) -> Profile | None:
         """Add the keys that the profile leaves out, and check the rules over several keys."""
         resolved = resolve_filters(table.filters or {}, table.each or {})
-        for path, text in resolved.problems:
+        for path, text in (*resolved.problems, *dimension_problems(table, resolved)):
             self._reject((*base, *path), text)
         collection = self.collection.model_dump()
         collection |= {key: value for key in collection if (value := getattr(table, key)) is not None}
@@ -233,13 +253,20 @@ class ProfileReader:
         if table.name is None or table.agg_interval is None:
             return None
         own_values = (table.name, table.agg_interval, resolved.filters, resolved.each, table.since)
-        return Profile(*own_values, **collection, enabled=table.enabled is not False)
+        asked = "" if table.normalization in (None, Normalization.RAW_VALUES) else str(table.normalization)
+        return Profile(
+            *own_values,
+            **collection,
+            enabled=table.enabled is not False,
+            dimension=table.dimension or "",
+            most_groups=table.groups or 0,
+            normalization=asked,
+        )
 
 
 MAX_SERIES = 10_000
 """Maximum of series of one profile. More is a mistake that would use the request budget for weeks."""
 
-_STAR = "*"
 _BOOLEAN = {"true", "false"}
 
 
@@ -286,6 +313,8 @@ def _repeated(first: KeyPath, table: str) -> str:
 def _values(parameter: FilterParameter, path: KeyPath, value: object, resolved: ResolvedFilters) -> tuple[str, ...]:
     listed = isinstance(value, list)
     items: list[object] = value if isinstance(value, list) else [value]
+    if path[0] == "each" and items == [STAR] and listed:
+        return parameter.values or (STAR,)
     if path[0] == "each" and not listed:
         resolved.problems.append((path, f"found {quote(value)}; allowed: a list, each value {parameter.allowed}"))
     elif not items:
@@ -310,9 +339,9 @@ def _filter_text(parameter: FilterParameter, item: object) -> str:
 def _problem_of(parameter: FilterParameter, path: KeyPath, item: object, before: list[str]) -> str:
     """Return the problem of *item*, one of the values at *path*, or an empty text."""
     text = _filter_text(parameter, item)
-    if text == _STAR:
-        advice = "list the values, because a star is not supported yet" if path[0] == "each" else "leave the key out"
-        return f'found "{_STAR}", which does not mean every value; {advice}; allowed: {parameter.allowed}'
+    if text == STAR:
+        advice = f'for every value write ["{STAR}"] alone' if path[0] == "each" else "leave the key out"
+        return f'found "{STAR}", which does not mean every value here; {advice}; allowed: {parameter.allowed}'
     if not text or not parameter.accepts(text):
         return f"found {quote(item)}{did_you_mean(text, parameter.values)}; allowed: {parameter.allowed}"
     return f"found {quote(item)} twice; allowed: every value once" if text in before else ""

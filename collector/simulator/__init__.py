@@ -6,7 +6,7 @@ from collector.simulator.catalogue import CatalogueChange, CatalogueOptions
 from collector.simulator.faults import Fault
 from collector.simulator.gateway import LoggedRequest
 from collector.simulator.history import Change, GapChange, NormalizationChange, RevisionChange, WithdrawalChange
-from collector.simulator.options import MAX_SPAN, RateLimit, SimulatorOptions
+from collector.simulator.options import MAX_SPAN, Life, RateLimit, SimulatorOptions, WrongGroups
 from collector.simulator.simulator import Simulator, serve
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "ErrorCode",
     "Fault",
     "GapChange",
+    "Life",
     "LoggedRequest",
     "NormalizationChange",
     "RateLimit",
@@ -29,5 +30,6 @@ __all__ = [
     "Simulator",
     "SimulatorOptions",
     "WithdrawalChange",
+    "WrongGroups",
     "serve",
 ]

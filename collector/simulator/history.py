@@ -94,6 +94,8 @@ class SimulatedHistory:
     def __init__(self, options: SimulatorOptions, changes: Sequence[Change]) -> None:
         self._options = options
         self._changes = changes
+        lives = ((value, _day(life.start), _day(life.end)) for value, life in options.lives.items())
+        self.population = values.Population(tuple(options.more_values.items()), tuple(lives))
 
     def last_updated(self, now: float) -> int:
         """Return the moment up to which the data is complete, on the 15-minute grid."""
@@ -147,8 +149,12 @@ class SimulatedHistory:
         options, dataset, filters = self._options, dataset_of(query), query.filters
         if options.unknown_names == "zero":
             known = dataset.filters
-            filters = {n: tuple(v for v in listed if values.is_known(known[n], v)) for n, listed in filters.items()}
-        synthetic = values.SyntheticCounts(options.seed, int(options.revised_for.total_seconds()), dataset)
+            filters = {
+                n: tuple(v for v in listed if values.is_known(known[n], v, self.population))
+                for n, listed in filters.items()
+            }
+        revised_for = int(options.revised_for.total_seconds())
+        synthetic = values.SyntheticCounts(options.seed, revised_for, dataset, self.population)
         slots = synthetic.slots(filters, start, end, self.last_updated(now))
         for revision in self._in_force(RevisionChange, now):
             for at in _slots_within(revision.window.start, revision.window.end, start, end):
@@ -184,6 +190,10 @@ class SimulatedHistory:
 
     def _in_force(self, kind: type[_Kind], now: float) -> Iterator[_Kind]:
         return (change for change in self._changes if isinstance(change, kind) and change.since <= now < change.until)
+
+
+def _day(moment: datetime) -> int:
+    return int(moment.timestamp() // _DAY)
 
 
 def _slots_within(first: datetime, last: datetime, start: int, end: int) -> range:

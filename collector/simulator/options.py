@@ -32,6 +32,26 @@ class RateLimit:
     block: timedelta = timedelta(minutes=5)
 
 
+_EARLIEST, _LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """The days, from the one of *start* up to the one of *end*, in which a value of a filter occurs."""
+
+    start: datetime = _EARLIEST
+    end: datetime = _LATEST
+
+
+@dataclass(frozen=True, slots=True)
+class WrongGroups:
+    """The largest group has *add* too many in the buckets that start from *start* up to *end*."""
+
+    start: datetime
+    end: datetime
+    add: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class SimulatorOptions:
     """The switches of the simulated API. Each default is the most plausible one by public captures and documents.
@@ -54,6 +74,13 @@ class SimulatorOptions:
     Beside the time series: *siblings* is what summary, timeseries_groups, authorities and logs answer: that there is no
     such route, 404 without an envelope, data, or an error. With *catalogue*, authorities and logs are served whatever
     *siblings* is; None: by *siblings*.
+
+    Groups: *most_groups* is the largest `limitPerGroup` (None: any); a larger one is rejected, or *too_many_groups*
+    `fewer` counts as it. *other_group*: the sum of the groups that are not listed is sent. *positional_groups*: several
+    series in one request are answered, only the first is, or they are rejected. *group_keys* `other` spells groups
+    otherwise than the filter's values. *group_normalization* is sent whatever was requested. *more_values* adds so many
+    made-up values to a text filter. *lives* limits values to some days; then the others share the whole.
+    *wrong_groups* makes the sum of the groups differ from the total.
 
     Access: any well-formed credentials are accepted, unless *token* or *email_and_key* is set. At least the last
     *remembered_requests* are kept.
@@ -94,8 +121,17 @@ class SimulatorOptions:
     empty_values: bool = True
     equal_names: Literal["refuse", "overwrite"] = "refuse"
 
-    siblings: Literal["no route", "not found", "served"] | ErrorCode = "no route"
+    siblings: Literal["no route", "not found", "served"] | ErrorCode = "served"
     catalogue: CatalogueOptions | None = None
+    most_groups: int | None = None
+    too_many_groups: Literal["refuse", "fewer"] = "refuse"
+    other_group: bool = True
+    positional_groups: Literal["all", "first", "refuse"] = "all"
+    group_keys: Literal["filter", "other"] = "filter"
+    group_normalization: str | None = None
+    more_values: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+    lives: Mapping[str, Life] = field(default_factory=lambda: MappingProxyType({}))
+    wrong_groups: WrongGroups | None = None
 
     token: str | None = field(default=None, repr=False)
     email_and_key: tuple[str, str] | None = field(default=None, repr=False)

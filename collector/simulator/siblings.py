@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from collector.contract.request_parser import parse_request
 from collector.contract.response import HttpReply, bad_request, format_timestamps
-from collector.simulator.response import meta
+from collector.model import Normalization
+from collector.simulator.response import meta, scaled
 from collector.simulator.values import dimension_of
 
 if TYPE_CHECKING:
@@ -56,43 +57,120 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
     if folder in _LISTS:
         key, rows = _LISTS[folder]
         return _reply({key: _page(rows(dataset), pairs)})
-    filters = {parameter.option.upper(): parameter.name for parameter in dataset.parameters}
+    filters = {dimension: parameter.name for dimension, parameter in dataset.dimensions.items()}
     if name not in filters:
         raise bad_request(f"dimension: expected one of {', '.join(filters)}")
+    if "limitPerGroup" in dict(pairs) and not dataset.filters[filters[name]].has_many_groups:
+        raise bad_request(f"limitPerGroup: not with {name}")
     is_series = folder == _SERIES
     request = parse_request(dataset, [pair for pair in pairs if is_series or pair[0] != "aggInterval"], options, now)
-    most = _number(pairs, "limitPerGroup", _GROUPS, least=2)
-    result: dict[str, Any] = {"meta": meta(request, history, options, now)}
-    if not is_series:
-        del result["meta"]["aggInterval"]
+    request = _positions(request, options)
+    _check_conflicts(request, filters[name])
+    most = _most_groups(pairs, options, many=dataset.filters[filters[name]].has_many_groups)
+    normalization = options.group_normalization or _normalization(pairs)
+    about = meta(request, history, options, now) | {"normalization": normalization}
+    result: dict[str, Any] = {"meta": about if is_series else {k: v for k, v in about.items() if k != "aggInterval"}}
     for position, requested in enumerate(request.series):
         timestamps, groups = _groups(request, requested, filters[name], history, now)
-        chosen = _largest(groups, most)
+        chosen = _largest(_wrong(timestamps, groups, options), most)
+        if not options.other_group:
+            chosen.pop(_OTHER, None)
+        chosen = {_spelt(group, options): counts for group, counts in chosen.items()}
         if is_series:
-            texts = {group: list(map(str, counts)) for group, counts in chosen.items()}
-            result[requested.name] = {"timestamps": format_timestamps(timestamps), **texts}
+            result[requested.name] = {
+                "timestamps": format_timestamps(timestamps),
+                **_texts(chosen, groups, normalization),
+            }
         else:
-            result[f"summary_{position}"] = {group: str(sum(counts)) for group, counts in chosen.items()}
+            sums = {group: [sum(counts)] for group, counts in chosen.items()}
+            whole = {group: [sum(counts)] for group, counts in groups.items()}
+            texts = _texts(sums, whole, normalization)
+            result[f"summary_{position}"] = {group: text for group, (text,) in texts.items()}
     return _reply(result)
+
+
+def _positions(request: ApiRequest, options: SimulatorOptions) -> ApiRequest:
+    if len(request.series) == 1 or options.positional_groups == "all":
+        return request
+    if options.positional_groups == "refuse":
+        raise bad_request("Groups can be requested for one series only")
+    return replace(request, series=request.series[:1])
+
+
+def _check_conflicts(request: ApiRequest, name: str) -> None:
+    for requested in request.series:
+        for first, others in request.dataset.conflicting([*requested.query.filters, name]):
+            raise bad_request(f"{first} cannot be combined with {', '.join(sorted(others))}")
+
+
+def _most_groups(pairs: Pairs, options: SimulatorOptions, *, many: bool) -> int | None:
+    """Return how many groups to list; None for all of a dimension of few."""
+    if not many:
+        return None
+    most = _number(pairs, "limitPerGroup", _GROUPS, least=2)
+    if options.most_groups is not None and most > options.most_groups:
+        if options.too_many_groups == "refuse":
+            raise bad_request(f"limitPerGroup: expected an integer of at most {options.most_groups}")
+        return options.most_groups
+    return most
+
+
+def _normalization(pairs: Pairs) -> str:
+    word = dict(pairs).get("normalization", Normalization.RAW_VALUES)
+    if word not in list(Normalization):
+        raise bad_request(f"normalization: expected one of {', '.join(Normalization)}")
+    return word
 
 
 def _groups(
     request: ApiRequest, requested: SeriesRequest, name: str, history: SimulatedHistory, now: float
 ) -> tuple[Sequence[int], dict[str, Sequence[int]]]:
-    """Return the timestamps and the counts by group: those of the known values, and `other` for what is left."""
+    """Return the timestamps and the counts by group: those of the known values, and `other` for what is left.
+
+    A group without any count in the window is not there.
+    """
     query, window = requested.query, (requested.start, requested.end)
     whole = history.counts(query, *window, now)
     allowed = query.filters.get(name)
-    groups = {
-        value: history.counts(replace(query, filters={**query.filters, name: (value,)}), *window, now).values
-        for value in dimension_of(request.dataset.filters[name]).values
-        if allowed is None or value in allowed
-    }
-    left = [total - sum(parts) for total, *parts in zip(whole.values, *groups.values(), strict=True)]
+    groups: dict[str, Sequence[int]] = {}
+    for value in dimension_of(request.dataset.filters[name], history.population).values:
+        if allowed is None or value in allowed:
+            narrowed = replace(query, filters={**query.filters, name: (value,)})
+            counts = history.counts(narrowed, *window, now)
+            by_time = dict(zip(counts.timestamps, counts.values, strict=True))
+            groups[value] = [by_time.get(moment, 0) for moment in whole.timestamps]
+    groups = {value: counts for value, counts in groups.items() if any(counts)}
+    # counts under several filters are rounded, so that they may add up to a little more than the whole
+    left = [max(total - sum(parts), 0) for total, *parts in zip(whole.values, *groups.values(), strict=True)]
     return whole.timestamps, groups | ({_OTHER: left} if any(left) else {})
 
 
-def _largest(groups: Groups, most: int) -> dict[str, Sequence[int]]:
+def _wrong(timestamps: Sequence[int], groups: Groups, options: SimulatorOptions) -> Groups:
+    """Add too many to the largest group in some buckets, if the options say so."""
+    wrong = options.wrong_groups
+    named = [group for group in groups if group != _OTHER]
+    if wrong is None or not named:
+        return groups
+    largest = max(named, key=lambda group: sum(groups[group]))
+    within = [wrong.add * (wrong.start.timestamp() <= moment < wrong.end.timestamp()) for moment in timestamps]
+    return {**groups, largest: [count + more for count, more in zip(groups[largest], within, strict=True)]}
+
+
+def _spelt(group: str, options: SimulatorOptions) -> str:
+    """Return the key of a group: the filter's value, or another spelling of it."""
+    if options.group_keys == "filter" or group == _OTHER:
+        return group
+    return group.partition(",")[0].lower().replace("_", "-")
+
+
+def _texts(chosen: Groups, whole: Groups, normalization: str) -> dict[str, list[str]]:
+    """Return the values of groups as texts; percentages are those of the *whole*."""
+    totals = [sum(column) for column in zip(*whole.values(), strict=True)]
+    columns = scaled([*chosen.values()], [totals] * len(chosen), normalization, "integer")
+    return dict(zip(chosen, columns, strict=True))
+
+
+def _largest(groups: Groups, most: int | None) -> dict[str, Sequence[int]]:
     """Return the *most* largest groups; the sum of all others is the group `other`."""
     ordered = sorted(groups, key=lambda group: (group == _OTHER, -sum(groups[group])))
     names = [group for group in ordered if group != _OTHER][:most]

@@ -191,7 +191,7 @@ class Simulator:
             for v in values
         )
         for name, value in filter_values if self.options.unknown_names == "refuse" else ():
-            if not is_known(api_request.dataset.filters[name], value):
+            if not is_known(api_request.dataset.filters[name], value, self._history.population):
                 raise bad_request(f"{name}: unknown value {quote(value)}")
 
     def _reach(self, api_request: ApiRequest, now: float) -> None:

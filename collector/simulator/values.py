@@ -117,10 +117,30 @@ class Dimension:
         return min(self.edges[edge] - self.edges[edge - 1], self.edges[edge + 1] - self.edges[edge]) // 6
 
 
+@dataclass(frozen=True, slots=True)
+class Population:
+    """Which values occur: *more* made-up ones of some filters, and some only on the days from *start* up to *end*.
+
+    *lives* has (value, start, end); days count from 1970-01-01.
+    """
+
+    more: tuple[tuple[str, int], ...] = ()
+    lives: tuple[tuple[str, int, int], ...] = ()
+
+    def absent(self, day: int) -> frozenset[str]:
+        """Return the values that do not occur on a day."""
+        return frozenset(value for value, start, end in self.lives if not start <= day < end)
+
+
 @lru_cache(maxsize=256)
-def dimension_of(parameter: FilterParameter) -> Dimension:
-    """Place the known values of a filter on the line: by their shares, or all equally wide."""
-    return Dimension.of(parameter.name, parameter.shares or tuple((value, 1) for value in parameter.values))
+def dimension_of(
+    parameter: FilterParameter, population: Population = Population(), absent: frozenset[str] = frozenset()
+) -> Dimension:
+    """Place the values of a filter on the line, without those *absent*: by their shares, or all equally wide."""
+    weighted = parameter.shares or tuple((value, 1) for value in parameter.values)
+    number = dict(population.more).get(parameter.name, 0)
+    weighted += tuple((f"{parameter.option} {n:03}", 1 + n % 7) for n in range(number))
+    return Dimension.of(parameter.name, tuple(pair for pair in weighted if pair[0] not in absent))
 
 
 @lru_cache(maxsize=4096)
@@ -139,6 +159,7 @@ class SyntheticCounts:
     seed: int
     revised_for: int
     dataset: Dataset = DEFAULT
+    population: Population = Population()
 
     def slots(self, filters: Mapping[str, tuple[str, ...]], start: int, end: int, as_of: int) -> list[int]:
         """Return the counts of the slots from *start* up to *end* (epoch seconds on the grid), published at *as_of*."""
@@ -146,16 +167,22 @@ class SyntheticCounts:
         seed = self.seed if self.dataset is DEFAULT else f"{self.seed}/{self.dataset.name}"
         parameters = {self.dataset.filters[name]: filters[name] for name in sorted(filters)}
         for day in range(start // DAY, -(-end // DAY)):
-            counts += filtered(seen_totals(seed, day, as_of, self.revised_for), seed, day, parameters, as_of)
+            seen = seen_totals(seed, day, as_of, self.revised_for)
+            counts += filtered(seen, seed, day, parameters, as_of, self.population)
         return counts[start % DAY // SLOT :][: (end - start) // SLOT]
 
 
-def filtered(
-    counts: Sequence[int], seed: Seed, day: int, filters: Mapping[FilterParameter, tuple[str, ...]], as_of: int
+def filtered(  # noqa: PLR0913, PLR0917 - what the synthetic data depends on
+    counts: Sequence[int],
+    seed: Seed,
+    day: int,
+    filters: Mapping[FilterParameter, tuple[str, ...]],
+    as_of: int,
+    population: Population = Population(),
 ) -> Sequence[int]:
     """Return the part of a day's counts that *filters*, in their order, leave if they are requested at *as_of*."""
     for parameter, values in filters.items():
-        cuts = _cuts(parameter, values, seed, day)
+        cuts = _cuts(parameter, values, seed, day, population)
         if cuts and parameter.is_snapshot:
             cuts = _expiration_cuts(parameter, values, day, as_of)
         if cuts is None:
@@ -174,16 +201,21 @@ def filtered(
 _Cut = tuple["Sequence[int]", "Sequence[int]"]
 
 
-def _cuts(parameter: FilterParameter, values: tuple[str, ...], seed: Seed, day: int) -> list[_Cut] | None:
+def _cuts(
+    parameter: FilterParameter, values: tuple[str, ...], seed: Seed, day: int, population: Population
+) -> list[_Cut] | None:
     """Return the parts of the filter's line that *values* cover, for each slot of the day; None for the whole line."""
     if parameter.is_distinct:
         return None if "false" in values else [((0,) * SLOTS, (UNIQUE_SHARE,) * SLOTS)]
-    dimension = dimension_of(parameter)
+    absent = population.absent(day)
+    dimension = dimension_of(parameter, population, absent)
     listed = sorted({dimension.values[value] for value in values if value in dimension.values})
     if listed and len(listed) == len(dimension.values):
         return None
     cuts = [(_edge(seed, dimension, at, day), _edge(seed, dimension, at + 1, day)) for at in listed]
-    others = sorted({value for value in values if value not in dimension.values})
+    others = sorted({value for value in values if value not in dimension.values and value not in absent})
+    if not cuts and not others:
+        return [((0,) * SLOTS, (0,) * SLOTS)]
     return cuts + [_unlisted_cut(seed, parameter.name, value, day) for value in others]
 
 
@@ -228,6 +260,6 @@ def _unlisted_cut(seed: Seed, name: str, value: str, day: int) -> _Cut:
     return (low,) * SLOTS, [high - (high - low) * grain // 1024 for grain in noise]
 
 
-def is_known(parameter: FilterParameter, value: str) -> bool:
+def is_known(parameter: FilterParameter, value: str, population: Population = Population()) -> bool:
     """Return whether a value of a filter occurs in the synthetic data."""
-    return bool(parameter.values) or value in dimension_of(parameter).values
+    return bool(parameter.values) or value in dimension_of(parameter, population).values

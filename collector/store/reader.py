@@ -11,6 +11,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from collector.model import Window
+from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
 from collector.store.read import catalogue, gaps, known_values, listing, selection, status
@@ -20,7 +21,7 @@ from collector.store.read.listing import ListFilter, SeriesChoice
 from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.read.stored_series import StoredQuestions
-from collector.store.series import evidence, generations, grids, identity, snapshots
+from collector.store.series import evidence, generations, grids, groups, identity, remainders, snapshots
 from collector.store.write import replays
 from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from collector.model import Question
-    from collector.profile import Reach
+    from collector.model import Question, Remainder
+    from collector.profile import Profile, Reach
     from collector.store.db.database import Database
     from collector.store.db.engine import Location
     from collector.store.ledger.fires import Fire
@@ -99,6 +100,18 @@ class ReadView:
     def snapshot_record(self, profile: str) -> PassRecord:
         """Return the record of the passes that take the snapshots of *profile*."""
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
+
+    def placed(self, profiles: Sequence[Profile]) -> list[Profile]:
+        """Return *profiles* on the grids in force, with the known names in place of each star."""
+        return on_grids(groups.placed(self._connection, profiles), self.grids())
+
+    def remainders(self, query: Question, window: Window, as_of: datetime | None = None) -> dict[int, Remainder]:
+        """Read what answers left beside the groups of *query* in *window*; see `remainders.read`."""
+        current = self._known.current([query]).get(query)
+        if current is None:
+            return {}
+        seconds = int(window.start.timestamp()), int(window.end.timestamp())
+        return remainders.read(self._connection, current.id, seconds, as_of)
 
     def ahead(self) -> timedelta:
         """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
@@ -325,6 +338,8 @@ class Reader:
     clock_difference = _in_thread(ReadView.clock_difference)
     ahead = _in_thread(ReadView.ahead)
     grids = _in_thread(ReadView.grids)
+    placed = _in_thread(ReadView.placed)
+    remainders = _in_thread(ReadView.remainders)
     learned_grids = _in_thread(ReadView.learned_grids)
     former_grids = _in_thread(ReadView.former_grids)
     has_history = _in_thread(ReadView.has_history)

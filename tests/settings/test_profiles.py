@@ -248,4 +248,4 @@ def test_a_star_is_refused_instead_of_taken_literally():
     problems = resolve_filters({"tld": ["*"], "ca": "*"}, {"ca_owner": ["DigiCert, Inc.", "*"]}).problems
     assert [path for path, _ in problems] == [("filters", "tld", 0), ("filters", "ca"), ("each", "ca_owner", 1)]
     assert "leave the key out" in problems[0][1]
-    assert "list the values, because a star is not supported yet" in problems[2][1]
+    assert 'for every value write ["*"] alone' in problems[2][1]

@@ -96,7 +96,7 @@ async def test_other_paths_are_none(serving, path):
 
 async def test_they_are_refused_as_the_options_say(serving):
     path = f"{SUMMARY}/CA_OWNER"
-    async with serving() as radar:
+    async with serving(siblings="no route") as radar:
         assert await radar.refusal(DATES, path=path) == (400, 7000)
     async with serving(siblings=ErrorCode(403, 10000)) as radar:
         assert await radar.refusal(DATES, path=path) == (403, 10000)

@@ -16,9 +16,11 @@ from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
     from collector.model import Question
+    from collector.profile import Profile
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
 
+_PRESET_HELP = "Profiles: two examples, or every authority, log and kind of certificate, hourly."
 _EXAMPLE = "config.example.toml"
 _STORE_TIMEOUT_SECONDS = 5.0
 
@@ -51,7 +53,7 @@ def check(config: str | None) -> None:
         click.echo("there are no [[profiles]], so the collector would fetch nothing", err=True)
     if loaded.settings.radar.credentials is None:
         click.echo(NO_CREDENTIALS, err=True)
-    for warning in [*_relative(loaded.settings), *_unknown_names(loaded.settings)]:
+    for warning in (*_relative(loaded.settings), *_stars(loaded.settings), *_unknown_names(loaded.settings)):
         say(warning)
 
 
@@ -88,6 +90,38 @@ def _relative(settings: Settings) -> list[str]:
         "since has no effect, and only the newest answer is kept"
         for name, normalizations in words.items()
         if (relative := [word for word in normalizations if word])
+    ]
+
+
+def _stars(settings: Settings) -> list[str]:
+    """Return a warning for each star that stands for no name, because the store knows none."""
+    import asyncio
+
+    from collector.datasets import dataset_named
+    from collector.errors import CollectorError
+    from collector.store import Store
+
+    starred = [profile for profile in settings.profiles if profile.starred]
+
+    async def read() -> list[Profile]:
+        async with (
+            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
+            Store.open(settings.database.url.reveal(), owner=None) as store,
+        ):
+            return await store.placed(starred)
+
+    try:
+        placed = asyncio.run(read()) if starred else []
+    except (CollectorError, TimeoutError):
+        placed = starred
+    parameters = {profile.name: dataset_named(profile.dataset).filters for profile in placed}
+    return [
+        f'profile "{profile.name}": each.{parameter.option} = ["*"] stands for no name yet, so nothing is fetched: '
+        f'collect a profile with dimension = "{parameter.dimension}" into this store, and its groups are the names'
+        for profile in placed
+        for name in profile.starred
+        if not profile.names.get(name)
+        for parameter in (parameters[profile.name][name],)
     ]
 
 
@@ -132,19 +166,25 @@ def show(config: str | None, output: str) -> None:
 
 @config_command.command("init", short_help="Write an example configuration.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
+@click.option(
+    "--preset", type=click.Choice(["example", "ecosystem"]), default="example", show_default=True, help=_PRESET_HELP
+)
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
-def init(file: str, *, force: bool) -> None:
-    """Write a commented example to FILE; `-` prints it. Default: config.toml.
+def init(file: str, preset: str, *, force: bool) -> None:
+    """Write a commented configuration to FILE; `-` prints it. Default: config.toml.
 
+    \b
     Example: collector config init /etc/collector/config.toml
+             collector config init --preset ecosystem
     """
+    text = example() if preset == "example" else ecosystem()
     if file == STDOUT:
         with open_output(STDOUT) as stream:
-            stream.write(example().encode())
+            stream.write(text.encode())
         return
     try:
         with Path(file).open("w" if force else "x", encoding="utf-8") as target:
-            target.write(example())
+            target.write(text)
     except FileExistsError:
         raise UsageError(f"{file} exists; --force overwrites it") from None
     except OSError as error:
@@ -158,6 +198,12 @@ def example() -> str:
     shipped = package / _EXAMPLE
     file = shipped if shipped.is_file() else Path(str(package)).parent / _EXAMPLE
     return file.read_text(encoding="utf-8")
+
+
+def ecosystem() -> str:
+    """Return the sections of the example, and the profiles of the whole of certificate transparency."""
+    general = example().partition("# A profile is a history to keep")[0]
+    return general + (resources.files("collector") / "settings" / "ecosystem.toml").read_text(encoding="utf-8")
 
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:

@@ -250,6 +250,8 @@ def series_command(ctx: click.Context, profile: str | None, config: str | None, 
 def _series_columns(row: dict[str, Any]) -> dict[str, Any]:
     filters = "; ".join(f"{name}={', '.join(values)}" for name, values in row["filters"].items())
     label = row["label"] if row["active"] else f"{row['label']} (retired)"
+    if row["dimension"]:
+        filters = "; ".join(filter(None, [f"{row['dimension']} ({row['group_state']})", filters]))
     kept = ("agg_interval", "normalization", "unit", "points", "first_point", "last_point")
     return {"id": row["id"], "label": label, "filters": filters or "-", **{name: row[name] for name in kept}}
 

@@ -12,11 +12,12 @@ from collector.errors import CollectorError, os_error_text
 from collector.interval import AggInterval, Grid
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from collector.simulator import CatalogueOptions, Simulator, SimulatorOptions
 
 
+_MOST_MADE_UP = 1_000
 _BEFORE_DATA = {"400": 2001, "404": 7003, "422": 2002, "500": 2000}
 """The API's error code for each status."""
 
@@ -51,6 +52,41 @@ def _grid(text: str) -> tuple[AggInterval, Grid | None]:
     if offset >= interval.step or offset % AggInterval.FIFTEEN_MINUTES.step:
         raise click.BadParameter(f"{start!r}: allowed: a multiple of 15m that is less than {interval}, or range")
     return interval, Grid(interval, offset)
+
+
+def _more(text: str) -> tuple[str, int]:
+    name, _, number = text.partition("=")
+    parameter = DEFAULT.filter_named(name)
+    if parameter is None or parameter.values:
+        texts = [parameter.option for parameter in DEFAULT.parameters if not parameter.values]
+        raise click.BadParameter(f"{name!r} is not one of {', '.join(texts)}")
+    if not number.isdecimal() or int(number) > _MOST_MADE_UP:
+        raise click.BadParameter(f"{number!r} is not a whole number up to {_MOST_MADE_UP}")
+    return parameter.name, int(number)
+
+
+def _days(text: str) -> tuple[datetime, datetime]:
+    """Parse `START..END`; each of them may be empty."""
+    from collector.simulator import Life
+
+    start, dots, end = text.partition("..")
+    if not dots:
+        raise click.BadParameter(f"{text!r} is not START..END, as 2026-01-31..2026-02-28")
+    times = [TIME.convert(moment, None, None) if moment else None for moment in (start, end)]
+    always = Life()
+    return times[0] or always.start, times[1] or always.end
+
+
+def _life(text: str) -> tuple[str, tuple[datetime, datetime]]:
+    value, _, days = text.rpartition("=")
+    return value, _days(days)
+
+
+def _wrong(text: str) -> tuple[datetime, datetime, int]:
+    times, _, number = text.partition("=")
+    if not number.isdecimal():
+        raise click.BadParameter(f"{number!r} is not a whole number")
+    return *_days(times), int(number)
 
 
 def _range(text: str) -> str | None:
@@ -185,6 +221,55 @@ def _odd(_: click.Context, __: click.Parameter, lists: tuple[str, ...]) -> tuple
 @click.option(
     "--ongoing", is_flag=True, help="Add an annotation without an end, which the API's contract does not allow."
 )
+@click.option("--most-groups", type=click.IntRange(2), help="Accept at most this limitPerGroup. Default: any.")
+@click.option(
+    "--too-many-groups",
+    type=click.Choice(["refuse", "fewer"]),
+    default="refuse",
+    show_default=True,
+    help="Reject a larger limitPerGroup, or list fewer groups.",
+)
+@click.option("--no-other", is_flag=True, help="Leave out the sum of the groups that are not listed.")
+@click.option(
+    "--positional-groups",
+    type=click.Choice(["all", "first", "refuse"]),
+    default="all",
+    show_default=True,
+    help="Answer all series of a request by dimension, or only the first, or reject several.",
+)
+@click.option(
+    "--group-keys",
+    type=click.Choice(["filter", "other"]),
+    default="filter",
+    show_default=True,
+    help="Spell groups as the filter's values, or otherwise.",
+)
+@click.option(
+    "--group-normalization",
+    type=click.Choice(["RAW_VALUES", "PERCENTAGE"]),
+    help="Send groups in this normalization. Default: the one that is requested.",
+)
+@click.option(
+    "--more-values",
+    type=_more,
+    metavar="FILTER=N",
+    multiple=True,
+    help="Add N made-up values, as ca_owner=88; repeatable.",
+)
+@click.option(
+    "--life",
+    "lives",
+    type=_life,
+    metavar="VALUE=START..END",
+    multiple=True,
+    help="Let a value of a filter occur on these days only; repeatable.",
+)
+@click.option(
+    "--wrong-groups",
+    type=_wrong,
+    metavar="START..END=N",
+    help="Count N too many in the largest group in this time, so that the sum of the groups is not the total.",
+)
 @click.option(
     "--odd",
     metavar="NAME,…",
@@ -246,8 +331,13 @@ def _options(
     ongoing: bool,
     before_data: str | None,
     lists: CatalogueOptions | None,
+    no_other: bool,
+    more_values: tuple[tuple[str, int], ...],
+    lives: tuple[tuple[str, tuple[datetime, datetime]], ...],
+    wrong_groups: tuple[datetime, datetime, int] | None,
     **same_name: Any,
 ) -> SimulatorOptions:
+    from collector import simulator
     from collector.simulator import BAD_REQUEST, MAX_SPAN, TOO_COSTLY, ErrorCode, RateLimit, SimulatorOptions
 
     refusal = TOO_COSTLY if too_costly else BAD_REQUEST
@@ -263,6 +353,10 @@ def _options(
         rate_limit=RateLimit(rate_limit) if rate_limit else None,
         ongoing_since=SimulatorOptions.ongoing_since if ongoing else None,
         catalogue=lists,
+        other_group=not no_other,
+        more_values=dict(more_values),
+        lives={value: simulator.Life(*days) for value, days in lives},
+        wrong_groups=simulator.WrongGroups(*wrong_groups) if wrong_groups else None,
         before_data=ErrorCode(int(before_data), _BEFORE_DATA[before_data]) if before_data else None,
     )
 

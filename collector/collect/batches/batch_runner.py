@@ -72,18 +72,23 @@ class BatchRunner:
         *background* work waits for all other work before each batch. After *most_requests*, the rest fails as too
         costly. *handling* is passed on with every request. Series that the *sentinel* lets wait are left out.
         """
-        by_kind: dict[RequestKind, list[Slice]] = defaultdict(list)
+        by_kind: dict[object, list[Slice]] = defaultdict(list)
         for slice_ in slices:
-            by_kind[slice_.series.request_kind].append(slice_)
+            by_kind[slice_.series.request_kind, slice_.series.parameters].append(slice_)
         total, down = BatchResult(), None
+        kinds = sentinel.ordered(by_kind.values()) if sentinel else list(by_kind.values())
+        runs = [BatchRun(self, of_kind, names, on_progress, background=background) for of_kind in kinds]
         with contextlib.nullcontext() if background else self._foreground():
-            for of_kind in by_kind.values():
-                run = BatchRun(self, of_kind, names, on_progress, background=background)
+            for number, run in enumerate(runs):
                 run.sentinel = sentinel or run.sentinel
                 run.most_requests, run.end, run.handling = most_requests - total.requests, down, handling
-                await run.run()
-                total += run.result
-                down = run.end if isinstance(run.end, Unavailable) else None
+                if not sentinel or not number:
+                    await run.run()
+                    total += run.result
+                    down = run.end if isinstance(run.end, Unavailable) else None
+            if sentinel:  # side by side, because one kind without an answer must not delay the others
+                await asyncio.gather(*(run.run() for run in runs[1:]))
+                total = sum((run.result for run in runs[1:]), total)
         return total
 
     @contextlib.contextmanager
@@ -117,7 +122,7 @@ class BatchRunner:
             text = await self.fetcher.store.get_state(request_limits.limits_key(kind))
             if not text and (old_key := request_limits.old_limits_key(kind)):
                 text = await self.fetcher.store.get_state(old_key)
-            initial = request_limits.initial_limits(kind.agg_interval, kind.dataset)
+            initial = request_limits.initial_limits(kind.agg_interval, kind.dataset, kind.dimension)
             self._limits[kind] = request_limits.load_limits(kind, text) if text else initial
         return self._limits[kind]
 

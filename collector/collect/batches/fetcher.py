@@ -15,6 +15,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from collector.circuit_breaker import BREAKER_THRESHOLD, Wait
+from collector.collect.batches.group_learner import GroupLearner
 from collector.collect.kept_bodies import keep_example, keep_refused
 from collector.errors import CollectorError
 from collector.model import is_absolute, is_known, spelling_free
@@ -125,6 +126,7 @@ class Fetcher:
         self.radar = radar
         self.clock_watch = ClockWatch(store, clock)
         self.judged_words: set[str] = set()
+        self.groups = GroupLearner(store, clock)
         self._limit = limit
         self._credentials_accepted = False
         self._unanswered_in_a_row = 0
@@ -148,6 +150,7 @@ class Fetcher:
         wait is too long. Other errors are raised at once. Raises ShuttingDown between two requests.
         """
         requested_at = self.clock()
+        batch = await self.groups.sized(batch)
         for failures in range(1, MAX_ATTEMPTS + 1):
             try:
                 async with self.alone_if_probe():
@@ -215,6 +218,7 @@ class Fetcher:
         await self.accept_credentials()
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         await self.record_deviations(fetch_id, reply)
+        await self.groups.accepted(batch)
         meta = reply.answer.meta
         names = meta.unit_names or ("*",)
         if meta.unit and self._unit_names.get(meta.unit) != names:

@@ -68,6 +68,10 @@ class Sentinel:
         end = self._ends.get(series)
         return end is None or self._published is None or end + series.agg_interval.seconds <= self._published
 
+    def ordered(self, kinds: Iterable[list[Slice]]) -> list[list[Slice]]:
+        """Return the slices of each kind of request, first those with a series that cannot wait."""
+        return sorted(kinds, key=lambda slices: all(slice_.series in self._ends for slice_ in slices))
+
     def first(self, batches: list[Batch]) -> list[Batch]:
         """Return the one of *batches* to send first, if its answer may save the others; else all of them.
 

@@ -48,7 +48,7 @@ def pack(slices: Iterable[Slice], shape: Shape) -> list[Batch]:
     groups: dict[object, list[Slice]] = defaultdict(list)
     for slice_ in _split(slices, shape.span):
         keys = () if shape.gaps else tuple(sorted(slice_.series.filters))
-        groups[slice_.series.request_kind, slice_.window.duration, keys].append(slice_)
+        groups[slice_.series.request_kind, slice_.series.parameters, slice_.window.duration, keys].append(slice_)
     batches: list[Batch] = []
     for group in groups.values():
         group.sort(key=lambda slice_: (-slice_.window.start.timestamp(), *slice_.series.key))

@@ -127,11 +127,12 @@ class RequestLimits:
     again_at: datetime | None = None
     others: OtherIntervals = OtherIntervals()
     dataset: str = DATASET
+    dimension: str = ""
 
     @property
     def kind(self) -> RequestKind:
         """The kind of requests that the limits apply to."""
-        return RequestKind(self.dataset, self.agg_interval)
+        return RequestKind(self.dataset, self.agg_interval, self.dimension)
 
     @property
     def is_limited(self) -> bool:
@@ -236,9 +237,9 @@ def usual_size(agg_interval: AggInterval) -> Size:
     return Size(timedelta(days=days), 1)
 
 
-def initial_limits(agg_interval: AggInterval, dataset: str = DATASET) -> RequestLimits:
+def initial_limits(agg_interval: AggInterval, dataset: str = DATASET, dimension: str = "") -> RequestLimits:
     """Return the limits before the first request, which contain nothing."""
-    return RequestLimits(agg_interval, dataset=dataset)
+    return RequestLimits(agg_interval, dataset=dataset, dimension=dimension)
 
 
 def measured(
@@ -384,12 +385,14 @@ def _shorter_url(longest: int, rejected_length: int) -> int:
 
 def limits_key(kind: RequestKind) -> str:
     """Return the key of the record in the store."""
-    return f"limits:{dataset_named(kind.dataset).path}:{kind.agg_interval}"
+    dataset = dataset_named(kind.dataset)
+    path = f"{dataset.groups_path}/{kind.dimension}" if kind.dimension else dataset.path
+    return f"limits:{path}:{kind.agg_interval}"
 
 
 def old_limits_key(kind: RequestKind) -> str | None:
     """Return the key that earlier versions used, which knew one dataset; None for another dataset."""
-    return f"limits:{kind.agg_interval}" if kind.dataset == DATASET else None
+    return f"limits:{kind.agg_interval}" if kind.dataset == DATASET and not kind.dimension else None
 
 
 def dump_limits(limits: RequestLimits) -> str:
@@ -431,6 +434,7 @@ def load_limits(kind: RequestKind, text: str) -> RequestLimits:
         climbs=record["climbs"],
         again_at=_moment(record["again_at"]),
         dataset=kind.dataset,
+        dimension=kind.dimension,
     )
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
-from collector.model import Question, Window, is_absolute, spelling_free
+from collector.model import Normalization, Question, Window, is_absolute, spelling_free
 from collector.report.gaps import why_any_outside
 from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
@@ -163,7 +163,8 @@ async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, 
 
 def _query(row: SeriesRow) -> Question:
     filters = {name: tuple(values) for name, values in row.filters.items()}
-    return Question(AggInterval(row.agg_interval), filters, row.dataset)
+    asked = row.normalization if row.dimension and row.normalization == Normalization.PERCENTAGE else ""
+    return Question(AggInterval(row.agg_interval), filters, row.dataset, row.dimension, row.group, asked)
 
 
 def _measure(unit: str, normalization: str) -> str:

@@ -62,7 +62,7 @@ def _select(view: ReadView, chosen: PointQuery) -> Selection:
     profiles, labels = {series.profile for series in selection.series}, {series.label for series in selection.series}
     if profiles.issuperset(chosen.profiles) and labels.issuperset(chosen.series):
         return selection
-    rows = view.list_series()  # because a former name is known, and a name that another one excludes
+    rows = view.list_series(sums=True)  # because a former name is known, and a name that another one excludes
     profiles, labels = {row.profile for row in rows if row.profile}, {row.label for row in rows}
     for what, names, known in (("profile", chosen.profiles, profiles), ("series", chosen.series, labels)):
         for name in names:

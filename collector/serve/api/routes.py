@@ -49,6 +49,9 @@ async def list_profiles(service: ServiceApi, parameters: QueryParameters) -> Doc
 
 async def _profile(store: Store, profile: Profile) -> Document:
     newest = await store.newest_answer(profile.name)
+    labels = [series.label for series in profile.series]
+    if profile.dimension:
+        labels = [row.label for row in await store.list_series(profile=profile.name) if row.active]
     return {
         "name": profile.name,
         "agg_interval": profile.agg_interval.value,
@@ -59,7 +62,8 @@ async def _profile(store: Store, profile: Profile) -> Document:
         "settle_seconds": int(profile.settle.total_seconds()),
         "heal": profile.heal,
         "enabled": profile.enabled,
-        "series": [series.label for series in profile.series],
+        "dimension": profile.dimension or None,
+        "series": labels,
         "last_updated": newest.last_updated if newest else None,
         "confidence_level": newest.confidence_level if newest else None,
         "final_until": newest.last_updated - profile.settle if newest else None,

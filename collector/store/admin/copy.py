@@ -51,6 +51,7 @@ _GROWING = (
     "series_days",
     "revisions",
     "vanished",
+    "remainders",
     "answers",
     "series_ranges",
     "folded_answers",

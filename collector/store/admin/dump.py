@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 _ROWS_AT_ONCE = 5_000
 _DAY = 86_400
+_GROUP = 2
 _IDENTITY = ("dataset", "dimension", "group", "agg_interval", "filters", "normalization", "unit")
 _ANNOTATION = (
     "dataset",
@@ -70,7 +71,8 @@ def dump(connection: sa.Connection) -> Generator[str, None, None]:
     """Stream the dump, whole lines at once, in constant memory; close the iterator if you stop early."""
     for *identity, series_id in _series(connection):
         yield _line("series", *identity)
-        for part in (_points, _revisions, _vanished, _coverage):
+        parts = (_points, _revisions, _vanished, _coverage)
+        for part in parts[:-1] if identity[_GROUP] else parts:  # since when a group is known depends on the windows
             with closing(part(connection, series_id)) as texts:
                 for text in texts:
                     yield text

@@ -102,6 +102,28 @@ points = _table(
     ),
 )
 
+groups = _table(
+    "groups",
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("question", sa.Text, nullable=False),
+    sa.Index("ix_groups_question", "question"),
+)
+"""The series that are a group of a question with a dimension; *question* is the digest of that question."""
+
+remainders = _table(
+    "remainders",
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("timestamp", BucketTime, primary_key=True),
+    sa.Column("fetch_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("other", Double, nullable=False),
+    sa.Column("smallest", Double, nullable=False),
+    sa.Column("seen_at", Timestamp, nullable=False),
+)
+"""What answers left beside the groups they listed, of the series that holds the sum of all groups; see `Remainder`.
+
+A bucket has a row for each answer that said something else than the one before. The newest fetch counts. Where it has
+an *other* of 0, or where there is no row, absent groups have nothing."""
+
 revisions = _table(
     "revisions",
     sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),

@@ -26,9 +26,9 @@ FROM series_set_members m JOIN folded_answers f ON f.set_id = m.set_id""",  # no
     "labels": """
 SELECT l.profile AS profile, l.label AS label, l.position AS position, l.series_id AS series_id
 FROM profile_series l
-WHERE l.active OR NOT EXISTS (
+WHERE (l.active OR NOT EXISTS (
   SELECT 1 FROM profile_series a WHERE a.active AND (a.series_id = l.series_id OR a.label = l.label)
-)""",
+)) AND NOT EXISTS (SELECT 1 FROM series q WHERE q.id = l.series_id AND q.dimension <> '' AND q."group" = '')""",
     "history": """
 SELECT l.profile AS profile, l.label AS series, p.timestamp AS timestamp, p.value AS value,
   s.unit AS unit, s.normalization AS normalization
@@ -66,7 +66,7 @@ WHERE p.asked_at = (SELECT max(n.asked_at) FROM snapshots n WHERE n.series_id = 
 `unfolded_ranges`: the same without folded ranges. Each row is what one fetch answered.
 
 `labels`: every label in use, and those no longer in use whose history would else be invisible. Nothing is shown
-twice because it was renamed.
+twice because it was renamed. The sum of the groups of a dimension is not shown beside the groups.
 
 `history`: of each bucket the value of the series that was in force last, by normalization and unit; of a series whose
 values depend on the moment of asking the newest snapshot. A question whose buckets started elsewhere before has a

@@ -261,6 +261,8 @@ def _series(query: Question) -> dict[str, Any]:
         "group": query.group,
         "agg_interval": query.agg_interval.value,
         "filters": {name: list(values) for name, values in query.filters.items()},
+        **({"normalization": query.normalization} if query.normalization else {}),
+        **({"most_groups": query.most_groups} if query.most_groups else {}),
     }
 
 
@@ -277,7 +279,7 @@ def read_question(text: str) -> Batch:
     return Batch(tuple(Slice(query, window) for query, window in windows))
 
 
-def _query(agg_interval: str, filters: dict[str, list[str]], **names: str) -> Question:
+def _query(agg_interval: str, filters: dict[str, list[str]], **names: Any) -> Question:
     return Question(AggInterval(agg_interval), {name: tuple(values) for name, values in filters.items()}, **names)
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.interval import AggInterval
-from collector.model import Annotation, Question
+from collector.model import Annotation, Normalization, Question
 from collector.rules.clock_difference import radar_lag
 from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.schema import annotations as annotations_table
@@ -33,6 +33,7 @@ from collector.store.db.schema import (
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import upstream
+from collector.store.read.groups_as_filters import as_filter, with_groups
 from collector.store.read.points import driver_rows, first_of_each, merged, read_run, seen_by, select_points
 from collector.store.series import coverage, folds, generations, grids, snapshots
 from collector.store.series.evidence import proven_absent
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     SeriesWindows = Iterable[tuple[int, int, int]]
 
 _ROWS_AT_ONCE = 5_000
+_QUESTION = slice(2, 7)
+"""The place of a question in a row of `series`."""
 _AT_ONCE = _ROWS_AT_ONCE * AggInterval.FIFTEEN_MINUTES.seconds
 """Seconds of history that are read without a cursor, which on Postgres costs three times the reading."""
 
@@ -118,14 +121,19 @@ class AsOfReader:
         rows: dict[int, Any] = {}
         parameters: dict[str, Any] = {"dataset": dataset}
         if queries is not None:
-            parameters["digests"] = [query.digest for query in queries]
+            parameters["digests"] = [query.digest for query in with_groups(queries)]
         for row in self._connection.execute(series(chosen=queries is not None), parameters):
             rows[row.id] = row
             labels[row.id] += [row.label] if row.label is not None else []
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
             rivals[generations.question(row.digest)].append(row)
-        return sorted((self._stored_series(same, labels) for same in rivals.values()), key=lambda stored: stored.id)
+        by_query: dict[Question, StoredSeries] = {}
+        for same in sorted(rivals.values(), key=lambda same: bool(same[0].group)):  # a group comes after its filter
+            query = as_filter(_query(*same[0][_QUESTION]))
+            if query is not None and query not in by_query:
+                by_query[query] = replace(self._stored_series(same, labels), query=query)
+        return sorted(by_query.values(), key=lambda stored: stored.id)
 
     def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
         """Return the current series of a question, and remember which ones differ only in the spelling of the unit."""
@@ -144,7 +152,7 @@ class AsOfReader:
         units_differ = any(not same_measure(first.measure, generation_.measure) for generation_ in generations_)
         units = tuple(generations_) if units_differ else ()
         all_labels = tuple(label for row in same for label in labels[row.id])
-        query = _query(same[0].dataset, same[0].agg_interval, same[0].filters)
+        query = _query(*same[0][_QUESTION])
         return StoredSeries(first.id, query, *first.measure, all_labels, units, elsewhere=elsewhere)
 
     def within(self, kept: StoredSeries, start: int, end: int) -> StoredSeries:
@@ -363,9 +371,9 @@ def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, flo
 
 
 @lru_cache(maxsize=8192)
-def _query(dataset: str, agg_interval: str, filters: str) -> Question:
+def _query(dataset: str, agg_interval: str, filters: str, dimension: str, group: str) -> Question:
     listed = {name: tuple(values) for name, values in json.loads(filters).items()}
-    return Question(AggInterval(agg_interval), listed, dataset)
+    return Question(AggInterval(agg_interval), listed, dataset, dimension, group)
 
 
 def _annotation(row: Any) -> Annotation:
@@ -415,15 +423,20 @@ _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 
 @lru_cache(maxsize=2)
 def series(*, chosen: bool = False) -> Any:
-    """Rows of a *dataset*'s series, one per label, by id; labels in use come first. If *chosen*, those of *digests*."""
+    """Rows of a *dataset*'s series, one per label, by id; labels in use come first. If *chosen*, those of *digests*.
+
+    Shares of a group are left out, because the API has none beside a filter.
+    """
     table, labels = series_table, profile_series
-    columns = [table.c[name] for name in ("id", "dataset", "agg_interval", "filters", "normalization", "unit")]
+    question = ("dataset", "agg_interval", "filters", "dimension", "group")
+    columns = [table.c[name] for name in ("id", *question, "normalization", "unit")]
     force = (table.c.created_at, table.c.in_force_at)
     digests = [table.c.digest.in_(_DIGESTS)] if chosen else []
+    is_shown = sa.and_(table.c.group != "", table.c.normalization != Normalization.PERCENTAGE)
     return (
         sa.select(table.c.digest, *columns, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
-        .where(table.c.dataset == _DATASET, table.c.dimension == "", table.c.group == "", *digests)
+        .where(table.c.dataset == _DATASET, sa.or_(table.c.dimension == "", is_shown), *digests)
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)
     )
 

@@ -22,7 +22,7 @@ from collector.store.db.schema import (
 )
 from collector.store.ledger.fetches import windows_of
 from collector.store.ledger.fires import Fire
-from collector.store.series import snapshots
+from collector.store.series import groups, snapshots
 from collector.store.series.generations import question_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class ListFilter:
     Of series and revisions, *labels* chooses those under one of these labels; None means all.
     *offset* rows are left out first; *before* bounds the ids of what is listed with the newest first. *newest_first*
     turns the order of annotations and revisions by their time. Of fetches, *id* chooses one, and *kept* those whose
-    body is kept.
+    body is kept. *sums*: list series that hold the sum of all groups of a dimension, too.
     """
 
     profile: str | None = None
@@ -52,6 +52,7 @@ class ListFilter:
     newest_first: bool = False
     id: int | None = None
     kept: bool = False
+    sums: bool = False
 
     def within(self, column: sa.Column[Any]) -> list[Any]:
         """Bound *column* by start and end."""
@@ -79,17 +80,24 @@ class Filters(TypedDict, total=False):
     newest_first: bool
     id: int | None
     kept: bool
+    sums: bool
 
 
 @dataclass(frozen=True, slots=True)
 class SeriesRow:
-    """A series under one of its labels; *profile* is None for one that an answer in another unit has replaced."""
+    """A series under one of its labels; *profile* is None for one that an answer in another unit has replaced.
+
+    *group_state* is `open` or `closed` for a group of a dimension, otherwise None.
+    """
 
     id: int
     profile: str | None
     label: str
     active: bool
     dataset: str
+    dimension: str
+    group: str
+    group_state: str | None
     agg_interval: str
     filters: Mapping[str, list[str]]
     normalization: str
@@ -175,19 +183,32 @@ def list_series(connection: sa.Connection, chosen: ListFilter) -> list[SeriesRow
         ).label(name)
         for name, extreme in (("first_point", sa.func.min), ("last_point", sa.func.max))
     )
-    columns = [series.c[name] for name in ("dataset", "agg_interval", "filters", "normalization", "unit", "points")]
+    columns = [
+        series.c[name]
+        for name in ("dataset", "dimension", "group", "agg_interval", "filters", "normalization", "unit", "points")
+    ]
     label = sa.func.coalesce(profile_series.c.label, series.c.label).label("label")
     active = sa.func.coalesce(profile_series.c.active, sa.false()).label("active")
     select = sa.select(series.c.id, profile_series.c.profile, label, active, *columns, first, last, series.c.created_at)
     select = select.join_from(series, profile_series, profile_series.c.series_id == series.c.id, isouter=True)
-    bounds = [first < chosen.end] if chosen.end is not None else []
+    bounds = [] if chosen.sums else [sa.not_(groups.is_sum)]
+    bounds += [first < chosen.end] if chosen.end is not None else []
     bounds += [last >= chosen.start] if chosen.start is not None else []
     bounds += [profile_series.c.profile == chosen.profile] if chosen.profile is not None else []
     bounds += [profile_series.c.label.in_(list(chosen.labels))] if chosen.labels is not None else []
     ordered = select.where(*bounds).order_by(series.c.id, profile_series.c.position)
+    rows = _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+    states = groups.group_states(connection, [row["id"] for row in rows if row["group"]])
     return [
-        SeriesRow(**{**row, "active": bool(row["active"]), "filters": json.loads(row["filters"])})
-        for row in _rows(connection, ordered.limit(chosen.limit).offset(chosen.offset))
+        SeriesRow(
+            **{
+                **row,
+                "group_state": states.get(row["id"]),
+                "active": bool(row["active"]),
+                "filters": json.loads(row["filters"]),
+            }
+        )
+        for row in rows
     ]
 
 
@@ -259,7 +280,7 @@ def list_revisions(connection: sa.Connection, chosen: ListFilter) -> list[Revisi
         .join_from(revisions, series, series.c.id == old.series_id)
         .join(points, current)
         .outerjoin(labelled, sa.and_(newest.c.digest == question_of(series.c.digest), profile_series.c.active))
-        .where(*chosen.within(old.timestamp))
+        .where(sa.not_(groups.is_sum), *chosen.within(old.timestamp))
     )
     if chosen.profile is not None:
         select = select.where(profile_series.c.profile == chosen.profile)

@@ -18,7 +18,7 @@ from collector.store.db.size import stored_bytes
 from collector.store.db.sql import values_table
 from collector.store.ledger import upstream
 from collector.store.read.absent_buckets import find_absent_buckets
-from collector.store.series import evidence, generations
+from collector.store.series import evidence, generations, groups
 from collector.store.series import identity as series_of
 from collector.store.series.identity import SeriesState
 from collector.timestamps import from_epoch
@@ -82,6 +82,7 @@ def status_rows(connection: sa.Connection, known: StoredQuestions, profiles: Seq
     series_by_query = known.read(queries)
     extents = known.extents(queries)
     elsewhere = _on_former_grids(connection, queries)
+    of_groups = groups.count(connection, [query for query in queries if query.has_groups])
     healths = _healths(connection, [profile.name for profile in profiles])
     updated = {name: health[3] for name, health in healths.items() if health[3] is not None}
     usual = upstream.usual(connection, updated)
@@ -90,14 +91,21 @@ def status_rows(connection: sa.Connection, known: StoredQuestions, profiles: Seq
     for profile in profiles:
         profile_queries = [s.query for s in profile.series]
         stored = [each for query in profile_queries for each in series_by_query[query]]
-        number, declared = sum(each.points for each in stored), min((each.created_at for each in stored), default=None)
+        declared = min((each.created_at for each in stored), default=None)
+        # the points of a question with groups are those of its groups, not their sums
+        number = sum(
+            each.points for query in profile_queries if not query.has_groups for each in series_by_query[query]
+        )
+        number += sum(of_groups[query].points for query in profile_queries if query in of_groups)
+        count = sum(not query.has_groups for query in profile_queries)
+        count += sum(of_groups[query].groups for query in profile_queries if query in of_groups)
         number += sum(elsewhere[query].points for query in profile_queries if query in elsewhere)
         ends = _ends([extents.get(query) for query in profile_queries], profile.agg_interval.seconds)
         firsts = (ends[0], *(elsewhere[query].first for query in profile_queries if query in elsewhere))
         ends = min(filter(None, firsts), default=None), *ends[1:]
         success, failures, behind, last_updated = healths[profile.name]
         name, interval = profile.name, profile.agg_interval.value
-        counts_and_ends = name, interval, len(profile_queries), number, *ends
+        counts_and_ends = name, interval, count, number, *ends
         usual_lag = radar_lag(usual[name], ahead) if name in usual else None
         health_and_lag = success, failures, radar_lag(behind, ahead), last_updated, usual_lag
         rows.append(ProfileStatus(*counts_and_ends, *health_and_lag, declared_at=declared, ahead=ahead))
@@ -170,7 +178,8 @@ def _health(row: Any) -> _Health:
 def info(connection: sa.Connection, location: Location) -> StoreInfo:
     """Return what is in the store, and its size in bytes."""
     revision = migrate.current(connection)
-    stored = connection.execute(sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0))).scalar_one()
+    total = sa.select(sa.func.coalesce(sa.func.sum(series.c.points), 0)).where(sa.not_(groups.is_sum))
+    stored = connection.execute(total).scalar_one()
     return StoreInfo(location.backend, revision or "", int(stored), stored_bytes(connection, location))
 
 

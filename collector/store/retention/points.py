@@ -75,6 +75,7 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     number = connection.execute(_older(revisions, ids, end)).rowcount
     marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
     checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
+    connection.execute(_older(schema.remainders, ids, end))
     fetch_ids = coverage.delete_before(connection, ids, end) | folding.delete_before(connection, ids, end)
     days.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
@@ -228,6 +229,8 @@ _OF_SERIES = (
     schema.stale_days,
     schema.revisions,
     schema.vanished,
+    schema.remainders,
+    schema.groups,
     schema.finality,
     schema.absences,
     schema.snapshots,
@@ -270,12 +273,17 @@ def delete_series(
         raise SeriesUnknown(f"there is no series {series_id}: `collector series` lists them")
     digest = generations.question(row.digest)
     same = generations.question_of(_series.c.digest) == digest
+    own = sa.select(schema.groups.c.question).where(schema.groups.c.series_id == series_id)
+    question = connection.execute(own).scalar() or digest
+    if question == digest:  # with a question go its groups
+        groups_of = sa.select(schema.groups.c.series_id).where(schema.groups.c.question == digest)
+        same = sa.or_(same, _series.c.id.in_(groups_of))
     if dry_run:
         ids = list(connection.execute(sa.select(_series.c.id).where(same).order_by(_series.c.id)).scalars())
     else:
         coverage.lock(connection)
         ids = _lock(connection, same)
-    label = wanted.get(digest) or _label_of_others(connection, ids, replica_id)
+    label = wanted.get(question) or _label_of_others(connection, ids, replica_id)
     if label:
         raise SeriesWanted(f"series {series_id} is not deleted, because a profile still wants it as {label!r}")
     answered = sa.select(sa.func.count()).select_from(date_ranges).where(date_ranges.c.series_id.in_(ids))

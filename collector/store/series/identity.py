@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.sql import LABELS, advisory_lock, upsert
-from collector.store.series import evidence, generations
+from collector.store.series import evidence, generations, groups
 from collector.store.series.proposals import UNANSWERED, row_of
 from collector.windows import subtract
 
@@ -35,6 +35,7 @@ def activate_labels(
 ) -> None:
     """Activate the labels of these profiles, beside those of the profiles of *others*."""
     advisory_lock(connection, LABELS)
+    profiles = groups.placed(connection, profiles)
     wanted = [(profile.name, position, s) for profile in profiles for position, s in enumerate(profile.series)]
     ids = _find_or_add(connection, [s for *_, s in wanted], now)
     kept = {*others} - {profile.name for profile in profiles}
@@ -49,6 +50,8 @@ def activate_labels(
     insert = upsert(connection, profile_series)
     new = {name: insert.excluded[name] for name in ("position", "series_id", "active")}
     connection.execute(insert.on_conflict_do_update(index_elements=["profile", "label"], set_=new), rows)
+    grouped = [(name, at, s.label, s.query) for name, at, s in wanted if s.query.has_groups]
+    groups.activate_labels(connection, grouped)
     labels = {ids[s.query]: s.label for *_, s in wanted}
     stored = connection.execute(sa.select(series.c.id, series.c.label).where(series.c.id.in_(labels)))
     changed = [{"i": row.id, "l": labels[row.id]} for row in stored if row.label != labels[row.id]]

@@ -257,7 +257,7 @@ def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
 
 def row_of(query: Question, label: str, measure: Measure, now: datetime) -> dict[str, Any]:
     """Make a row of `series` without points."""
-    question = dict(zip(("dataset", "dimension", "group", "agg_interval", "filters"), query.key, strict=True))
+    question = dict(zip(("dataset", "dimension", "group", "agg_interval", "filters"), query.key[:5], strict=True))
     identity = {"digest": query.digest, "normalization": measure[0], "unit": measure[1]}
     return {**question, **identity, "label": label, "points": 0, "created_at": now}
 

@@ -22,6 +22,7 @@ from collector.store.series.days import DAY, DayRow
 from collector.store.write import points
 from collector.store.write.changed_days import AnsweredDays, ChangedDays, add_changes, answered_days, unchanged_days
 from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window
+from collector.store.write.grouped import Scope
 from collector.windows import SeriesWindow, merge, subtract
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class Change:
 
     *overruled* are the series_ids for which a newer answer had come. *cut_off* are the slices that the answer seems to
     have left out. *moved_on* has the first bucket that Radar still has of series whose history begins later than
-    before.
+    before. *scopes* has for each series_id where the answer counts.
     """
 
     arrival: ReceivedAnswer
@@ -61,12 +62,16 @@ class Change:
     overruled: frozenset[int] = frozenset()
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
+    scopes: Mapping[int, Scope] = field(default_factory=dict)
 
-    def count(self, ids: Mapping[Question, int]) -> SaveResult:
-        """Count what changed, in all and of each series."""
+    def count(self, ids: Mapping[Question, int], of_groups: Mapping[int, SaveResult]) -> SaveResult:
+        """Count what changed, in all and of each series; of a series with groups what changed in these."""
         by_series = {}
         for query in dict.fromkeys(slice_.series for slice_ in self.arrival.batch.slices):
             difference = self.differences[ids[query]]
+            if ids[query] in of_groups:
+                by_series[query] = of_groups[ids[query]]
+                continue
             new, revised, vanished = len(difference.inserted), len(difference.revised), len(difference.vanished)
             by_series[query] = SaveResult(new, revised, difference.unchanged, vanished, difference.ignored)
         return replace(sum(by_series.values(), SaveResult()), by_series=by_series, cut_off=self.cut_off)
@@ -213,7 +218,7 @@ class _Answered:
         """Compare with what is *stored* there; *rows* is the evidence by series_id, to which the answer's is added."""
         differences: dict[int, Difference] = {}
         absences: dict[int, list[Absence]] = {}
-        overruled, cut_off = set(), []
+        overruled, cut_off, scopes = set(), [], {}
         for i in self.points:
             spans = merge(self.windows[i])
             is_equal = i in stored.equal
@@ -225,6 +230,7 @@ class _Answered:
             trimmed = [part.trimmed(known) for part in self.parts[i]]
             cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
             parts = self._without_moved(i, trimmed, known)
+            scopes[i] = Scope([part.spoken for part in parts], blocking)
             if is_equal:
                 differences[i] = Difference(unchanged=len(known))
             else:
@@ -234,7 +240,7 @@ class _Answered:
             for part in parts:
                 rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
                 absences[i] += part.absences(known, settle)
-        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on)
+        return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on, scopes)
 
     def _equal_points(self, series_id: int) -> Mapping[int, StoredValue]:
         """Return the points of a series as stored ones, by which fetch is not known."""

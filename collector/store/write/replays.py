@@ -311,6 +311,8 @@ def why_left_out(query: Question, series_in_force: SeriesInForce | None, measure
     """Return why nothing of a series is filled; None if it may be."""
     if series_in_force is None:
         return f"the store knows no series {query.filters_json} at {query.agg_interval} any more"
+    if query.has_groups:
+        return f"{series_in_force.label}: an answer by {query.dimension} is requested again instead"
     if is_snapshot(query):
         return f"{series_in_force.label}: a snapshot is made of all answers of one pass"
     normalization = measure[0] or series_in_force.measure[0]

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -27,7 +28,7 @@ from collector.store.ledger import fetches
 from collector.store.ledger.upstream import effective_last_updated
 from collector.store.series import coverage, days, evidence, generations, grids, identity, proposals
 from collector.store.series.coverage import AnsweredWindow
-from collector.store.write import points, save_snapshots
+from collector.store.write import grouped, points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
 from collector.store.write.annotations import save as save_annotations
 from collector.store.write.comparison import Change, compare
@@ -128,14 +129,16 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     evidence.write_edges(connection, moved)
     _write(connection, changes)
     _write_days(connection, changed)
+    of_groups = [grouped.save(connection, change.arrival, ids, change.scopes) for change in changes]
     evidence.write(connection, rows)
     for change in changes:
         evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
         if not change.arrival.absolute:
             _supersede(connection, change, ids)
-    coverage.insert(connection, [window for change in changes for window in _answered(change, ids)])
-    saved = [change.count(ids) for change in changes]
+    windows = chain.from_iterable(_answered(change, ids) for change in changes)
+    coverage.insert(connection, chain(windows, *(saved.windows for saved in of_groups)))
+    saved = [change.count(ids, groups.counts) for change, groups in zip(changes, of_groups, strict=True)]
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])

@@ -15,7 +15,7 @@ from tests.harness.factories import DAY, HOUR, NOW, batch, filtered, hours, prof
 OLD = query(caOwner="A")
 REMARK = Annotation(DAY, DAY + 3 * HOUR, "CT", "OUTAGE", "down", "", is_instantaneous=False)
 OF_SERIES = [table for table in metadata.sorted_tables if "series_id" in table.c]
-_KINDS = ((BucketTime, DAY), (Timestamp, NOW), (BigInt, 1), (Double, 1.0), (Boolean, False))
+_KINDS = ((sa.Text, "x"), (BucketTime, DAY), (Timestamp, NOW), (BigInt, 1), (Double, 1.0), (Boolean, False))
 DUMMIES = {kind if isinstance(kind, type) else type(kind): value for kind, value in _KINDS}
 
 

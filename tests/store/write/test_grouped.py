@@ -1,0 +1,149 @@
+"""Groups of a dimension in the store: one transaction for an answer, and every way in which a store is cared for."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+import sqlalchemy as sa
+
+from collector.interval import AggInterval
+from collector.model import GroupedPoints, Points, Remainder
+from collector.settings import RetentionSettings
+from collector.store import Store
+from collector.store.admin.commands import digest
+from collector.store.admin.copy import copy
+from collector.store.admin.verify import verify
+from tests.harness.factories import (
+    DAY,
+    HOUR,
+    NOW,
+    answer,
+    at,
+    batch,
+    dump,
+    exported,
+    hours,
+    profile,
+    rows,
+    start_fetch,
+    values,
+)
+
+OWNERS = profile("owners", dimension="CA_OWNER")
+QUESTION = OWNERS.series[0].query
+LATER = NOW + HOUR
+
+
+def grouped(asked, left=None, **groups):
+    """An answer with the values of *groups* by the hours of the first slice; what is *left* by hour, each with 1."""
+    left = left or {}
+    (plain,) = answer(asked, {hour: sum(each.get(hour, 0) for each in groups.values()) for hour in range(4)}).series
+    points = {
+        name: Points([at(hour) for hour in by_hour], [float(value) for value in by_hour.values()])
+        for name, by_hour in groups.items()
+    }
+    total = [value + left.get(hour, 0) for hour, value in enumerate(plain.values)]
+    remainders = {at(hour): Remainder(other, 1) for hour, other in left.items()}
+    return GroupedPoints(plain.timestamps, total, points, remainders)
+
+
+async def save(store, now=NOW, left=None, **groups):
+    asked = batch((QUESTION, hours(0, 4)))
+    fetch_id = await start_fetch(store, asked, now)
+    came = replace(answer(asked, [0, 0, 0, 0], updated=now), series=(grouped(asked, left, **groups),))
+    return await store.save(fetch_id, asked, came, now, 100)
+
+
+def each(first, last=4, value=10):
+    return dict.fromkeys(range(first, last), value)
+
+
+@pytest.fixture
+async def store(store_url):
+    async with Store.open(store_url, owner="test") as opened:
+        await opened.activate_labels([OWNERS], NOW)
+        yield opened
+
+
+async def test_it_works(store):
+    saved = await save(store, A=each(0), B=each(1))
+    assert (saved.inserted, saved.by_series[QUESTION].inserted) == (7, 7)
+    assert await values(store, "owners/A") == each(0)
+    assert await values(store, "owners/B") == each(1)
+    assert {row.label for row in await store.list_series()} == {"owners/A", "owners/B"}
+    (status,) = await store.status_rows([OWNERS])
+    assert (status.series, status.points) == (2, 7)
+
+
+async def test_an_absent_group_is_unknown_or_gone(store):
+    await save(store, A=each(0), B=each(0))
+    changed = await save(store, LATER, left={0: 5, 1: 5}, A=each(0, 2) | each(2, value=11))
+    assert (changed.revised, changed.vanished, changed.unchanged) == (2, 2, 2)
+    assert await values(store, "owners/B") == each(0)
+    assert [row.series for row in await store.list_revisions()] == ["owners/A"] * 2
+    back = await save(store, LATER + HOUR, A=each(0), B=each(0))
+    assert (back.revised, back.vanished) == (2, 0)
+    assert await rows(store, "SELECT count(*) FROM vanished") == [(0,)]
+    assert await rows(store, "SELECT other FROM remainders ORDER BY timestamp, fetch_id") == [(5,), (0,), (5,), (0,)]
+
+
+async def test_an_answer_as_of_earlier_does_not_know_a_later_group(store):
+    await save(store, A=each(0))
+    await save(store, LATER, A=each(0), B=each(0))
+    before = [label async for _, label, *_ in store.export([], as_of=NOW)]
+    assert {*before} == {"owners/A"}
+
+
+async def test_an_answer_is_saved_with_its_groups_or_not_at_all(sqlite_url):
+    async with Store.open(sqlite_url, owner="test") as store:
+        await store.activate_labels([OWNERS], NOW)
+        refuse = "CREATE TRIGGER refuse BEFORE INSERT ON remainders BEGIN SELECT RAISE(ABORT, 'no'); END"
+        await store._database.write(lambda connection: connection.execute(sa.text(refuse)))
+        with pytest.raises(Exception, match="no"):
+            await save(store, left={0: 5}, A=each(0))
+        for table in ("points", "answers", "groups", "series_sets"):
+            assert await rows(store, f"SELECT count(*) FROM {table}") == [(0,)]
+        await store._database.write(lambda connection: connection.execute(sa.text("DROP TRIGGER refuse")))
+        await save(store, left={0: 5}, A=each(0))
+        assert await values(store, "owners/A") == each(0)
+
+
+async def test_a_store_with_groups_is_copied_verified_pruned_and_forgotten(store_url, tmp_path):
+    async with Store.open(store_url, owner="test") as store:
+        await store.activate_labels([OWNERS], NOW)
+        await save(store, left={0: 5, 3: 5}, A=each(0), B=each(1))
+        await save(store, LATER, left={0: 6}, A=each(0, value=11))
+    assert verify(store_url).findings == []
+    target = f"sqlite:///{tmp_path}/copy.db"
+    assert copy(store_url, target).digest == digest(store_url)
+    assert verify(target).findings == []
+    assert '"owners' not in dump(store_url)
+    async with Store.open(store_url, owner="test") as store:
+        old = RetentionSettings(points={AggInterval.ONE_HOUR: timedelta(days=1)})
+        await store.prune(old, DAY + 26 * HOUR)
+        assert {*await values(store, "owners/A")} == {2, 3}
+        assert await rows(store, "SELECT count(*) FROM remainders") == [(2,)]
+        ids = {row.label: row.id for row in await store.list_series(sums=True)}
+        with pytest.raises(Exception, match="a profile still wants it"):
+            await store.delete_series(ids["owners/B"], [OWNERS], dry_run=False)
+        deleted = await store.delete_series(ids["owners"], [], dry_run=False)
+        assert {*deleted.ids} == {*ids.values()}
+        assert await exported(store) == []
+    assert verify(store_url).findings == []
+
+
+async def test_two_groups_with_one_label_are_kept_apart(store):
+    named = profile("a", each={"ca": ("b", "b/c")}, dimension="LOG")
+    first, second = (series.query for series in named.series)
+    await store.activate_labels([named], NOW)
+    for question, group in ((first, "c/d"), (second, "d")):
+        asked = batch((question, hours(0, 4)))
+        fetch_id = await start_fetch(store, asked, NOW)
+        points = grouped(asked, **{group: each(0)})
+        await store.save(fetch_id, asked, replace(answer(asked, [0] * 4), series=(points,)), NOW, 100)
+    one, two = sorted(row.label for row in await store.list_series())
+    assert one == "a/b/c/d"
+    assert two.startswith("a/b/c/d #")
+    await store.activate_labels([named], LATER)
+    assert sorted(row.label for row in await store.list_series()) == [one, two]
+    assert await values(store, one) == await values(store, two) == each(0)
