@@ -345,6 +345,7 @@ class BatchRun:
         if verdict is not Verdict.SMALLER and await fetcher.groups.is_to_blame(batch, error):
             for series in {slice_.series for slice_ in batch.slices}:
                 await self._learner.reset_after_content_error(series, error.outcome)
+            self._rejected.clear()  # because those sizes are tried again, with fewer groups
             self._to_resend.append(batch)
             return
         self._rejected_in_a_row += 1
