@@ -35,6 +35,7 @@ The wings. A floor imports only from floors below it; import-linter holds this (
     contract/      the server side of Radar's API, for simulator/ and serve/radar_api/
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
+    analysis/      what can be asked of series over time, without I/O: periods, shares, ranks, growth, refusals
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean
     rules/         pure rules: what is final, where history begins, an unknown normalization, the difference of clocks
     the top level  what all share: model, windows, timestamps, interval, retry, circuit_breaker,

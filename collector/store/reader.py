@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 from collector.model import Window
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
-from collector.store.read import gaps, listing, selection, status
+from collector.store.read import gaps, listing, selection, status, sums
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -104,6 +104,10 @@ class ReadView:
         """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
         return self.clock_difference().ahead
 
+    def as_of(self, moment: datetime | None) -> AsOfReader:
+        """Return a reader of this state of the store for what was known at *moment*; None: now."""
+        return AsOfReader(self._connection, moment)
+
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in ListFilter: those with a point between start and end."""
         return listing.list_series(self._connection, ListFilter(**chosen))
@@ -182,6 +186,8 @@ class ReadView:
     select_series = _of_connection(selection.select_series)
     page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
+    period_sums = _of_connection(sums.period_sums)
+    absolute_words = _of_connection(generations.absolute_words)
     status_rows = _of_known(status.status_rows)
     paused = _of_connection(status.paused)
     empty = _of_known(status.empty)
