@@ -187,6 +187,7 @@ class ReadView:
     page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
     period_sums = _of_connection(sums.period_sums)
+    settles = _of_connection(sums.settles)
     absolute_words = _of_connection(generations.absolute_words)
     status_rows = _of_known(status.status_rows)
     paused = _of_connection(status.paused)

@@ -17,6 +17,7 @@ from collector.analysis.periods import DAY
 from collector.analysis.refusals import RequestRefused
 from collector.store.db.column_types import BucketTime, Timestamp, epoch
 from collector.store.db.schema import fetches, points, revisions
+from collector.store.db.schema import series as series_table
 from collector.store.read.points import driver_rows, points_in_force, points_of, texts
 from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
@@ -60,6 +61,13 @@ def period_sums(
         else _slow_sums(connection, selection, each, edges, (start, end))
         for each in series
     ]
+
+
+def settles(connection: sa.Connection, ids: Collection[int]) -> dict[int, int]:
+    """Read the longest `settle`, in seconds, of the profiles that want each of the series *ids*; absent if unknown."""
+    select = sa.select(series_table.c.id, series_table.c.settle)
+    select = select.where(series_table.c.id.in_(_IDS), series_table.c.settle.is_not(None))
+    return {row.id: row.settle for row in connection.execute(select, {"ids": list(ids)})}
 
 
 def _is_fast(selection: Selection, series: SelectedSeries) -> bool:
