@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from collector.analysis.periods import Per
 from collector.errors import UsageError, did_you_mean
-from collector.timestamps import FORMS, parse_time
+from collector.timestamps import parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,11 +88,13 @@ def comparison(value: Any, now: datetime) -> str | datetime:
     text = str(value)
     if text in COMPARISONS:
         return text
-    try:
-        return parse_time(text, now)
-    except ValueError:
-        hint = did_you_mean(text, COMPARISONS)
-        raise UsageError(f"compare: {text!r} is not one of {', '.join(COMPARISONS)}, or {FORMS}{hint}") from None
+    if "-" in text:  # otherwise an age such as 3w would be taken, which reads like "three weeks earlier"
+        with suppress(ValueError):
+            return parse_time(text, now)
+    forms = "a date such as 2025-01-31, or an RFC 3339 time"
+    raise UsageError(
+        f"compare: {text!r} is not one of {', '.join(COMPARISONS)}, or {forms}{did_you_mean(text, COMPARISONS)}"
+    )
 
 
 def _flag(name: str, value: Any) -> bool:

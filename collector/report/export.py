@@ -136,9 +136,14 @@ def write_parquet(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt)
     *asked_at* must be complete when the first block comes. If it is not empty, there is a column with it. Raises
     UsageError if pyarrow is not installed.
     """
+    check_parquet()
+    return _parquet_chunks(blocks, licence, asked_at)
+
+
+def check_parquet() -> None:
+    """Raise UsageError if pyarrow is not installed."""
     if find_spec("pyarrow") is None:
         raise UsageError(f"Parquet needs pyarrow, which is not installed; {how_to_install('pyarrow', 'parquet')}")
-    return _parquet_chunks(blocks, licence, asked_at)
 
 
 async def _parquet_chunks(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt) -> AsyncIterator[bytes]:

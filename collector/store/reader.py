@@ -26,7 +26,7 @@ from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
     from datetime import datetime, timedelta
 
     import sqlalchemy as sa
@@ -301,6 +301,11 @@ class Reader:
         Raises LookupError if the series of that position is not in the selection. Close the iterator if you stop early.
         """
         return self._database.stream(lambda connection: blocks(connection, chosen, after))
+
+    def stream_view(self, work: Callable[[ReadView], Iterator[T]]) -> AsyncGenerator[T, None]:
+        """Stream the items of *work* from one state of the store. Close the iterator if you stop early."""
+        location = self._database.location
+        return self._database.stream(lambda connection: work(ReadView(connection, location)))
 
     extents = _in_thread(ReadView.extents)
     newest_buckets = _in_thread(ReadView.newest_buckets)

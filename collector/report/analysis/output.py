@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from collector.report.export import LICENCE, csv_cells, timestamp_text
 from collector.timestamps import rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collector.report.analysis.points import Line, PointsAnswer
 
@@ -83,6 +84,26 @@ def number_text(value: float) -> str:
 
 def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
+
+
+def rows_as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> Iterator[str]:
+    """Yield CSV of *rows* with a header; a cell without a value is empty."""
+    yield ",".join(columns) + "\n"
+    for row in rows:
+        yield ",".join(_cell(row[name]) for name in columns) + "\n"
+
+
+def plain_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return *rows* with whole numbers as integers, so that JSON has no decimal point."""
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def _plain(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _cell(value: Any) -> str:
+    return rfc3339(value) if isinstance(value, datetime) else _csv_text(value)
 
 
 def write_parquet(answer: PointsAnswer, sink: Any) -> None:

@@ -56,6 +56,11 @@ class PointsAnswer:
         """The number of rows."""
         return sum(part.rows for part in self.parts)
 
+    @property
+    def rows_at_once(self) -> int:
+        """The number of rows that are in memory together, because series are compared with each other."""
+        return sum(part.rows_at_once for part in self.parts)
+
     def lines(self, first: int = 0) -> Iterator[tuple[int, Line]]:
         """Yield (number of its first row, line). Lines that end before the row *first* are left out."""
         at = 0
@@ -105,6 +110,11 @@ class Part:
     def rows(self) -> int:
         """The number of rows."""
         return self.line_count * len(self.starts)
+
+    @property
+    def rows_at_once(self) -> int:
+        """The number of rows of all series, if they are compared with each other; otherwise 0."""
+        return len(self.scope.series) * len(self.starts) if self._words.needs_all_series else 0
 
     @property
     def line_count(self) -> int:

@@ -12,6 +12,7 @@ from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
     from collector.report.analysis.scope import Scope, Span
 
 
