@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from collector.analysis.words import MOST
 from collector.cli.bootstrap import TIME, config_option, period_options
 from collector.cli.words import words_options
 
@@ -71,7 +72,7 @@ def stats_command(
     "-n",
     "--top",
     "top",
-    type=click.IntRange(1, 100_000),
+    type=click.IntRange(1, MOST),
     default=10,
     show_default=True,
     metavar="N",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -60,20 +60,17 @@ def _answer(view: ReadView, chosen: PointQuery, words: Words) -> PointsAnswer:
     except UsageError as error:
         raise RequestRejected(str(error)) from None
     if answer.rows_at_once > _MAX_ROWS_AT_ONCE:
-        raise RequestRejected(
-            f"more than {_MAX_ROWS_AT_ONCE} values to compare: choose a shorter range or a longer per"
-        )
+        raise RequestRejected(f"more than {_MAX_ROWS_AT_ONCE} values to compare: use a shorter range or a longer per")
     return answer
 
 
 def _page(answer: PointsAnswer, limit: int, offset: int) -> str:
     texts: list[str] = []
-    with closing(answer.lines(offset)) as lines:
-        for first, line in lines:
-            begin = max(offset - first, 0)
-            texts += json_objects(answer, line, begin, begin + limit - len(texts))
-            if len(texts) >= limit:
-                break
+    for first, line in answer.lines(offset):
+        begin = max(offset - first, 0)
+        texts += json_objects(answer, line, begin, begin + limit - len(texts))
+        if len(texts) >= limit:
+            break
     end = offset + limit
     following = json.dumps(write_cursor(end) if end < answer.rows else None)
     notes = json.dumps(list(answer.notes), ensure_ascii=False)
