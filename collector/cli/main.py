@@ -41,6 +41,7 @@ _COMMANDS = {
     "stats": _Command("analysis", "Print totals, means, extremes, growth, share and rank of each series."),
     "top": _Command("analysis", "Print the largest series of a profile, with shares, and the rest."),
     "cite": _Command("analysis", "Print a figure in a form to cite, with a permalink."),
+    "marks": _Command("marks", "Add, list or remove dates that are marked on charts."),
     "plot": _Command("charts", "Draw a chart in the terminal, or as a picture."),
     "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
     "db": _Command("db", "Migrate, verify, back up, copy, prune or compact the store."),

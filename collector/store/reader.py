@@ -21,7 +21,7 @@ from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.read.stored_series import StoredQuestions
 from collector.store.series import evidence, generations, grids, identity, snapshots
-from collector.store.write import replays
+from collector.store.write import marks, replays
 from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
 
@@ -217,6 +217,7 @@ class ReadView:
     upstream = _of_connection(upstream.upstream)
     get_state = _of_connection(sql.get_state)
     list_state = _of_connection(sql.list_state)
+    list_marks = _of_connection(marks.listed)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
@@ -325,6 +326,7 @@ class Reader:
     body = _in_thread(ReadView.body)
     question = _in_thread(ReadView.question)
     list_state = _in_thread(ReadView.list_state)
+    list_marks = _in_thread(ReadView.list_marks)
     normalizations = _in_thread(ReadView.normalizations)
     clock_difference = _in_thread(ReadView.clock_difference)
     ahead = _in_thread(ReadView.ahead)

@@ -25,7 +25,7 @@ from collector.store.retention.compact import Compacted, compact
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
-from collector.store.write import replays, save_snapshots
+from collector.store.write import marks, replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
@@ -337,6 +337,8 @@ class Store(Reader):
     propose_grid = _in_transaction(grids.propose)
     move_grid = _in_transaction(grids.move)
     set_state = _in_transaction(put_state)
+    add_mark = _in_transaction(marks.add)
+    remove_mark = _in_transaction(marks.remove)
 
 
 class OpenStore(NamedTuple):

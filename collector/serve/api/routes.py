@@ -12,7 +12,7 @@ from aiohttp import web
 
 from collector import __version__
 from collector.report.gaps import find_gaps
-from collector.serve.api import analysis, changes, points
+from collector.serve.api import analysis, changes, marks, points
 from collector.serve.api.parameters import (
     MAX_ROWS,
     RequestRejected,
@@ -166,6 +166,7 @@ def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCa
     app.router.add_get("/openapi.json", _description)
     changes.add_backfill_routes(app, service)
     changes.add_maintenance_routes(app, service)
+    marks.add_routes(app, service)
 
 
 def _listing(

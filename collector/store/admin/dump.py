@@ -24,6 +24,7 @@ from collector.store.db.schema import (
     date_ranges,
     fetches,
     fires,
+    marks,
     points,
     revisions,
     series,
@@ -75,6 +76,7 @@ def dump(connection: sa.Connection) -> Generator[str, None, None]:
         for text in texts:
             yield text
     yield "".join(_annotations(connection))
+    yield "".join(_marks(connection))
     yield "".join(_meta(connection))
 
 
@@ -179,6 +181,11 @@ def _annotation(dataset: str, start: Any, end: Any, *rest: Any) -> str:
     *words, is_instantaneous, tags, withdrawn = rest
     period = (rfc3339(start), rfc3339(end) if end else None)
     return _line("annotation", dataset, *period, *words, bool(is_instantaneous), tags, withdrawn is not None)
+
+
+def _marks(connection: sa.Connection) -> Iterable[str]:
+    rows = connection.execute(sa.select(*(marks.c[name] for name in ("start_date", "end_date", "text", "url"))))
+    return sorted(_line("mark", rfc3339(start), rfc3339(end) if end else None, *texts) for start, end, *texts in rows)
 
 
 def _meta(connection: sa.Connection) -> Iterable[str]:
