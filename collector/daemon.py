@@ -23,7 +23,7 @@ from collector.collect.batches.fetcher import Fetcher
 from collector.collect.fallback import Fallback
 from collector.collect.kept_bodies import replay
 from collector.collect.lease import hold_lease
-from collector.collect.maintenance import Heartbeat, do_backfills, keep_history, regroup_coverage
+from collector.collect.maintenance import Heartbeat, build_days, do_backfills, keep_history, regroup_coverage
 from collector.collect.schedule import Schedule
 from collector.collect.worker import ProfileWorker, first_of
 from collector.errors import CollectorError, os_error_text
@@ -251,6 +251,7 @@ class Daemon:
             work.append(keep_history(settings, batch_runner))
             work.append(do_backfills(settings, batch_runner, self._submitted))
             work.append(regroup_coverage(batch_runner))
+            work.append(build_days(batch_runner))
             work.append(self._warn_of_spelling())
             work.append(self._follow_grids(batch_runner))
             async with Fallback(self.store, batch_runner, settings) as self._fallback:

@@ -48,7 +48,8 @@ _OTHERS_HEAL_INTERVAL = timedelta(minutes=1)
 _JOB_POLL_INTERVAL = timedelta(seconds=5)
 _OTHERS_JOB_POLL_INTERVAL = timedelta(seconds=1)
 _REGROUP_INTERVAL = timedelta(hours=1)
-_REGROUP_PAUSE_SECONDS = 0.05
+_DAYS_INTERVAL = timedelta(hours=1)
+_STEP_PAUSE_SECONDS = 0.05
 """Between two steps, so that other writes come in between."""
 _ALL = "*"
 
@@ -113,13 +114,32 @@ async def regroup_coverage(batch_runner: BatchRunner) -> None:
         nonlocal moved
         while not fetcher.stop.is_set() and (number := await fetcher.store.regroup_coverage()):
             moved += number
-            await asyncio.sleep(_REGROUP_PAUSE_SECONDS)
+            await asyncio.sleep(_STEP_PAUSE_SECONDS)
         if moved:
             log.info("regroup", extra={"outcome": "ok", "rows": moved})
         moved = 0
         return _REGROUP_INTERVAL
 
     await _repeat("regroup", work, fetcher.stop)
+
+
+async def build_days(batch_runner: BatchRunner) -> None:
+    """Write the rows of days that are over and have none, some at a time, beside all else; look again every hour."""
+    fetcher, written = batch_runner.fetcher, 0
+
+    async def work() -> timedelta:
+        nonlocal written
+        more = True
+        while more and not fetcher.stop.is_set():
+            number, more = await fetcher.store.build_days(fetcher.clock())
+            written += number
+            await asyncio.sleep(_STEP_PAUSE_SECONDS)
+        if written:
+            log.info("days", extra={"outcome": "ok", "rows": written})
+        written = 0
+        return _DAYS_INTERVAL
+
+    await _repeat("days", work, fetcher.stop)
 
 
 async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted: asyncio.Event) -> None:

@@ -23,7 +23,7 @@ from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.compact import Compacted, compact
 from collector.store.retention.prune import prune
-from collector.store.series import coverage, evidence, generations, grids, identity, snapshots
+from collector.store.series import coverage, days, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
 from collector.store.write import marks, replays, save_snapshots
 from collector.store.write.save import save
@@ -329,6 +329,7 @@ class Store(Reader):
     cancel_backfill = _in_transaction(backfills.cancel)
     requeue_backfill = _in_transaction(backfills.requeue)
     set_sums_differ = _in_transaction(identity.set_sums_differ)
+    build_days = _in_transaction(days.build)
     regroup_coverage = _in_transaction(coverage.regroup)
     write_heartbeat = _in_transaction(replicas.write)
     record_deviations = _in_transaction(bodies.note)

@@ -48,6 +48,7 @@ here."""
 _LARGE_ROWS_AT_ONCE = 16
 _GROWING = (
     "points",
+    "series_days",
     "revisions",
     "vanished",
     "answers",

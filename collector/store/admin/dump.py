@@ -2,8 +2,8 @@
 
 Two stores with the same knowledge have the same dump, whatever their database, however often the collector was
 interrupted, and whatever windows it requested. So no line has an id, a request, or the time of an observation, and
-snapshots are left out. A `series` line with the whole identity comes before the series' points, revisions, vanished
-buckets and coverage.
+snapshots are left out. So are rows of days, which follow from the points and may not be written yet. A `series` line
+with the whole identity comes before the series' points, revisions, vanished buckets and coverage.
 """
 
 from __future__ import annotations

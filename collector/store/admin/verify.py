@@ -40,7 +40,7 @@ from collector.store.db.schema import (
 )
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
-from collector.store.series import coverage, generations, grids, snapshots
+from collector.store.series import coverage, days, generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
@@ -143,7 +143,7 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
         interval, former = AggInterval(agg_interval), generations.former_offset(digest)
         edge = _A_MONDAY + (in_force[interval].seconds if former is None else former)
         _verify_one(connection, verified, series_id, (label, interval.seconds, edge), shared)
-    for finding in shared.findings():
+    for finding in (*shared.findings(), *days.findings(connection)):
         verified.add(finding)
     for series_id, stored in counts.items():
         verified.add(f"points of a series {series_id} that does not exist: {stored}")

@@ -124,6 +124,25 @@ vanished = _table(
 )
 """Stored buckets that a later answer over their window no longer had."""
 
+series_days = _table(
+    "series_days",
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("day", BucketTime, primary_key=True),
+    sa.Column("points", BigInt, nullable=False),
+    sa.Column("sum", Double, nullable=False),
+    sa.Column("minimum", Double, nullable=False),
+    sa.Column("maximum", Double, nullable=False),
+    sa.Column("checksum", BigInt, nullable=False),
+)
+"""The points of a series in the UTC day that begins at *day*, for intervals finer than a day; see `days`."""
+
+stale_days = _table(
+    "stale_days",
+    sa.Column("day", BucketTime, primary_key=True),
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+)
+"""Days whose row in `series_days` has to be written anew from the points."""
+
 fetches = _table(
     "fetches",
     sa.Column("id", BigInt, primary_key=True),

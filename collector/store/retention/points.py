@@ -19,7 +19,7 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
 from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.ledger import bodies, replicas
-from collector.store.series import coverage, evidence, generations
+from collector.store.series import coverage, days, evidence, generations
 from collector.store.series.identity import count_points
 from collector.timestamps import from_epoch
 
@@ -78,6 +78,7 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
     checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
     fetch_ids = coverage.delete_before(connection, ids, end)
+    days.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
     return DeletedPoints(counts.total(), number, fetch_ids, damaged)
@@ -203,6 +204,8 @@ def _delete(connection: sa.Connection, series_id: int, rows: Iterable[ReplacedRo
 
 _OF_SERIES = (
     schema.points,
+    schema.series_days,
+    schema.stale_days,
     schema.revisions,
     schema.vanished,
     schema.finality,

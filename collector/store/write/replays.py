@@ -26,7 +26,7 @@ from collector.store.db.schema import bodies, date_ranges, fetches
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.upstream import effective_last_updated
 from collector.store.retention.prune import stored_cutoff
-from collector.store.series import coverage, evidence, grids, identity, proposals
+from collector.store.series import coverage, days, evidence, grids, identity, proposals
 from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import points
 from collector.store.write.annotations import AnsweredAnnotations, add_new
@@ -196,6 +196,10 @@ def _write(connection: sa.Connection, prepared: _Prepared, fetch_id: int, now: d
     rows = [NewPoints(ids[query], fetch_id, filling.values) for query, filling in prepared.fillings.items()]
     points.insert(connection, [row for row in rows if row.points])
     identity.count_points(connection, {row.series_id: len(row.points) for row in rows})
+    fine = {
+        row.series_id: row.points for row, query in zip(rows, prepared.fillings, strict=True) if days.has_rows(query)
+    }
+    days.change_points(connection, fine)
     older = _overruled(connection, list(ids.values()), arrival.answer.meta.last_updated)
     windows = [
         _answered(ids[query], fetch_id, part, values, run, is_overruled=ids[query] in older)

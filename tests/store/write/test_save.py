@@ -12,7 +12,7 @@ from collector.store import SaveResult, Store, ValueRejected
 from collector.store.admin.verify import verify
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.retention import prune
-from collector.store.write import points, save
+from collector.store.write import comparison, points, save
 from tests.harness.factories import (
     DAY,
     HOUR,
@@ -158,7 +158,7 @@ LATER_AND_ALIKE = ("last_updated>?", "last_updated=? AND rowid>?")
 def test_whether_a_newer_answer_has_spoken_is_not_looked_up_in_all_ranges_there_are(sqlite_template):
     dialect = sqlite.dialect(paramstyle="named")
     arguments = {"last_updated": NOW, "since": DAY, "fetch_id": 7, "ids": [1, 2]}
-    asked = save._NEWER.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    asked = comparison._NEWER.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     with closing(sqlite3.connect(sqlite_template)) as connection:
         plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {asked}")]
     later, alike = (f"SEARCH fetches USING INDEX ix_fetches_last_updated ({which})" for which in LATER_AND_ALIKE)
@@ -291,12 +291,17 @@ def test_points_are_counted_side_by_side():
 
 async def life(store, chance):
     """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows."""
-    asked = [batch((ALL, hours(0, 8)), (OTHER, hours(0, 8))), batch((ALL, hours(2, 5)), (ALL, hours(6, 9)))]
-    values_ = {(number, hour): float(chance.randrange(9)) for number in range(2) for hour in range(10)}
+    asked = [
+        batch((ALL, hours(0, 8)), (OTHER, hours(0, 8))),
+        batch((ALL, hours(2, 5)), (ALL, hours(6, 9))),
+        batch((ALL, hours(-24, 24)), (OTHER, hours(-26, 30))),
+        batch((ALL, hours(-30, 0)), (ALL, hours(0, 30))),
+    ]
+    values_ = {(number, hour): float(chance.randrange(9)) for number in range(2) for hour in range(-30, 30)}
     results = []
     for number in range(25):
         if chance.random() < 0.3:
-            values_[chance.randrange(2), chance.randrange(10)] = chance.choice((0.0, -0.0, 1.5, 7.0))
+            values_[chance.randrange(2), chance.randrange(-30, 30)] = chance.choice((0.0, -0.0, 1.5, 7.0))
         which = chance.choice(asked)
         columns = []
         for slice_ in which.slices:
@@ -306,6 +311,9 @@ async def life(store, chance):
             columns.append({hour: values_[series, hour] for hour in range(first, last) if hour != gone})
         updated = NOW + (number - chance.choice((0, 0, 0, 2))) * HOUR
         results.append(await saved(store, which, *columns, now=NOW + number * HOUR, updated=updated))
+        if chance.random() < 0.2:
+            while (await store.build_days(NOW + number * HOUR)).more:
+                pass
     return results
 
 
@@ -316,11 +324,12 @@ async def test_an_equal_answer_changes_the_same_as_one_that_is_compared_bucket_b
     results, dumps = [], []
     for name in ("equal", "compared"):
         if name == "compared":
-            monkeypatch.setattr(save, "_rows_of", lambda _answers, _series_id: None)
+            monkeypatch.setattr(comparison, "_rows_of", lambda *_: None)
+            monkeypatch.setattr(comparison, "unchanged_days", lambda *_: set())
         url = f"sqlite:///{tmp_path}/{name}.db"
         async with Store.open(url, owner="test") as store:
             results.append(await life(store, random.Random(seed + attempt)))
-            tables = ("points", "revisions", "vanished", "finality", "absences", "answers", "fetches")
+            tables = ("points", "revisions", "vanished", "finality", "absences", "answers", "fetches", "series_days")
             results[-1] += [await rows(store, f"SELECT * FROM {table} ORDER BY 1, 2, 3") for table in tables]
         dumps.append(dump(url))
         assert verify(url).findings == []
