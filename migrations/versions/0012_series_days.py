@@ -3,6 +3,8 @@
 The tables begin empty. A running collector fills them bit by bit, and what has no row is read from the points.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,7 +15,7 @@ depends_on = None
 
 IDENTIFIER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 BUCKET = sa.TIMESTAMP(timezone=True).with_variant(sa.Integer(), "sqlite")
-DOUBLE = sa.Double().with_variant(sa.REAL(), "sqlite")
+DOUBLE: Any = sa.Double().with_variant(sa.REAL(), "sqlite")
 
 _RIGHTS = """
 SELECT right_to.privilege_type, CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END

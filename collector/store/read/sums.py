@@ -18,6 +18,7 @@ from collector.analysis.refusals import RequestRefused
 from collector.store.db.column_types import BucketTime, Timestamp, epoch
 from collector.store.db.schema import fetches, points, revisions
 from collector.store.db.schema import series as series_table
+from collector.store.read.day_sums import period_rows
 from collector.store.read.points import driver_rows, points_in_force, points_of, texts
 from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
@@ -101,13 +102,15 @@ def _fast_sums(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     if is_uniform and width < DAY:
         rows = _grouped(connection, ids, (edges[0], width), bounds, as_of)
         _add(sums, edges, ((i, edges[0] + n * width, count, total) for i, n, count, total in rows))
+    elif as_of is None and step < DAY:
+        _add(sums, edges, period_rows(connection, ids, edges, bounds))
     else:
-        _add(sums, edges, day_sums(connection, ids, bounds, as_of))
+        _add(sums, edges, _day_sums(connection, ids, bounds, as_of))
     _add(sums, edges, _differences(corrections))
     return sums
 
 
-def day_sums(
+def _day_sums(
     connection: sa.Connection, ids: Sequence[int], bounds: tuple[int, int], as_of: datetime | None = None
 ) -> list[tuple[int, int, int, float]]:
     """Sum the points of the series *ids* within *bounds* by UTC day: (series_id, start of the day, points, sum)."""
