@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     Values = Sequence[float | None]
 
@@ -30,6 +30,8 @@ class Column:
     @cached_property
     def whole(self) -> Sequence[bool]:
         """Whether each period is whole."""
+        if self.known == self.expected:  # most series, and much faster
+            return [True] * len(self.known)
         return [known >= expected for known, expected in zip(self.known, self.expected, strict=True)]
 
     @cached_property
@@ -67,6 +69,9 @@ def added(columns: Sequence[Column]) -> Column:
 
 def shares(column: Column, whole: Column) -> Values:
     """Return *column* in percent of *whole*, of each period; None if a bucket of either is absent, or *whole* is 0."""
+    if column.is_whole and whole.is_whole:
+        pairs = zip(column.values, whole.values, strict=True)
+        return [100 * part / of if of else None for part, of in pairs]  # type: ignore[operator]
     rows = zip(column.values, column.whole, whole.values, whole.whole, strict=True)
     return [100 * part / of if is_part and is_of and of else None for part, is_part, of, is_of in rows]  # type: ignore[operator]
 
@@ -94,12 +99,17 @@ def _ranked(values: Sequence[float]) -> list[int | None]:
 
 def growths(column: Column, compared: Column) -> Values:
     """Return the change of *column* against *compared* in percent; None if a bucket is absent, or *compared* is 0."""
+    if column.is_whole and compared.is_whole:
+        pairs = zip(column.values, compared.values, strict=True)
+        return [100 * (value - base) / base if base else None for value, base in pairs]  # type: ignore[operator]
     rows = zip(column.values, column.whole, compared.values, compared.whole, strict=True)
     return [100 * (value - base) / base if new and old and base else None for value, new, base, old in rows]  # type: ignore[operator]
 
 
 def running(column: Column) -> tuple[Values, Sequence[int]]:
     """Return the sums since the first period, and how many buckets are absent from each; None before the first one."""
+    if column.is_whole:
+        return list(accumulate(column.values)), [0] * len(column)
     absent = list(accumulate(e - k for k, e in zip(column.known, column.expected, strict=True)))
     sums: list[float | None] = list(accumulate(value or 0 for value in column.values))
     for number, value in enumerate(column.values):
@@ -111,23 +121,30 @@ def running(column: Column) -> tuple[Values, Sequence[int]]:
 
 def means(column: Column, count: int) -> Values:
     """Return the mean of the last *count* periods; None where one of them is not whole or lies before the column."""
-    wholes = list(accumulate(column.whole, initial=0))
     values = [value or 0 for value in column.values]
-    is_exact = all(float(value).is_integer() for value in values)  # running sums of fractions would drift
-    mean = _exact(values, count) if is_exact else _anew(values, count)
-    return [
-        mean(end) if end >= count and wholes[end] - wholes[end - count] == count else None
-        for end in range(1, len(values) + 1)
-    ]
+    sums = _exact(values, count) if _are_whole_numbers(values) else _anew(values, count)
+    first: list[float | None] = [None] * min(count - 1, len(values))
+    if column.is_whole:
+        return first + [total / count for total in sums]
+    wholes = list(accumulate(column.whole, initial=0))
+    last = zip(sums, wholes, wholes[count:], strict=False)
+    return first + [total / count if after - before == count else None for total, before, after in last]
 
 
-def _exact(values: Sequence[float], count: int) -> Callable[[int], float]:
+def _are_whole_numbers(values: Sequence[float]) -> bool:
+    """Return whether running sums are exact; those of fractions would drift."""
+    return set(map(type, values)) <= {int} or all(map(float.is_integer, map(float, values)))
+
+
+def _exact(values: Sequence[float], count: int) -> list[float]:
+    """Return the sums of *count* values in a row, as differences of running sums."""
     sums = list(accumulate(values, initial=0))
-    return lambda end: (sums[end] - sums[end - count]) / count
+    return [after - before for before, after in zip(sums, sums[count:], strict=False)]
 
 
-def _anew(values: Sequence[float], count: int) -> Callable[[int], float]:
-    return lambda end: sum(values[end - count : end]) / count
+def _anew(values: Sequence[float], count: int) -> list[float]:
+    """Return the same, each added up anew."""
+    return [sum(values[end - count : end]) for end in range(count, len(values) + 1)]
 
 
 def largest(columns: Sequence[Column], count: int) -> list[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from collector.report.export import LICENCE, csv_cells, timestamp_text
@@ -58,9 +59,24 @@ def json_objects(answer: PointsAnswer, line: Line, start: int = 0, end: int | No
 def _texts(
     answer: PointsAnswer, line: Line, text: Any, start: int = 0, end: int | None = None
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    times = map(timestamp_text, line.starts[start:end])
-    columns = [[text(cell) for cell in line.cells[name][start:end]] for name in answer.columns]
+    times = _times(line.starts)[start:end]
+    columns = [_column(line.cells[name][start:end], text) for name in answer.columns]
     return zip(times, zip(*columns, strict=True), strict=True)
+
+
+@lru_cache(maxsize=4)
+def _times(starts: tuple[int, ...]) -> list[str]:
+    """Return the texts of *starts*, which all series of a profile share."""
+    return list(map(timestamp_text, starts))
+
+
+def _column(cells: Sequence[Any], text: Any) -> list[str]:
+    kinds = set(map(type, cells))
+    if kinds <= {int}:
+        return list(map(str, cells))
+    if len(kinds) == 1 and None in cells:
+        return [text(None)] * len(cells)
+    return [text(cell) for cell in cells]
 
 
 def _csv_text(cell: Any) -> str:

@@ -37,7 +37,7 @@ class Line:
     profile: str
     label: str
     unit: str
-    starts: Sequence[int]
+    starts: tuple[int, ...]
     cells: dict[str, Sequence[Any]]
     rest: int = 0
     asked_at: datetime | None = None
@@ -101,10 +101,10 @@ class Part:
         self._of: Scope | None = None
         self._shift = 0
 
-    @property
-    def starts(self) -> Sequence[int]:
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
         """The starts of the periods in which something is stored."""
-        return self._edges[:-1]
+        return tuple(self._edges[:-1])
 
     @property
     def rows(self) -> int:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from collector.report.analysis.scope import Scope, Span
+    from collector.store import SelectedSeries
 
 
 @dataclass(frozen=True)
@@ -38,17 +39,19 @@ class Total:
 
 def totals(scope: Scope, span: Span) -> list[Total]:
     """Return the total of each series of *scope* over *span*."""
-    refused = [
-        f"its values cannot be added up over time: {series.why_not_summed}"
-        if series.why_not_summed and series.normalization
-        else None
-        for series in scope.series
-    ]
+    refused = [why_no_total(series) for series in scope.series]
     columns = scope.totals(span)
     return [
         Total(None if reason else column.values[0], column.known[0], column.expected[0], reason)
         for column, reason in zip(columns, refused, strict=True)
     ]
+
+
+def why_no_total(series: SelectedSeries) -> str | None:
+    """Return why the values of *series* have no sum over time; None if they have one."""
+    if series.why_not_summed and series.normalization:
+        return f"its values cannot be added up over time: {series.why_not_summed}"
+    return None
 
 
 def change(total: Total, before: Total) -> tuple[float | None, str | None]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from collector.analysis.distribution import quantile
 from collector.analysis.refusals import RequestRefused, why_no_period
 from collector.report.analysis import ranges
+from collector.report.analysis.ranges import Total
 from collector.report.analysis.scope import scopes, whole_profiles
 from collector.timestamps import from_epoch
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from collector.analysis.columns import Column
     from collector.analysis.words import Words
-    from collector.report.analysis.ranges import Standing, Total
+    from collector.report.analysis.ranges import Standing
     from collector.report.analysis.scope import Scope
     from collector.store import PointQuery, ReadView, SelectedSeries
 
@@ -77,7 +78,12 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
         if problem and series.normalization:
             raise RequestRefused(f"per {words.per} of {series.label}: {problem[0]}", problem[1])
     span = scope.start, scope.end
-    now = ranges.totals(scope, span)
+    figures, now = [], []
+    for series, column, starts in _columns(scope, words):
+        figures.append(_figures(scope, series, column, starts))
+        reason = ranges.why_no_total(series)
+        value = column.total if any(column.known) and not reason else None
+        now.append(Total(value, sum(column.known), scope.expected, reason))
     compared = _Compared(
         now,
         ranges.totals(scope, ranges.before(span)),
@@ -85,8 +91,8 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
         _young(scope),
         ranges.standing(scope, now, words.of),
     )
-    for at, (series, column, starts) in enumerate(_columns(scope, words)):
-        yield _row(scope, series, compared, at) | _figures(scope, series, column, starts)
+    for at, series in enumerate(scope.series):
+        yield _row(scope, series, compared, at) | figures[at]
 
 
 def _columns(scope: Scope, words: Words) -> Iterator[tuple[SelectedSeries, Column, Sequence[int]]]:

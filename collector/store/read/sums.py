@@ -24,7 +24,7 @@ from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.store.read.selection import SelectedSeries, Selection
@@ -243,9 +243,7 @@ def _single_buckets(  # noqa: PLR0913, PLR0917 - what a read is bounded by
 ) -> dict[int, Sums]:
     """Read single buckets, as texts of whole series where that is possible, because no point becomes a row then."""
     step, origin = edges[1] - edges[0], edges[0]
-    parameters = {"origin": origin, "step": step, **_parameters([*sums], bounds, as_of)}
-    select = _run_select(seen=as_of is not None)
-    for series_id, count, first, last, offset, run in driver_rows(connection.execute(select, parameters)):
+    for series_id, count, first, last, offset, run in _runs(connection, [*sums], (origin, step), bounds, as_of):
         is_run = offset == 0 and last - first == (count - 1) * step
         values: Any = orjson.loads(f"[{run}]") if is_run and "e" not in run else None
         sums[series_id] = (
@@ -257,6 +255,24 @@ def _single_buckets(  # noqa: PLR0913, PLR0917 - what a read is bounded by
         values, known = sums[series_id]
         values[(timestamp - origin) // step], known[(timestamp - origin) // step] = value, 1
     return sums
+
+
+def _runs(
+    connection: sa.Connection,
+    ids: Sequence[int],
+    buckets: tuple[int, int],
+    bounds: tuple[int, int],
+    as_of: datetime | None,
+) -> Iterator[Any]:
+    """Yield (series_id, points, first and last timestamp, the greatest offset, values as one text); none without points.
+
+    *buckets* is where one of them starts, and their width. SQLite would sort the points of several series first.
+    """
+    grouped = connection.dialect.name != "sqlite"
+    select = _run_select(seen=as_of is not None, grouped=grouped)
+    for some in [ids] if grouped else [[series_id] for series_id in ids]:
+        parameters = {"origin": buckets[0], "step": buckets[1], **_parameters(some, bounds, as_of)}
+        yield from (row for row in driver_rows(connection.execute(select, parameters)) if row[1])
 
 
 def _placed(values: list[float | None], first: int, count: int) -> Sums:
@@ -281,14 +297,15 @@ def _rows_select(*, seen: bool) -> Any:
     return _source(seen=seen)
 
 
-@lru_cache(maxsize=2)
-def _run_select(*, seen: bool) -> Any:
-    """Select (series_id, points, first and last timestamp, the greatest offset, all values as one text)."""
+@lru_cache(maxsize=4)
+def _run_select(*, seen: bool, grouped: bool) -> Any:
+    """Select what `_runs` yields: of several series if *grouped*, otherwise of one."""
     source = _source(seen=seen).order_by(points.c.series_id, points.c.timestamp).subquery()
     origin, step = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "step"))
     times = sa.func.min(source.c.t), sa.func.max(source.c.t), sa.func.max((source.c.t - origin) % step)
-    select = sa.select(source.c.series_id, sa.func.count(), *times, texts(source.c.value, source.c.t))
-    return select.group_by(source.c.series_id)
+    series_id = source.c.series_id if grouped else sa.func.max(source.c.series_id)
+    select = sa.select(series_id, sa.func.count(), *times, texts(source.c.value, source.c.t))
+    return select.group_by(series_id) if grouped else select
 
 
 def _slow_sums(
