@@ -23,6 +23,7 @@ are the same way with other windows.
 The wings. A floor imports only from floors below it; import-linter holds this (see pyproject.toml).
 
     cli/           the command line: one module for each command or topic in cli/commands/, imported when it is called
+    library.py     the Python interface: collector.open(url) returns tables (table.py)
     daemon.py      the service: starts, reloads, drains and stops everything
     serve/         the HTTP server
     collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
@@ -86,4 +87,15 @@ The words that this project defines.
     as of            what was known at a moment
 """
 
+from importlib import import_module as _import_module
+
 __version__ = "0.1.0"
+
+_LIBRARY = {"open": "library", "History": "library", "Table": "table"}
+"""The names of the Python interface by module. They are imported when they are used, so that commands start fast."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _LIBRARY:
+        return getattr(_import_module(f"collector.{_LIBRARY[name]}"), name)
+    raise AttributeError(f"module 'collector' has no attribute {name!r}")

@@ -185,6 +185,7 @@ class ReadView:
     selected = _of_connection(selection.selected)
     select_series = _of_connection(selection.select_series)
     page = _of_connection(selection.page)
+    blocks = _of_connection(selection.blocks)
     downsample = _of_connection(selection.downsample)
     period_sums = _of_connection(sums.period_sums)
     settles = _of_connection(sums.settles)

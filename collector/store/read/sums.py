@@ -264,7 +264,7 @@ def _runs(
     bounds: tuple[int, int],
     as_of: datetime | None,
 ) -> Iterator[Any]:
-    """Yield (series_id, points, first and last timestamp, the greatest offset, values as one text); none without points.
+    """Yield (series_id, points, first and last timestamp, greatest offset, values as one text); none without points.
 
     *buckets* is where one of them starts, and their width. SQLite would sort the points of several series first.
     """
