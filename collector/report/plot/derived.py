@@ -32,11 +32,12 @@ def drawn_column(words: Words) -> str:
 def measure_text(words: Words, unit: str, adverb: str, profile: str) -> str:
     """Return what the axis shows, for a person: *adverb* is how often the series has buckets."""
     often = f"per {words.per}" if words.per else adverb
-    against = f" against {words.compare if isinstance(words.compare, str) else f'{words.compare:%Y-%m-%d}'}"
+    moment = words.compare
+    against = moment if moment is None or isinstance(moment, str) else f"{moment:%Y-%m-%d}"
     texts = {
         "value": f"{unit or 'value'}, {often}",
         "share": f"share in % of {words.of or profile}, {often}",
-        "growth": f"growth in %{against if words.compare else ''}, {often}",
+        "growth": f"growth in % against {against}, {often}",
         "cumulative": f"{unit or 'value'}, sum since the start, {often}",
         "mean": f"{unit or 'value'}, mean of {words.mean}, {often}",
     }
