@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from collector.serve.service import ServiceApi
 
-_LISTED = ("start", "end", "policy", "limit", "after")
+LISTED = ("start", "end", "policy", "limit", "after")
 
 
 class _MarkBody(Body):
@@ -49,7 +49,7 @@ class _MarkRoutes:
 
     async def list_marks(self, request: web.Request) -> web.Response:
         try:
-            parameters = parse_parameters(request, _LISTED, self._service.now())
+            parameters = parse_parameters(request, LISTED, self._service.now())
             policy = parameters.word("policy", ("false", "true")) == "true"
             marks = await read_marks(self._service.store, *parameters.period(), policy=policy)
             document = page_of("marks", [mark_document(mark) for mark in marks], parameters)
