@@ -72,8 +72,8 @@ The words that this project defines.
     fire             one due moment of one profile, with exactly one outcome
     pass             one collection of some profiles: decide, ask, save
     coverage         the windows for which an answer is on record
-    row of a day     count, sum, extremes and checksum of a series' points in a UTC day, see store/series/days.py;
-                     a stale day is one whose row has to be written anew
+    row of a day     count, sum, extremes and checksum of a series' points in a UTC day: store/series/days.py. A stale
+                     day has to get its row anew
     gap              a bucket that is published but not stored: `missing`, or `upstream` if Radar lacks it
     settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
     heal             fill gaps in the background

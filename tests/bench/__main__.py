@@ -90,7 +90,7 @@ def commands(runs: int) -> None:
 @click.option("--runs", default=5, show_default=True, help="Runs of each piece of work.")
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
 def growth(series: int, points: tuple[int, ...], runs: int, backends: tuple[str, ...]) -> None:
-    """Measure fires, reads, status, gaps and healing in stores of several sizes, and how fast their cost grows."""
+    """Measure fires, reads, status, gaps, healing and upkeep in stores of several sizes, and how the cost grows."""
     click.echo(growing.table(growing.measure(backends or BACKENDS, series, points, runs)))
 
 

@@ -28,7 +28,7 @@ from collector.radar.request import query_string
 from collector.report.gaps import find_gaps
 from collector.report.status import status_document
 from collector.serve.radar_api import query_history
-from collector.settings import Credentials, RadarSettings, Secret
+from collector.settings import Credentials, RadarSettings, RetentionSettings, Secret
 from collector.store import ExpectedWindow, Store
 from collector.timestamps import rfc3339
 from tests.bench import growth_store, run
@@ -38,6 +38,7 @@ from tests.bench.server import PATH
 _ROOT = Path(__file__).parents[2]
 _MINUTE = timedelta(minutes=1)
 _WEEK = timedelta(days=7)
+_MONTH = timedelta(days=30)
 _CONCURRENCY = 8
 _TICK_SECONDS = 0.002
 _GROUPS = 200
@@ -133,6 +134,7 @@ async def _measure(address: str, base_url: str, size: Size, window: timedelta, r
             await _read(noted, store, profiles, window)
             await _look(noted, store, profiles, size)
             await _heal(noted, batch_runner, clock, profiles)
+            await _upkeep(noted, store, clock)
         await _fires(costs, batch_runner, clock, profiles, runs)
         await _fires(costs, batch_runner, clock, growth_store.profiles(size.series, min(_GROUPS, size.series)), runs)
     return costs
@@ -187,6 +189,13 @@ async def _heal(costs: Costs, batch_runner: BatchRunner, clock: _Clock, profiles
             raise SystemExit("something was missing")
 
     await costs.measure("heal", work)
+
+
+async def _upkeep(costs: Costs, store: Store, clock: _Clock) -> None:
+    """Prune where nothing is old enough, and write the rows of days, which all exist but those of the last day."""
+    kept = RetentionSettings(fetches=_MONTH, fires=_MONTH, revisions=_MONTH)
+    await costs.measure("prune", lambda: store.prune(kept, clock()))
+    await costs.measure("rows of days", lambda: store.build_days(clock()))
 
 
 async def _fires(costs: Costs, batch_runner: BatchRunner, clock: _Clock, profiles: list[Profile], runs: int) -> None:

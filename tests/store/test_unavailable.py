@@ -97,6 +97,7 @@ WRITES = {
     "move_grid": lambda store: store.move_grid(Grid(HOURLY, timedelta(minutes=30)), NOW),
     "requeue_backfill": lambda store: store.requeue_backfill(store.job),
     "set_edges": lambda store: store.set_edges({ALL: None}),
+    "build_days": lambda store: store.build_days(NOW + 7 * timedelta(days=1)),
     "regroup_coverage": lambda store: store.regroup_coverage(),
     "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
     "set_normalization": lambda store: store.set_normalization(Verdict("COUNT", "undecided", NOW)),

@@ -362,6 +362,7 @@ def begin_to_write(lock_timeout: timedelta, frozen: timedelta, application_name:
     settings = {
         "idle_in_transaction_session_timeout": _milliseconds(frozen),
         "lock_timeout": _milliseconds(lock_timeout),
+        "collector.keeps_days": "on",  # a trigger looks after the rows of days for versions that do not know them
     }
     if application_name is not None:
         settings["application_name"] = application_name

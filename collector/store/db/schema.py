@@ -100,7 +100,6 @@ points = _table(
     sa.CheckConstraint("value > '-Infinity' AND value < 'Infinity'", name="ck_points_finite").ddl_if(
         dialect="postgresql"
     ),
-    postgresql_partition_by=BY_TIME,
 )
 
 revisions = _table(
@@ -112,6 +111,7 @@ revisions = _table(
     sa.Column("fetch_id", BigInt, nullable=False),
     sa.Column("seen_at", Timestamp, nullable=False),
     sa.Column("replaced_at", Timestamp, nullable=False),
+    sa.Index("ix_revisions_replaced_at", "replaced_at"),
 )
 """The old value: which fetch brought it and when, which one replaced it and when."""
 
@@ -451,6 +451,14 @@ and *failure* why the request failed."""
 state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
 
 _ddl: Any = sa.DDL
+
+
+@sa.event.listens_for(points, "before_create")
+def _partition(table: sa.Table, connection: sa.Connection, **_options: Any) -> None:
+    """Declare the partitions only where they are created, because the option loads SQLAlchemy's part for Postgres."""
+    if connection.dialect.name == "postgresql":
+        table.dialect_options["postgresql"]["partition_by"] = BY_TIME
+
 
 for _statement in create_partitions():
     sa.event.listen(points, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.store.db.schema import state
 from collector.timestamps import utc_now
@@ -32,7 +31,13 @@ def values_table(names: Sequence[str]) -> sa.CTE:
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:
     """Return an INSERT for which `on_conflict_…` is available, which both databases spell alike."""
-    return (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite.insert(table)
+    from sqlalchemy.dialects import postgresql  # only here, because its import takes a command on SQLite 20 ms
+
+    return postgresql.insert(table)
 
 
 _OURS = 0x52444354 << 16

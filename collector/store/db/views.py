@@ -75,6 +75,27 @@ DELETE FROM series_ranges WHERE series_id = OLD.series_id AND "end" = OLD."end" 
 }
 
 
+_STALE = """
+CREATE FUNCTION make_days_stale() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+  first bigint := floor(extract(epoch FROM NEW.start) / 86400) * 86400;
+BEGIN
+  DELETE FROM series_days d USING series_set_members m
+  WHERE m.set_id = NEW.set_id AND d.series_id = m.series_id AND d.day >= to_timestamp(first) AND d.day < NEW."end";
+  INSERT INTO stale_days (day, series_id)
+  SELECT to_timestamp(seconds), m.series_id
+  FROM generate_series(first, extract(epoch FROM NEW."end")::bigint - 1, 86400) AS seconds
+  JOIN state ON state.key = 'days_until' AND seconds < state.value::bigint
+  JOIN series_set_members m ON m.set_id = NEW.set_id
+  ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$"""
+_STALE_TRIGGER = """
+CREATE TRIGGER make_days_stale AFTER INSERT ON answers FOR EACH ROW
+WHEN (current_setting('collector.keeps_days', true) IS DISTINCT FROM 'on') EXECUTE FUNCTION make_days_stale()"""
+"""An answer of a replica of a version before 0012 makes the rows of its days stale, see `days`."""
+
+
 def triggers() -> dict[str, list[str]]:
     """Return by backend the statements that let replicas of a version before 0011 write to `date_ranges`.
 
@@ -102,6 +123,10 @@ for _name, _query in VIEWS.items():
 for _backend, _statements in triggers().items():
     for _statement in _statements:
         sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect=_backend))
+for _statement in (_STALE, _STALE_TRIGGER):
+    sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))
+_drop_stale = _ddl("DROP FUNCTION IF EXISTS make_days_stale() CASCADE")
+sa.event.listen(metadata, "before_drop", _drop_stale.execute_if(dialect="postgresql"))
 for _verb in _VIEW_STATEMENTS:
     _drop = _ddl(f"DROP FUNCTION IF EXISTS {_verb.lower()}_date_range() CASCADE")
     sa.event.listen(metadata, "before_drop", _drop.execute_if(dialect="postgresql"))

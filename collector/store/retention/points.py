@@ -5,7 +5,7 @@ Fetches and fires stay on record: they are the ledger of the budget and of the p
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 CONSIDERED_KEY = "fetches_considered"
 """The key in the table `state` of the fetches that `prune` has considered."""
 _POINTS_AT_ONCE = 5_000
-_REVISIONS_AT_ONCE = 1_000
+_REVISIONS_AT_ONCE = 50
 
 
 class ReplacedRow(NamedTuple):
@@ -148,26 +148,47 @@ def _lock(connection: sa.Connection, which: sa.ColumnElement[bool]) -> list[int]
     return list(connection.execute(select).scalars())
 
 
-def delete_revisions(connection: sa.Connection, series_id: int, cutoff: datetime, after: int) -> tuple[int, int] | None:
-    """Delete values of a series that were replaced before *cutoff*, of some buckets later than *after*.
+class OldRevision(NamedTuple):
+    """The place of a revision in the order in which revisions become old."""
 
-    Returns their number and the last bucket that was considered; None if there was none.
+    replaced_at: datetime
+    series_id: int
+    timestamp: datetime
+    replaced_by: int
+
+
+def old_revisions(connection: sa.Connection, cutoff: datetime, after: OldRevision | None) -> list[OldRevision]:
+    """Read some revisions that were replaced before *cutoff*, the oldest first, behind *after*.
+
+    Almost all of them are deleted then, so that they are read once.
     """
+    place = [revisions.c[name] for name in OldRevision._fields]
+    older = sa.select(*place).where(revisions.c.replaced_at < cutoff)
+    if after:
+        borders = [sa.literal(value, column.type) for value, column in zip(after, place, strict=True)]
+        older = older.where(revisions.c.replaced_at >= after.replaced_at, sa.tuple_(*place) > sa.tuple_(*borders))
+    return [OldRevision(*row) for row in connection.execute(older.order_by(*place).limit(_REVISIONS_AT_ONCE))]
+
+
+def delete_revisions(connection: sa.Connection, old: Sequence[OldRevision], cutoff: datetime) -> int:
+    """Delete the values of the buckets of *old* that were replaced before *cutoff*. Returns their number."""
     coverage.lock(connection)
-    _lock(connection, series.c.id == series_id)
-    columns = (epoch(revisions.c.timestamp).label("t"), *(revisions.c[name] for name in ReplacedRow._fields[1:]))
-    later = sa.select(*columns).where(revisions.c.series_id == series_id, revisions.c.timestamp > from_epoch(after))
-    result = connection.execute(later.order_by(revisions.c.timestamp).limit(_REVISIONS_AT_ONCE))
-    rows = [ReplacedRow(*row) for row in result]
-    if not rows:
-        return None
-    if len(rows) == _REVISIONS_AT_ONCE and rows[0].timestamp != rows[-1].timestamp:
-        rows = [row for row in rows if row.timestamp != rows[-1].timestamp]  # because the limit may cut its values
-    by_bucket = groupby(rows, key=lambda row: row.timestamp)
-    old = [row for _, group in by_bucket for row in outdated_revisions(list(group), cutoff)]
-    if old:
-        _delete(connection, series_id, old)
-    return len(old), rows[-1].timestamp
+    buckets: dict[int, set[datetime]] = defaultdict(set)
+    for revision in old:
+        buckets[revision.series_id].add(revision.timestamp)
+    number = 0
+    for series_id in _lock(connection, series.c.id.in_(list(buckets))):
+        columns = (epoch(revisions.c.timestamp).label("t"), *(revisions.c[name] for name in ReplacedRow._fields[1:]))
+        same = sa.select(*columns).where(
+            revisions.c.series_id == series_id, revisions.c.timestamp.in_(buckets[series_id])
+        )
+        rows = [ReplacedRow(*row) for row in connection.execute(same.order_by(revisions.c.timestamp))]
+        by_bucket = groupby(rows, key=lambda row: row.timestamp)
+        outdated = [row for _, group in by_bucket for row in outdated_revisions(list(group), cutoff)]
+        if outdated:
+            _delete(connection, series_id, outdated)
+        number += len(outdated)
+    return number
 
 
 def outdated_revisions(replaced: Sequence[ReplacedRow], cutoff: datetime) -> list[ReplacedRow]:

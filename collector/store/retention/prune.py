@@ -109,8 +109,8 @@ async def prune(database: Database, retention: RetentionSettings, now: datetime)
     for series_id, interval in await database.read_in_thread(_list_series):
         if cutoff := current.get(AggInterval(interval)):
             pruned += await _prune_snapshots(database, series_id, cutoff)
-        if retention.revisions:
-            pruned += await _prune_revisions(database, series_id, now - retention.revisions)
+    if retention.revisions:
+        pruned += await _prune_revisions(database, now - retention.revisions)
     await database.write(lambda connection: _keep_considered(connection, fetch_cutoff))
     if fetch_cutoff:
         pruned += await _prune_fetches(database, fetch_cutoff)
@@ -163,11 +163,11 @@ async def _prune_snapshots(database: Database, series_id: int, cutoff: datetime)
     return Pruned(points=count)
 
 
-async def _prune_revisions(database: Database, series_id: int, cutoff: datetime) -> Pruned:
-    count, after = 0, 0
-    delete_some = partial(points.delete_revisions, series_id=series_id, cutoff=cutoff)
-    while result := await database.write(partial(delete_some, after=after)):
-        count, after = count + result[0], result[1]
+async def _prune_revisions(database: Database, cutoff: datetime) -> Pruned:
+    count, after = 0, None
+    while old := await database.read_in_thread(partial(points.old_revisions, cutoff=cutoff, after=after)):
+        count += await database.write(partial(points.delete_revisions, old=old, cutoff=cutoff))
+        after = old[-1]
     return Pruned(revisions=count)
 
 

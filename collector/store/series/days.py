@@ -15,7 +15,7 @@ from __future__ import annotations
 import struct
 import zlib
 from bisect import bisect_left
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import groupby
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval
 from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch
-from collector.store.db.schema import points, series, series_days, stale_days
+from collector.store.db.schema import points, series, series_days, stale_days, state
 from collector.store.db.sql import GRIDS, advisory_lock, upsert
 from collector.timestamps import from_epoch, rfc3339
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     Key = tuple[int, int]
 
 DAY = 86_400
-UNTIL_KEY = "days_until"
+UNTIL_KEY, NEWEST_KEY = "days_until", "days_newest"
 _FINE = [interval.value for interval in AggInterval if interval.seconds < DAY]
 _LATE = 3 * 3600
 """So long after its end, in seconds, a day counts as over: by then its last bucket has usually come."""
@@ -151,6 +151,18 @@ def write(connection: sa.Connection, rows: Sequence[DayRow]) -> None:
         backend = connection.dialect.name
         parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
         connection.exec_driver_sql(_WRITE[backend], parameters)
+    newest = max((row.day for row in rows), default=0)
+    if newest > int(sql.get_state(connection, NEWEST_KEY) or 0):
+        sql.put_state(connection, NEWEST_KEY, str(newest))
+
+
+_OPEN = sa.select(state.c.key, state.c.value).where(sa.or_(*(state.c.key == key for key in (UNTIL_KEY, NEWEST_KEY))))
+
+
+def open_from(connection: sa.Connection) -> int:
+    """Return the day from which on no day has a row, or needs one. Read it when the series are locked."""
+    known = {key: int(value) for key, value in connection.execute(_OPEN)}
+    return max(known.get(UNTIL_KEY, 0), known[NEWEST_KEY] + DAY if NEWEST_KEY in known else 0)
 
 
 def until(connection: sa.Connection) -> int | None:
@@ -245,10 +257,18 @@ def _day(key: Key) -> int:
 
 
 def _rows(stored: Iterable[Any]) -> Iterator[DayRow]:
-    """Yield the rows of points (series_id, timestamp, value), which are ordered so."""
-    for (series_id, _), same in groupby(stored, key=lambda row: (row[0], row[1] // DAY)):
+    """Yield the rows of points (series_id, timestamp, value), which are ordered so.
+
+    A day with something that is no number, as in a damaged record, gets no row.
+    """
+    for _, same in groupby(stored, key=_series_and_day):
         part = list(same)
-        yield from of_points(series_id, [row[1] for row in part], [row[2] for row in part])
+        with suppress(struct.error, TypeError):
+            yield from of_points(part[0][0], [row[1] for row in part], [row[2] for row in part])
+
+
+def _series_and_day(row: Any) -> tuple[int, int | None]:
+    return row[0], row[1] // DAY if isinstance(row[1], int) else None
 
 
 def _pass(connection: sa.Connection, now: datetime) -> bool:
@@ -310,7 +330,10 @@ def sums(connection: sa.Connection, ids: Collection[int], start: datetime, end: 
     first, last = int(start.timestamp()), int(end.timestamp())
     borders = {"ids": list(ids), "a": first, "b": last, "rest": max(first, before or first)}
     select = sa.union_all(_of_rows(), _of_stale(), _of_rest())
-    return sorted(DaySum(*row) for row in connection.execute(select, borders))
+    result: Any = connection.execute(select, borders)
+    rows = sorted(result.cursor.fetchall())  # the driver's rows, because making others of them costs as much again
+    result.close()
+    return list(map(DaySum._make, rows))
 
 
 _IDS: Any = sa.bindparam("ids", expanding=True)
@@ -367,7 +390,7 @@ def findings(connection: sa.Connection) -> Iterator[str]:
                 said = "is missing" if row is None else "does not agree with the points"
                 yield f"{labels[series_id]}: the sum of {rfc3339(from_epoch(now.day))} {said}"
         for day in sorted(rows):
-            yield f"{labels[series_id]}: a sum of {rfc3339(from_epoch(day))}, when there is no point"
+            yield f"{labels[series_id]}: the sum of {rfc3339(from_epoch(day))} has no points"
     alone = sa.select(sa.func.count()).where(series_days.c.series_id.not_in(fine.order_by(None)))
     if number := connection.execute(alone).scalar_one():
         yield f"sums of days of a series that does not exist, or has no finer interval: {number}"

@@ -16,10 +16,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from collector.model import Window, known_spelling, spelling_free
 from collector.store.db.schema import fetches, profile_series, series
+from collector.store.db.sql import upsert
 from collector.store.ledger.fetches import AnswerTime, overrules
 from collector.store.series import coverage
 from collector.store.series.generations import described, generation, in_force, same_measure
@@ -249,7 +249,7 @@ def _add(  # noqa: PLR0913, PLR0917 - what a series is made of
 ) -> Any:
     """Add a series that is not in force. Returns its row, locked; another process may have added it just now."""
     row = row_of(query, label, measure, now) | {"settle": settle}
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(series)
+    insert = upsert(connection, series)
     connection.execute(insert.values(row).on_conflict_do_nothing())
     same = (series.c[name] == row[name] for name in ("digest", "normalization", "unit"))
     return connection.execute(_ROWS.where(*same).with_for_update()).one()

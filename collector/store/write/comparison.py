@@ -97,6 +97,9 @@ def compare(
     ]
     hull = min(span.start for span in spans), max(span.end for span in spans)
     settles, before = evidence.settles(connection, windows), evidence.read(connection, windows, hull)
+    has_days = hull[0] // DAY * DAY < days.open_from(connection) or any(days.days_of(*span[1:]) for span in spans)
+    for answer in answers if has_days else ():
+        answer.sum_days()
     kept = days.read(connection, {i for answer in answers for i in answer.days}, *hull)
     stored = _read_stored(connection, answers, spans, kept)
     newer = _newer_ranges(connection, list(windows), arrivals) if stored.ids or before else {}
@@ -188,12 +191,17 @@ class _Answered:
             window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
             self.windows[ids[slice_.series]].append(window)
             self.points[ids[slice_.series]].append(_inside(series_points, slice_.window))
-            if days.has_rows(slice_.series):
-                self.days[ids[slice_.series]].append(answered_days(ids[slice_.series], series_points, window))
             spoken = spoken_window(slice_.window, date_range, meta.last_updated, slice_.series.agg_interval.step)
             self.parts[ids[slice_.series]].append(
                 AnswerPart(slice_, series_points.timestamps, spoken, asked_at, told_at)
             )
+
+    def sum_days(self) -> None:
+        """Fill in what the answer has of the days of each series that has rows of days."""
+        for i, parts in self.parts.items():
+            if days.has_rows(parts[0].slice_.series):
+                pairs = zip(self.points[i], self.windows[i], strict=True)
+                self.days[i] = [answered_days(i, *pair) for pair in pairs]
 
     def compared(
         self,

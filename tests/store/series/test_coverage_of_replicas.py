@@ -48,7 +48,11 @@ def delete_old_fetches(connection):
 
 
 def delete_revisions_of(series_id):
-    return lambda connection: points.delete_revisions(connection, series_id, LATER, 0)
+    def delete(connection):
+        old = points.old_revisions(connection, LATER, None)
+        return points.delete_revisions(connection, [each for each in old if each.series_id == series_id], LATER)
+
+    return delete
 
 
 def delete_series_of(series_id):

@@ -111,6 +111,29 @@ async def _prune(store, chance, now):
     await store.prune(RetentionSettings(points={AggInterval.ONE_HOUR: kept}), now)
 
 
+async def test_an_answer_of_the_previous_version_makes_its_days_stale(postgres_url):
+    """Such a replica writes points and coverage in a transaction that does not say that it keeps the rows of days."""
+    async with Store.open(postgres_url, owner="test") as store:
+        await store.activate_labels([profile()], NOW)
+        await saved(store, batch((ALL, hours(-24, 24))), list(range(48)))
+        await built(store)
+        assert await day_rows(store) == [(1, -24, 24), (1, 0, 24)]
+
+        def of_before(connection):
+            connection.exec_driver_sql("SET LOCAL collector.keeps_days = 'off'")
+            connection.exec_driver_sql("UPDATE points SET value = 9 WHERE timestamp = '2026-04-30 05:00Z'")
+            connection.exec_driver_sql(
+                """INSERT INTO answers (set_id, "end", fetch_id, start, checksum)
+                SELECT set_id, '2026-04-30 06:00Z', fetch_id + 1, '2026-04-30 04:00Z', 0 FROM answers"""
+            )
+
+        await store._database.write(of_before)
+        assert await day_rows(store) == [(1, -24, 24)]
+        await check(store)
+        assert await built(store) == 1
+        await check(store)
+
+
 async def test_a_row_or_a_point_that_was_changed_by_hand_is_found(store_url):
     async with Store.open(store_url, owner="test") as store:
         await store.activate_labels([profile()], NOW)
