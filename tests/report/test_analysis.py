@@ -69,6 +69,8 @@ async def _fill(store):
     base = (START - datetime(2026, 4, 30, tzinfo=UTC)) // HOUR  # what the factories count hours from
     shifted = [{base + hour: value for hour, value in row.items()} for row in rows]
     await saved(store, asked, *shifted, now=NOW, profiles=tuple(each.name for each in PROFILES), updated=NOW)
+    while (await store.build_days(NOW)).more:  # so that sums come from rows of days, and the revised day from points
+        pass
     again = batch((queries[0], Window(END - 2 * HOUR, END)))
     later = NOW + timedelta(days=1)
     fresh = {base + HOURS - 2: 1000.0, base + HOURS - 1: rows[0][HOURS - 1]}

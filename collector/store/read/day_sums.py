@@ -94,8 +94,11 @@ def _within(column: Any) -> list[Any]:
     return [column >= since, column < until]
 
 
+_SAME_DAY = (series_days.c.series_id == stale_days.c.series_id, series_days.c.day == stale_days.c.day)
 _STALE = sa.select(epoch(stale_days.c.day), stale_days.c.series_id).where(
-    *_within(stale_days.c.day), stale_days.c.series_id.in_(_IDS)
+    *_within(stale_days.c.day),
+    stale_days.c.series_id.in_(_IDS),
+    ~sa.exists().where(*_SAME_DAY).correlate(stale_days),  # a row that exists is right
 )
 
 
