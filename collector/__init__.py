@@ -23,19 +23,19 @@ are the same way with other windows.
 The wings. A floor imports only from floors below it; import-linter holds this (see pyproject.toml).
 
     cli/           the command line: one module for each command or topic in cli/commands/, imported when it is called
-    daemon.py      the service: starts, reloads, drains and stops everything
+    daemon.py      the service; beside it library.py: collector.open(url) for Python, which returns tables (table.py)
     serve/         the HTTP server
     collect/       the work: worker, pass, backfill jobs, maintenance, leases; planning/ decides without I/O,
                    batches/ sends few requests, catalogue/ reads Radar's lists, probe/ measures what is not published
     report/        documents that serve/ and cli/ share
-    store/         all SQL, as plain functions of a Connection that run in threads: read/ write/ ledger/
-                   retention/ series/ admin/ over db/. Store and Reader are its door for asyncio
+    store/         all SQL, functions of a Connection: read/ write/ ledger/ retention/ series/ admin/ over db/
     radar/         the client of the API: one request, its answer, or the exception that a failure means
     simulator/     a local Radar, for the demo and the tests
     contract/      the server side of Radar's API, for simulator/ and serve/radar_api/
     settings/      the configuration: checked settings, or one report of all problems
     profile.py     the profiles of the operator, and their questions
     datasets/      one record for each dataset of Radar: its path, its filters and what they mean; and for each list
+    analysis/      periods, shares, ranks, growth and what is refused, without I/O; marks and policy dates
     rules/         pure rules: what is final, where history begins, an unknown normalization, the difference of clocks
     the top level  what all share: model, windows, timestamps, interval, retry, circuit_breaker,
                    errors; docs/ has the reference
@@ -49,13 +49,13 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py; a new key of the status document also in _STATUS of reference.py
+    a word of requests  analysis/words.py and cells.py; cli/words.py, serve/openapi.json, docs/analysis.md
     an output format    FORMATS in report/export.py; the option --format in cli/commands/export.py
     a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in
                         store/ that writes the table, store/read/listing.py, serve/openapi.json
     a list of /api/v1   serve/api/routes.py, serve/openapi.json; a list of Radar: datasets/catalogue.py, simulator/
     a part of the page  serve/dashboard/: data.js reads, frame.js decides what is drawn, view.js is the URL, tables.js
-    a retry rule        retry.py: attempts and back-off; circuit_breaker.py: when requests stop; collect/worker.py,
-                        collect/maintenance.py: when a failed pass or healing runs again
+    a retry rule        retry.py, circuit_breaker.py; collect/worker.py, collect/maintenance.py: when a pass runs again
     a hook on failures  an Observer (collect/batches/fetcher.py) in serve/; daemon.py hands it to the Fetcher
 
 The words that this project defines.
@@ -83,6 +83,9 @@ The words that this project defines.
     settle, final    the age up to which Radar may revise a value; a value that was confirmed after it
     heal             fill gaps in the background
     snapshot         a series whose values depend on the moment of the request; all answers of one pass belong together
+    word             what a request derives from points: per, share, top, compare and so on
+    period, whole    an hour to a year, or a bucket; a period without a missing bucket
+    mark             a date with a text on charts, of the operator or of the shipped list of policies
     budget           the requests that may be sent in any 300 seconds, by all processes together
     replica, lease   a process that shares a store; the time within which it must renew its claims
     claim            work that one replica does at a time: the fires of a profile, gaps, windows of a job
@@ -90,4 +93,15 @@ The words that this project defines.
     as of            what was known at a moment
 """
 
+from importlib import import_module as _import_module
+
 __version__ = "0.1.0"
+
+_LIBRARY = {"open": "library", "History": "library", "Table": "table"}
+"""The names of the Python interface by module. They are imported when they are used, so that commands start fast."""
+
+
+def __getattr__(name: str) -> object:
+    if name in _LIBRARY:
+        return getattr(_import_module(f"collector.{_LIBRARY[name]}"), name)
+    raise AttributeError(f"module 'collector' has no attribute {name!r}")

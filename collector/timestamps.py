@@ -42,6 +42,22 @@ def _parsed(text: str, now: datetime) -> datetime:
     return utc(text.upper())
 
 
+_LAST_DATE = date(2100, 1, 1)
+
+
+def parse_moment(text: str) -> datetime:
+    """Parse a date (its midnight in UTC) or an RFC 3339 time, also a future one. Raises ValueError for another text."""
+    try:
+        moment = datetime.fromisoformat(text).replace(tzinfo=UTC) if _DATE.fullmatch(text) else utc(text.upper())
+    except (ValueError, OverflowError):
+        quoted = repr(text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…")
+        forms = "a date such as 2026-01-31, or an RFC 3339 time such as 2026-01-31T12:00:00Z"
+        raise ValueError(f"{quoted} is not a time; allowed: {forms}") from None
+    if not FIRST_DATE <= moment.date() < _LAST_DATE:
+        raise ValueError(f"{rfc3339(moment)} is not between {FIRST_DATE} and {_LAST_DATE}")
+    return moment
+
+
 def check_date(moment: datetime, now: datetime) -> datetime:
     """Return the aware *moment* in UTC. Raises ValueError if its date is before 2000-01-01 or after tomorrow."""
     last = now.astimezone(UTC).date() + timedelta(days=1)

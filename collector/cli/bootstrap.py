@@ -214,6 +214,14 @@ class DaemonClient:
         """Parse the kept body of a fetch again. Returns the outcome."""
         return self._call("POST", f"/api/v1/fetches/{fetch_id}/replay", {}, timeout=_LONG_TIMEOUT_SECONDS)
 
+    def add_mark(self, content: dict[str, Any]) -> dict[str, Any]:
+        """Add a mark. Returns it."""
+        return self._call("POST", "/api/v1/marks", content)
+
+    def remove_mark(self, mark_id: int) -> dict[str, Any]:
+        """Remove a mark."""
+        return self._call("DELETE", f"/api/v1/marks/{mark_id}", {})
+
     def _call(
         self, method: str, path: str, content: Any = None, *, timeout: float = _TIMEOUT_SECONDS
     ) -> dict[str, Any]:

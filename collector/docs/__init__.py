@@ -13,6 +13,7 @@ PAGES = {
     "settings": "every key of the configuration, with its default and what it allows",
     "commands": "every command and option, exit codes, signals",
     "http": "every route: `/api/v1`, Cloudflare's own contract, the page",
+    "analysis": "shares, ranks, growth, citations, marks on charts, the Python interface",
     "metrics": "every metric, the states of a profile, log events",
     "store": "tables, backup, restore, upgrade, moving, retention, pausing, deleting",
     "service": "Docker, systemd, Postgres, several replicas",

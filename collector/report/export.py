@@ -39,7 +39,7 @@ async def export_csv(blocks: AsyncIterator[Block], _asked_at: AskedAt = _NO_SNAP
     """Write CSV with a header, as in RFC 4180, except that lines end with a line feed alone."""
     yield f"{','.join(COLUMNS)}\n".encode()
     async for block in blocks:
-        label = _csv_cells(block.profile, block.label)
+        label = csv_cells(block.profile, block.label)
         yield "".join([f"{label},{timestamp},{value}\n" for timestamp, value in _texts(block.points)]).encode()
 
 
@@ -97,7 +97,7 @@ def _texts(points: Run | Points) -> Iterator[tuple[str, Any]]:
         return
     for timestamp, value in points:
         printed = int(value) if value.is_integer() else value
-        yield _date(timestamp // _DAY) + _time(timestamp % _DAY), printed
+        yield timestamp_text(timestamp), printed
 
 
 @lru_cache
@@ -110,7 +110,13 @@ def _time(second: int) -> str:
     return from_epoch(second).strftime("%H:%M:%SZ")
 
 
-def _csv_cells(*texts: str) -> str:
+def timestamp_text(timestamp: int) -> str:
+    """Return epoch seconds as RFC 3339."""
+    return _date(timestamp // _DAY) + _time(timestamp % _DAY)
+
+
+def csv_cells(*texts: str) -> str:
+    """Return *texts* as cells of a line of CSV, quoted where that is needed."""
     buffer = io.StringIO()
     csv.writer(buffer).writerow(texts)  # because its lines end in "\r\n", it quotes either of the two
     return buffer.getvalue().removesuffix("\r\n")
@@ -130,9 +136,14 @@ def write_parquet(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt)
     *asked_at* must be complete when the first block comes. If it is not empty, there is a column with it. Raises
     UsageError if pyarrow is not installed.
     """
+    check_parquet()
+    return _parquet_chunks(blocks, licence, asked_at)
+
+
+def check_parquet() -> None:
+    """Raise UsageError if pyarrow is not installed."""
     if find_spec("pyarrow") is None:
         raise UsageError(f"Parquet needs pyarrow, which is not installed; {how_to_install('pyarrow', 'parquet')}")
-    return _parquet_chunks(blocks, licence, asked_at)
 
 
 async def _parquet_chunks(blocks: AsyncIterator[Block], licence: str, asked_at: AskedAt) -> AsyncIterator[bytes]:

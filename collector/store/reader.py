@@ -14,7 +14,7 @@ from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
-from collector.store.read import catalogue, gaps, known_values, listing, selection, status
+from collector.store.read import catalogue, gaps, known_values, listing, selection, status, sums
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -22,12 +22,12 @@ from collector.store.read.points import export_blocks
 from collector.store.read.selection import PointQuery, blocks
 from collector.store.read.stored_series import StoredQuestions
 from collector.store.series import evidence, generations, grids, groups, identity, remainders, snapshots
-from collector.store.write import replays
+from collector.store.write import marks, replays
 from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
     from datetime import datetime, timedelta
 
     import sqlalchemy as sa
@@ -117,6 +117,10 @@ class ReadView:
         """Return how far the clock is ahead of Radar's. Buckets that end in Radar's future cannot be requested."""
         return self.clock_difference().ahead
 
+    def as_of(self, moment: datetime | None) -> AsOfReader:
+        """Return a reader of this state of the store for what was known at *moment*; None: now."""
+        return AsOfReader(self._connection, moment)
+
     def list_series(self, **chosen: Unpack[Filters]) -> list[SeriesRow]:
         """List series with their labels; keywords as in ListFilter: those with a point between start and end."""
         return listing.list_series(self._connection, ListFilter(**chosen))
@@ -195,7 +199,11 @@ class ReadView:
     selected = _of_connection(selection.selected)
     select_series = _of_connection(selection.select_series)
     page = _of_connection(selection.page)
+    blocks = _of_connection(selection.blocks)
     downsample = _of_connection(selection.downsample)
+    period_sums = _of_connection(sums.period_sums)
+    settles = _of_connection(sums.settles)
+    absolute_words = _of_connection(generations.absolute_words)
     status_rows = _of_known(status.status_rows)
     paused = _of_connection(status.paused)
     empty = _of_known(status.empty)
@@ -231,6 +239,7 @@ class ReadView:
     next_details = _of_connection(catalogue.next_details)
     group_names = _of_connection(known_values.group_names)
     known_values = _of_connection(known_values.known_values)
+    list_marks = _of_connection(marks.listed)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
@@ -316,6 +325,11 @@ class Reader:
         """
         return self._database.stream(lambda connection: blocks(connection, chosen, after))
 
+    def stream_view(self, work: Callable[[ReadView], Iterator[T]]) -> AsyncGenerator[T, None]:
+        """Stream the items of *work* from one state of the store. Close the iterator if you stop early."""
+        location = self._database.location
+        return self._database.stream(lambda connection: work(ReadView(connection, location)))
+
     extents = _in_thread(ReadView.extents)
     newest_buckets = _in_thread(ReadView.newest_buckets)
     relative_queries = _in_thread(ReadView.relative_queries)
@@ -334,6 +348,7 @@ class Reader:
     body = _in_thread(ReadView.body)
     question = _in_thread(ReadView.question)
     list_state = _in_thread(ReadView.list_state)
+    list_marks = _in_thread(ReadView.list_marks)
     normalizations = _in_thread(ReadView.normalizations)
     clock_difference = _in_thread(ReadView.clock_difference)
     ahead = _in_thread(ReadView.ahead)

@@ -26,7 +26,7 @@ from collector.store.retention.fold import fold
 from collector.store.retention.prune import prune
 from collector.store.series import coverage, days, evidence, generations, grids, identity, snapshots
 from collector.store.series import evidence as adopting
-from collector.store.write import catalogue, replays, save_snapshots
+from collector.store.write import catalogue, marks, replays, save_snapshots
 from collector.store.write.save import save
 
 if TYPE_CHECKING:
@@ -350,6 +350,8 @@ class Store(Reader):
     save_details = _in_transaction(catalogue.save_details)
     save_absence = _in_transaction(catalogue.save_absence)
     finish_catalogue_item = _in_transaction(catalogue.finish_item)
+    add_mark = _in_transaction(marks.add)
+    remove_mark = _in_transaction(marks.remove)
 
 
 class OpenStore(NamedTuple):

@@ -33,6 +33,10 @@ def test_commands_that_write_are_sent_to_the_daemon_or_rejected_in_one_way(simul
         assert f"sent to the daemon at {daemon.url}" in compact.stderr
         assert re.fullmatch(r"compacted: \d+ bytes before, \d+ bytes after\n", compact.stdout)
         daemon.says("compact outcome=ok")
+        (mark,) = json.loads(collector.call("marks", "add", "2027-03-15", "x", "--format", "json").stdout)
+        assert json.loads(collector.call("marks", "list", "--format", "json").stdout) == [mark]
+        assert collector.call("marks", "remove", str(mark["id"])).stdout == f"mark {mark['id']} removed\n"
+        assert "there is no mark 7" in collector.call("marks", "remove", "7", expect=1).stderr
         done = json.loads(collector.call(*FORGET, "--format", "json").stdout)
         assert done == dry | {"dry_run": False}
         assert 20 < len(collector.points()["all"]) < len(kept)

@@ -11,6 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
 from collector.datasets.catalogue import LISTS
+from collector.serve.api import analysis
+from collector.serve.api.marks import LISTED
 from collector.serve.api.routes import _POINTS, _RESOURCES, openapi_text
 from tests.harness.http_server import fill, served
 
@@ -87,14 +89,19 @@ def test_every_route_answers_as_described(operation, address):
 def test_every_route_is_described():
     described = {path for path in DOCUMENT["paths"] if path.startswith("/api/v1/")}
     jobs = ["backfills", "backfills/{id}", "backfills/{id}/cancel"]
+    jobs += ["stats", "top", "marks", "marks/{id}"]
     names = [*_RESOURCES, "points", "status", *jobs, "prune", "compact", "series/{id}/forget", "fetches/{id}/replay"]
     names += [f"{name}{rest}" for name in LISTS for rest in ("", "/{slug}", "/refresh")]
     assert {f"/api/v1/{name}" for name in [*names, "values/{filter}"]} == described
 
 
-@pytest.mark.parametrize("name", [*_RESOURCES, "points"])
+_ALLOWED = {name: allowed for name, (_, allowed) in _RESOURCES.items()}
+_ALLOWED |= {"points": _POINTS, "stats": analysis.STATS, "top": analysis.TOP, "marks": LISTED}
+
+
+@pytest.mark.parametrize("name", _ALLOWED)
 def test_every_parameter_is_described(name):
-    allowed = _RESOURCES[name][1] if name in _RESOURCES else _POINTS
+    allowed = _ALLOWED[name]
     references = [
         entry["$ref"].rpartition("/")[2] for entry in DOCUMENT["paths"][f"/api/v1/{name}"]["get"]["parameters"]
     ]

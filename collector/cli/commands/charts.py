@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.bootstrap import config_option, period_options
+from collector.cli.bootstrap import TIME, config_option, period_options
+from collector.cli.words import words_options
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from collector.report.plot.chart import Chart
+    from collector.report.plot.chart import Chart, ChartOptions
     from collector.settings import Settings
 
 
 @click.command("plot")
 @click.argument("profile")
 @period_options
+@words_options("per", "share", "of", "top", "compare", "growth", "cumulative", "mean")
+@click.option("--as-of", type=TIME, metavar="T", help="Draw the values that were known at T. Default: now.")
+@click.option("--policy", is_flag=True, help="Mark the dates of policies for public certificates, too.")
 @click.option("--log", is_flag=True, help="Use a logarithmic axis, for series of very different size.")
 @click.option(
     "-o",
@@ -31,27 +35,37 @@ def plot_command(
     profile: str,
     start: datetime | None,
     end: datetime | None,
+    as_of: datetime | None,
     target: str | None,
     config: str | None,
     *,
     log: bool,
+    policy: bool,
+    **values: Any,
 ) -> None:
     """Draw the history of PROFILE in the terminal, or as a picture. Default range: the newest days, months or years.
 
-    Gaps stay open. Annotations and values that may still be revised are marked. All times are UTC.
+    Gaps stay open. Annotations, marks and values that may still be revised are marked. All times are UTC.
 
     \b
     Example: collector plot by-owner --start 30d -o owners.png
+    Example: collector plot by-owner --per month --share --top 5
     """
     import asyncio
 
     from collector.cli.bootstrap import load_settings
+    from collector.cli.output import say
+    from collector.cli.words import read_words
+    from collector.report.plot.chart import ChartOptions
 
     kind = _image_kind(target) if target else None
     settings = load_settings(config, required=False)
-    chart = asyncio.run(_read_chart(settings, profile, start, end))
+    options = ChartOptions(read_words(values), as_of, policy)
+    chart = asyncio.run(_read_chart(settings, profile, (start, end), options))
     if target and kind:
         _write_image(chart, target, kind, log=log)
+        for note in chart.notes:
+            say(note)
     else:
         _print_chart(chart, log=log)
 
@@ -65,7 +79,9 @@ def _image_kind(target: str) -> str:
     return kind
 
 
-async def _read_chart(settings: Settings, profile: str, start: datetime | None, end: datetime | None) -> Chart:
+async def _read_chart(
+    settings: Settings, profile: str, period: tuple[datetime | None, datetime | None], options: ChartOptions
+) -> Chart:
     from collector.cli.output import check_profile
     from collector.report.plot.chart import read_chart
     from collector.store import Store
@@ -75,7 +91,7 @@ async def _read_chart(settings: Settings, profile: str, start: datetime | None, 
         names = {profile, *(renamed.new_profile for renamed in await store.renamed([profile]))}
         settled = (configured.settle for configured in settings.profiles if configured.name in names)
         settle = max(settled, default=settings.collection.settle)
-        return await read_chart(store, profile, start, end, settle)
+        return await read_chart(store, profile, *period, settle, options)
 
 
 def _write_image(chart: Chart, target: str, kind: str, *, log: bool) -> None:

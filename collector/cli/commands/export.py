@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import click
 
 from collector.cli.bootstrap import TIME, config_option, period_options
+from collector.cli.words import words_options
 from collector.contract.request_parser import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
@@ -19,14 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from datetime import datetime
 
+    from collector.analysis.words import Words
+    from collector.cli.atomic_file import Sink
     from collector.interval import AggInterval
     from collector.settings import Settings
-    from collector.store import AsOfReader, Block, Store
+    from collector.store import AsOfReader, Block, PointQuery, ReadView, Store
 
 
 @click.command("export")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
 @period_options
+@words_options()
 @click.option("--as-of", type=TIME, metavar="T", help="Export the values that were known at T. Default: now.")
 @click.option(
     "--format",
@@ -53,25 +57,35 @@ def export_command(
     output: str,
     target: str,
     config: str | None,
+    **values: Any,
 ) -> None:
     """Export points as profile, series, timestamp, value. Without PROFILE, all profiles are exported.
+
+    --per, --share, --rank, --compare, --growth, --cumulative and --mean add columns. A cell that would not be true,
+    because buckets are missing, is empty, and `reason` says why. --top keeps the largest series of each profile.
 
     All formats except CSV also contain the unit of every point. For CSV, a line on stderr says if the unit of a series
     changes.
 
     \b
     Example: collector export by-owner --start 2026-01-01 --format jsonl -o owners.jsonl
+    Example: collector export by-owner --per month --share --top 5
     """
     import asyncio
     import sys
 
     from collector.cli.bootstrap import load_settings
+    from collector.cli.words import read_words
     from collector.report.export import LICENCE
 
     if output == "parquet" and target == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet cannot be printed on a terminal; write it to a file with -o.")
     settings = load_settings(config, required=False)
-    points = asyncio.run(_export(settings, profiles, (start, end, as_of), output, target))
+    times, words = (start, end, as_of), read_words(values)
+    if words:
+        points = asyncio.run(_export_answer(settings, _selection(profiles, times), words, output, target))
+    else:
+        points = asyncio.run(_export(settings, profiles, times, output, target))
     if target != "-":
         click.echo(f"{target}: {points:,} points", err=True)
     click.echo(LICENCE, err=True)
@@ -122,6 +136,45 @@ async def _export(
     for sentence in gaps.sentences():
         say(sentence)
     return written
+
+
+def _selection(
+    profiles: tuple[str, ...], times: tuple[datetime | None, datetime | None, datetime | None]
+) -> PointQuery:
+    from collector.store import PointQuery
+
+    return PointQuery(profiles=profiles, start=times[0], end=times[1], as_of=times[2])
+
+
+async def _export_answer(settings: Settings, chosen: PointQuery, words: Words, output: str, target: str) -> int:
+    """Write points with what *words* derive from them to *target*. Returns the number of rows."""
+    from collector.cli.atomic_file import open_output
+    from collector.cli.output import check_profile, say
+    from collector.report.analysis.output import WRITERS, write_parquet
+    from collector.report.analysis.points import answer_points
+    from collector.report.export import check_parquet
+    from collector.store import Store
+
+    if output == "parquet":
+        check_parquet()
+
+    def work(view: ReadView, stream: Sink) -> tuple[int, list[str]]:
+        answer = answer_points(view, chosen, words)
+        if output == "parquet":
+            write_parquet(answer, stream)
+        else:
+            for text in WRITERS[output](answer):
+                stream.write(text.encode())
+        return answer.rows, [*answer.notes]
+
+    async with Store.open(settings.database.url.reveal(), owner=None) as store:
+        for profile in chosen.profiles:
+            await check_profile(store, profile)
+        with open_output(target) as stream:
+            rows, notes = await store.with_read_view(lambda view: work(view, stream))
+    for note in notes:
+        say(note)
+    return rows
 
 
 MAX_GAPS = 6

@@ -6,15 +6,19 @@ import math
 from array import array
 from collections import Counter
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from collector.analysis.periods import Per
+from collector.analysis.words import Words
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
 from collector.model import Normalization, Question, Window, is_absolute, spelling_free
 from collector.report.gaps import why_any_outside
+from collector.report.marks import read_marks
+from collector.report.plot.derived import measure_text, read_derived
 from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import hull
@@ -22,6 +26,7 @@ from collector.windows import hull
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from collector.analysis.marks import Mark
     from collector.store import Store
     from collector.store.read.listing import AnnotationRow, SeriesRow
 
@@ -51,7 +56,11 @@ class ChartAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The lines of *profile* over *window*. Buckets that end after *final_until* may still be revised."""
+    """The lines of *profile* over *window*. Buckets that end after *final_until* may still be revised.
+
+    Derived values have a *shown* text for a person, and *longest*: the seconds of the longest period.
+    *notes* are sentences about them.
+    """
 
     profile: str
     agg_interval: AggInterval
@@ -60,6 +69,14 @@ class Chart:
     lines: tuple[ChartLine, ...]
     annotations: tuple[ChartAnnotation, ...] = ()
     final_until: datetime | None = None
+    shown: str = ""
+    longest: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def step(self) -> int:
+        """The greatest distance in seconds between neighbours without a gap."""
+        return self.longest or self.agg_interval.seconds
 
     @property
     def not_final_from(self) -> int | None:
@@ -79,7 +96,7 @@ class Chart:
     @property
     def measure(self) -> str:
         """Unit and interval for a person."""
-        return f"{self.unit or 'value'}, {self.agg_interval.properties.adverb}"
+        return self.shown or f"{self.unit or 'value'}, {self.agg_interval.properties.adverb}"
 
     @property
     def range_text(self) -> str:
@@ -95,8 +112,25 @@ def unbroken_runs(timestamps: Sequence[int], step: int) -> list[slice]:
     return [slice(a, b) for a, b in pairwise(edges)]
 
 
-async def read_chart(
-    store: Store, profile: str, start: datetime | None, end: datetime | None, settle: timedelta
+@dataclass(frozen=True, slots=True)
+class ChartOptions:
+    """What a chart shows: values derived by *words*, those known at *as_of*, with *policy* also the shipped marks."""
+
+    words: Words = field(default_factory=Words)
+    as_of: datetime | None = None
+    policy: bool = False
+
+
+_PLAIN = ChartOptions()
+
+
+async def read_chart(  # noqa: PLR0913, PLR0917 - what a chart is bounded by
+    store: Store,
+    profile: str,
+    start: datetime | None,
+    end: datetime | None,
+    settle: timedelta,
+    options: ChartOptions = _PLAIN,
 ) -> Chart:
     """Read the points of *profile* between *start* and *end*, by default the newest.
 
@@ -112,8 +146,15 @@ async def read_chart(
     agg_interval = queries[0].agg_interval
     await _check_snapshots(store, profile, start, end)
     extent = hull(stored)
-    window = _window(profile, extent, start, end, agg_interval.properties.chart)
-    lines = await _lines(store, profile, window)
+    span = extent.duration if options.words.per else agg_interval.properties.chart
+    window = _window(profile, extent, start, end, span)
+    annotations = [_chart_annotation(row) for row in await _annotations(store, window)]
+    annotations += [_chart_mark(mark) for mark in await read_marks(store, *window, policy=options.policy)]
+    final_until = await _final_until(store, profile, settle)
+    if options.words:
+        chart = Chart(profile, agg_interval, rows[0].unit, window, (), tuple(annotations), final_until)
+        return await _derived(store, chart, options)
+    lines = await _lines(store, profile, window, options.as_of)
     if not lines:
         raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {extent}")
     return Chart(
@@ -122,9 +163,33 @@ async def read_chart(
         unit=" / ".join(dict.fromkeys(unit for unit, _ in lines)),
         window=window,
         lines=tuple(line for _, line in lines),
-        annotations=tuple(_chart_annotation(row) for row in await _annotations(store, window)),
-        final_until=await _final_until(store, profile, settle),
+        annotations=tuple(annotations),
+        final_until=final_until,
     )
+
+
+async def _derived(store: Store, chart: Chart, options: ChartOptions) -> Chart:
+    """Return the chart with lines of derived values. Raises CollectorError if there are none."""
+    words, (start, end) = options.words, chart.window
+    shown = measure_text(words, chart.unit, chart.agg_interval.properties.adverb, chart.profile)
+    chosen = PointQuery(profiles=(chart.profile,), start=start, end=end, as_of=options.as_of)
+    drawn, notes = await store.with_read_view(lambda view: read_derived(view, chosen, words))
+    if not drawn:
+        raise CollectorError("; ".join([f"nothing to draw of profile {chart.profile!r} in {chart.window}", *notes]))
+    lines = tuple(ChartLine(*each) for each in drawn)
+    longest = _LONGEST.get(words.per, 0) if words.per else 0
+    return replace(chart, lines=lines, shown=shown, longest=longest, notes=tuple(notes))
+
+
+_LONGEST = {
+    Per.HOUR: 3_600,
+    Per.DAY: 86_400,
+    Per.WEEK: 7 * 86_400,
+    Per.MONTH: 31 * 86_400,
+    Per.QUARTER: 92 * 86_400,
+    Per.YEAR: 366 * 86_400,
+}
+"""The longest period in seconds."""
 
 
 def _window(profile: str, extent: Window, start: datetime | None, end: datetime | None, span: timedelta) -> Window:
@@ -143,10 +208,10 @@ async def _check_snapshots(store: Store, profile: str, start: datetime | None, e
         raise CollectorError(reason)
 
 
-async def _lines(store: Store, profile: str, window: Window) -> list[tuple[str, ChartLine]]:
+async def _lines(store: Store, profile: str, window: Window, as_of: datetime | None) -> list[tuple[str, ChartLine]]:
     """Read (unit, line) of each label. If its unit changes in the window, it has one line for each unit."""
     columns: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
-    async with aclosing(store.export_blocks([profile], window.start, window.end)) as blocks:
+    async with aclosing(store.export_blocks([profile], window.start, window.end, as_of)) as blocks:
         async for block in blocks:
             unit = _measure(block.unit, block.normalization)
             empty = (unit, array("q"), array("d"))
@@ -180,6 +245,10 @@ async def _annotations(store: Store, window: Window) -> list[AnnotationRow]:
 def _chart_annotation(row: AnnotationRow) -> ChartAnnotation:
     end = row.start_date if row.is_instantaneous else row.end_date
     return ChartAnnotation(row.start_date, end, row.event_type or "", row.description or "")
+
+
+def _chart_mark(mark: Mark) -> ChartAnnotation:
+    return ChartAnnotation(mark.start, mark.end or mark.start, "POLICY" if mark.policy else "MARK", mark.text)
 
 
 async def _final_until(store: Store, profile: str, settle: timedelta) -> datetime | None:

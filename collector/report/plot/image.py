@@ -138,11 +138,9 @@ def _draw_line(axes: Any, chart: Chart, number: int, line: ChartLine) -> Any:
     colour = _COLOURS[number % len(_COLOURS)]
     style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
     width = 1.5 if len(chart.lines) < 6 else 1.1  # noqa: PLR2004 - where lines begin to cover each other
-    times, values = _broken(line, chart.agg_interval.seconds)
+    times, values = _broken(line, chart.step)
     (handle,) = axes.plot(times, values, color=colour, linestyle=style, linewidth=width, solid_joinstyle="round")
-    dots = [
-        run.start for run in unbroken_runs(line.timestamps, chart.agg_interval.seconds) if run.stop - run.start == 1
-    ]
+    dots = [run.start for run in unbroken_runs(line.timestamps, chart.step) if run.stop - run.start == 1]
     axes.plot(*_points(line, dots), "o", color=colour, markersize=3)
     first = chart.not_final_from
     not_final = [n for n, timestamp in enumerate(line.timestamps) if first is not None and timestamp >= first]

@@ -42,11 +42,19 @@ def render(chart: Chart, style: TerminalStyle) -> str:
     """Return *chart* as lines of text. They fill the screen that *style* describes, or more if necessary."""
     style = style._replace(width=max(style.width, _MIN_WIDTH))
     legend = list(_legend(chart, style))
-    other_lines = _OTHER_LINES + len(legend) + min(len(chart.annotations), _MAX_ANNOTATIONS)
+    other_lines = _OTHER_LINES + len(legend) + len(chart.notes) + min(len(chart.annotations), _MAX_ANNOTATIONS)
     axes, left = _axes(chart, style._replace(height=min(max(style.height - other_lines, _MIN_HEIGHT), _MAX_HEIGHT)))
     columns = _Columns(chart, left, style.width)
     title = [printable(f"{chart.profile}: {chart.measure}"), chart.range_text]
-    parts = [*title, *axes, *_not_final_rows(chart, columns), *_annotation_rows(chart, columns), *legend, LICENCE]
+    parts = [
+        *title,
+        *axes,
+        *_not_final_rows(chart, columns),
+        *_annotation_rows(chart, columns),
+        *legend,
+        *chart.notes,
+        LICENCE,
+    ]
     return "".join(f"{part.rstrip()}\n" for part in parts)
 
 
@@ -89,7 +97,7 @@ def _line(plt: Any, chart: Chart, number: int, line: ChartLine, style: TerminalS
     """Draw each run of buckets by itself, so that no line crosses a gap."""
     marker = _MARKS[number] if _by_marks(chart, style) else "braille"
     colour = _COLOURS[number % len(_COLOURS)]
-    for run in unbroken_runs(line.timestamps, chart.agg_interval.seconds):
+    for run in unbroken_runs(line.timestamps, chart.step):
         points = downsample(line.timestamps[run], line.values[run], 2 * style.width)
         if style.log:
             points = [(t, math.log10(value)) for t, value in points if value > 0]

@@ -12,6 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from collector.errors import did_you_mean
@@ -20,8 +21,6 @@ from collector.timestamps import parse_time, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-
-    from aiohttp import web
 
     from collector.profile import Profile
 
@@ -175,6 +174,12 @@ def to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return rfc3339(value)
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def to_json_document(document: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> web.Response:
+    """Return a response with *document*."""
+    text = json.dumps(document, default=to_json, ensure_ascii=False, separators=(",", ":"))
+    return web.Response(text=text, status=status, content_type="application/json")
 
 
 def number(value: float) -> int | float:

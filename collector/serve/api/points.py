@@ -39,13 +39,14 @@ ASKED_AT_HEADER = "X-Asked-At"
 
 async def select(store: Store, parameters: QueryParameters) -> PointQuery:
     """Return the requested selection. Raises RequestRejected (404) for an unknown profile or series."""
-    chosen = _query(parameters)
+    chosen = point_query(parameters)
     if chosen.profiles or chosen.series:
-        await store.with_read_view(partial(_select, chosen=chosen))
+        await store.with_read_view(partial(select_known, chosen=chosen))
     return chosen
 
 
-def _query(parameters: QueryParameters) -> PointQuery:
+def point_query(parameters: QueryParameters) -> PointQuery:
+    """Return the requested selection of points."""
     start, end = parameters.period()
     return PointQuery(
         profiles=parameters.all_of("profile"),
@@ -56,7 +57,7 @@ def _query(parameters: QueryParameters) -> PointQuery:
     )
 
 
-def _select(view: ReadView, chosen: PointQuery) -> Selection:
+def select_known(view: ReadView, chosen: PointQuery) -> Selection:
     """Find the series of a selection. Raises RequestRejected (404) for an unknown profile or series."""
     selection = view.select_series(chosen)
     profiles, labels = {series.profile for series in selection.series}, {series.label for series in selection.series}
@@ -79,12 +80,12 @@ def _check_inside(series: Sequence[SelectedSeries], selection: PointQuery, now: 
 
 async def list_points(store: Store, parameters: QueryParameters) -> str:
     """Return one page of points as JSON, by profile, position of the label, and time."""
-    work = partial(_list_points, chosen=_query(parameters), parameters=parameters, now=store.clock())
+    work = partial(_list_points, chosen=point_query(parameters), parameters=parameters, now=store.clock())
     return await store.with_read_view(work)
 
 
 def _list_points(view: ReadView, chosen: PointQuery, parameters: QueryParameters, now: datetime) -> str:
-    selection = _select(view, chosen)
+    selection = select_known(view, chosen)
     if chosen.start or chosen.end:
         _check_inside(selection.series, chosen, now)
     limit, after = parameters.number("limit", MAX_ROWS, 1_000), parameters.first("after")

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from collector import __version__
 from collector.report.gaps import find_gaps
-from collector.serve.api import catalogue, changes, points
+from collector.serve.api import analysis, catalogue, changes, marks, points
 from collector.serve.api.parameters import (
     MAX_ROWS,
     RequestRejected,
@@ -30,12 +30,14 @@ from collector.serve.middleware import error_response
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from collector.analysis.words import Words
     from collector.profile import Profile
     from collector.serve.api.parameters import QueryParameters
     from collector.serve.service import ServiceApi, StatusCache
     from collector.store import Store
     from collector.store.read.listing import Filters
 
+    AnalysisRows = Callable[[Store, QueryParameters], Awaitable[tuple[list[dict[str, Any]], Sequence[str]]]]
     Answer = Callable[[ServiceApi, QueryParameters], Awaitable[dict[str, Any]]]
 
 Document = dict[str, Any]
@@ -151,7 +153,7 @@ _RESOURCES: dict[str, tuple[Answer, tuple[str, ...]]] = {
     "gaps": (list_gaps, ("profile", *_PERIOD, *_PAGES)),
     "revisions": (list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
-_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES)
+_POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES, *analysis.WORDS)
 _WORTH_COMPRESSING = 20_000
 _WORTH_A_THREAD = 100_000
 dumps = partial(json.dumps, default=to_json, ensure_ascii=False, separators=(",", ":"))
@@ -162,11 +164,14 @@ def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCa
     for name, (answer, allowed) in _RESOURCES.items():
         app.router.add_get(f"/api/v1/{name}", _listing(service, answer, allowed))
     app.router.add_get("/api/v1/points", _points(service))
+    app.router.add_get("/api/v1/stats", _rows(service, "stats", analysis.list_stats, analysis.STATS))
+    app.router.add_get("/api/v1/top", _rows(service, "top", analysis.list_top, analysis.TOP))
     app.router.add_get("/api/v1/status", _status(service, status_cache))
     app.router.add_get("/openapi.json", _description(base_path))
     catalogue.add_routes(app, service, _json)
     changes.add_backfill_routes(app, service)
     changes.add_maintenance_routes(app, service)
+    marks.add_routes(app, service)
 
 
 def _listing(
@@ -185,6 +190,8 @@ def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.Stream
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             parameters = parse_parameters(request, _POINTS, service.now())
+            if words := analysis.read_words(parameters):
+                return await _derived(service, parameters, words, request)
             if parameters.word("format", ("json", "csv")) == "csv":
                 _only(parameters, "csv", without=("thin", "buckets", *_PAGES))
                 return await points.stream_csv(service.store, parameters, request)
@@ -195,6 +202,32 @@ def _points(service: ServiceApi) -> Callable[[web.Request], Awaitable[web.Stream
             return _json_text(await points.list_points(service.store, parameters))
         except RequestRejected as error:
             return error_response(error.status, str(error))
+
+    return handle
+
+
+async def _derived(
+    service: ServiceApi, parameters: QueryParameters, words: Words, request: web.Request
+) -> web.StreamResponse:
+    """Return points with what *words* derive from them."""
+    _only(parameters, "per, share and the like", without=("thin", "buckets"))
+    if parameters.word("format", ("json", "csv")) == "csv":
+        _only(parameters, "csv", without=_PAGES)
+        return await analysis.stream_csv(service.store, parameters, words, request)
+    return _json_text(await analysis.list_points(service.store, parameters, words))
+
+
+def _rows(
+    service: ServiceApi, name: str, read: AnalysisRows, allowed: tuple[str, ...]
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            parameters = parse_parameters(request, allowed, service.now())
+            as_csv = parameters.word("format", ("json", "csv")) == "csv"
+            rows, columns = await read(service.store, parameters)
+        except RequestRejected as error:
+            return error_response(error.status, str(error))
+        return analysis.as_csv(name, rows, columns) if as_csv else _json(analysis.as_document(name, rows, columns))
 
     return handle
 

@@ -26,6 +26,7 @@ from collector.store.db.schema import (
     date_ranges,
     fetches,
     fires,
+    marks,
     points,
     revisions,
     series,
@@ -83,6 +84,7 @@ def dump(connection: sa.Connection) -> Generator[str, None, None]:
     with closing(_catalogue(connection)) as texts:
         for text in texts:
             yield text
+    yield "".join(_marks(connection))
     yield "".join(_meta(connection))
 
 
@@ -202,6 +204,11 @@ def _catalogue(connection: sa.Connection) -> Generator[str, None, None]:
         rows = connection.execute(select.order_by(catalogue.c.valid_from)).all()
         yield "".join(_line("catalogue", *key, row.content) for row in rows)
         yield _line("listed", *key, rows[-1].valid_to is None)
+
+
+def _marks(connection: sa.Connection) -> Iterable[str]:
+    rows = connection.execute(sa.select(*(marks.c[name] for name in ("start_date", "end_date", "text", "url"))))
+    return sorted(_line("mark", rfc3339(start), rfc3339(end) if end else None, *texts) for start, end, *texts in rows)
 
 
 def _meta(connection: sa.Connection) -> Iterable[str]:

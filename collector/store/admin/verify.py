@@ -46,6 +46,7 @@ from collector.store.series.generations import same_measure
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
 from collector.store.write import catalogue
+from collector.store.write import marks as own_marks
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import merge
 
@@ -371,6 +372,7 @@ def findings(connection: sa.Connection) -> list[str]:
         problems.append(finding)
     problems += checksums.findings(connection)
     problems += bodies.findings(connection)
+    problems += own_marks.findings(connection)
     problems += _other_units(connection)
     problems += coverage.damaged_sets(connection)
     problems += folding.damaged(connection)

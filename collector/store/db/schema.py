@@ -399,6 +399,20 @@ withdrawals = _table(
 )
 """Periods in which answers that should have had an annotation did not; *last_updated* is the first such answer's."""
 
+marks = _table(
+    "marks",
+    sa.Column("id", BigInt, primary_key=True),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("start_date", Timestamp, nullable=False),
+    sa.Column("end_date", Timestamp),
+    _text("text"),
+    sa.Column("url", CleanText),
+    sa.Column("created_at", Timestamp, nullable=False),
+    sa.UniqueConstraint("digest"),
+    rowid=True,
+)
+"""Marks of the operator on charts. *digest* is SHA-256 of all but *id* and *created_at*."""
+
 fires = _table(
     "fires",
     sa.Column("profile", CleanText, primary_key=True),

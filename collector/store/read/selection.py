@@ -145,7 +145,7 @@ class PointCursor(NamedTuple):
 class SelectedSeries:
     """A series of a selection under its label; *snapshot* is the one that is read of a snapshot series.
 
-    *why_not_summed* is None if values of several buckets may be added up.
+    *why_not_summed* is None if values of several buckets may be added up. *query* is the question it answers.
     """
 
     profile: str
@@ -156,6 +156,7 @@ class SelectedSeries:
     unit: str
     snapshot: Snapshot | None = None
     why_not_summed: str | None = None
+    query: Question | None = None
 
     @property
     def measure(self) -> tuple[str, str]:
@@ -239,18 +240,19 @@ def _selected(  # noqa: PLR0913, PLR0917 - a row
     unit: str,
     *question: str,
 ) -> SelectedSeries:
-    reason = _why_not_summed(agg_interval, normalization, *question)
-    return SelectedSeries(
-        profile, label, series_id, AggInterval(agg_interval), normalization, unit, why_not_summed=reason
-    )
+    query, reason = _question(agg_interval, normalization, *question)
+    interval = AggInterval(agg_interval)
+    return SelectedSeries(profile, label, series_id, interval, normalization, unit, why_not_summed=reason, query=query)
 
 
 @lru_cache(maxsize=4096)
-def _why_not_summed(  # noqa: PLR0913, PLR0917 - what makes a question
+def _question(  # noqa: PLR0913, PLR0917 - what makes a question
     agg_interval: str, normalization: str, filters: str, dataset: str, dimension: str, group: str
-) -> str | None:
-    query = Question(AggInterval(agg_interval), json.loads(filters), dataset, dimension, group)
-    return why_not_summed(query, normalization)
+) -> tuple[Question, str | None]:
+    """Return the question of a series, and why its values may not be summed; None if they may."""
+    values = {name: tuple(texts) for name, texts in json.loads(filters).items()}
+    query = Question(AggInterval(agg_interval), values, dataset, dimension, group)
+    return query, why_not_summed(query, normalization)
 
 
 def _of_snapshot(series_: SelectedSeries, taken: Snapshot | None, several: Sequence[Generation]) -> SelectedSeries:

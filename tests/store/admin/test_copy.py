@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from collector.analysis.marks import make_mark
 from collector.errors import UsageError
 from collector.model import Annotation
 from collector.store import Fire, NotAStore, Store, StoreCorrupt, StoreError, StoreLocked, StoreMissing, ValueRejected
@@ -27,6 +28,7 @@ async def fill(url):
         await saved(store, asked, [1, 2, 3, 4], [5, 6, 0.1, 1e300], annotations=[remark])
         await saved(store, asked, {0: 1, 1: 7}, [5, 6, 7, 8], now=LATER, updated=LATER)
         await store.finish([Fire("all", DAY + hour * HOUR, "collected", NOW, None) for hour in range(9)], [])
+        await store.add_mark(make_mark("2027-03-15", "a “mark”", "2027-03-16", "https://example.org"), NOW)
         await store.set_state("known", "fact")
 
 
@@ -65,6 +67,7 @@ async def test_it_works(both):
         assert await one.list_fetches() == await other.list_fetches()
         assert await one.list_series() == await other.list_series()
         assert await one.list_annotations() == await other.list_annotations()
+        assert await one.list_marks() == await other.list_marks() != []
         assert await other.get_state("known") == "fact"
 
 

@@ -1,0 +1,127 @@
+"""The range of a request about whole series, and their totals over it and over the ranges it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from collector.analysis import columns as derive
+from collector.analysis.periods import year_before
+from collector.report.analysis.scope import scope_of
+from collector.timestamps import from_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from collector.report.analysis.scope import Scope, Span
+    from collector.store import SelectedSeries
+
+
+@dataclass(frozen=True)
+class Total:
+    """The sum of one series over a range; *known* of *expected* buckets. *refused* says why there is no sum."""
+
+    value: float | None
+    known: int
+    expected: int
+    refused: str | None = None
+
+    @property
+    def whole(self) -> float | None:
+        """The sum, None unless all buckets are known."""
+        return self.value if self.known >= self.expected else None
+
+    @property
+    def lacks(self) -> str:
+        """What is absent."""
+        return self.refused or f"{self.known} of {self.expected} buckets"
+
+
+def totals(scope: Scope, span: Span) -> list[Total]:
+    """Return the total of each series of *scope* over *span*."""
+    refused = [why_no_total(series) for series in scope.series]
+    columns = scope.totals(span)
+    return [
+        Total(None if reason else column.values[0], column.known[0], column.expected[0], reason)
+        for column, reason in zip(columns, refused, strict=True)
+    ]
+
+
+def why_no_total(series: SelectedSeries) -> str | None:
+    """Return why the values of *series* have no sum over time; None if they have one."""
+    if series.why_not_summed and series.normalization:
+        return f"its values cannot be added up over time: {series.why_not_summed}"
+    return None
+
+
+def change(total: Total, before: Total) -> tuple[float | None, str | None]:
+    """Return the change of *total* against *before* in percent, or the reason why there is none."""
+    if total.whole is None:
+        return None, total.lacks
+    if before.whole is None:
+        return None, f"{before.lacks} of the compared range" if not before.refused else before.refused
+    if before.whole == 0:
+        return None, "the compared value is 0"
+    return 100 * (total.whole - before.whole) / before.whole, None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The shares in percent and the ranks of all series over a range, and the reasons why there are none.
+
+    *whole* is what the shares are of.
+    """
+
+    shares: Sequence[float | None]
+    ranks: Sequence[int | None]
+    share_refused: str | None
+    rank_refused: str | None
+    whole: float | None
+
+
+def standing(scope: Scope, each: Sequence[Total], of: str | None = None, span: Span | None = None) -> Standing:
+    """Return the shares and ranks of the totals *each* of *scope*.
+
+    Shares are of the sum of the series, or of the profile *of*. *span* is the range of the totals, by default that of
+    the request. Raises what `scope_of` raises.
+    """
+    labels = [series.label for series in scope.series]
+    lacking = next((f"{label} has {t.lacks}" for label, t in zip(labels, each, strict=True) if t.whole is None), None)
+    if of is not None:
+        whole, refused = _whole_of(of, scope, span or (scope.start, scope.end))
+    elif problem := scope.why_no_sum_of_series():
+        whole, refused = None, "; nearest: ".join(text for text in problem if text)
+    else:
+        whole, refused = (None, lacking) if lacking else (sum(total.value or 0 for total in each), None)
+    if whole == 0:
+        refused = "the sum is 0"
+    ranks: list[int | None] = [None] * len(each)
+    if lacking is None:
+        ranks = [rank for (rank,) in derive.ranks([derive.Column([total.value], [1], [1]) for total in each])]
+    return Standing([share(total, whole) for total in each], ranks, refused or lacking, lacking, whole)
+
+
+def _whole_of(profile: str, scope: Scope, span: Span) -> tuple[float | None, str | None]:
+    """Return the sum of all series of *profile* over *span*, or the reason why there is none."""
+    other = scope_of(scope.view, profile, scope)
+    parts = totals(other, span)
+    for series, total in zip(other.series, parts, strict=True):
+        if total.whole is None:
+            return None, f"{series.label} has {total.lacks}"
+    return sum(total.value or 0 for total in parts), None
+
+
+def share(total: Total, whole: float | None) -> float | None:
+    """Return *total* in percent of *whole*; None if either is unknown, or *whole* is 0."""
+    return 100 * total.whole / whole if whole and total.whole is not None else None
+
+
+def before(span: Span) -> Span:
+    """Return the range of the same length that ends where *span* starts."""
+    return span[0] - (span[1] - span[0]), span[0]
+
+
+def a_year_before(span: Span) -> Span:
+    """Return the range between the same dates a year before."""
+    first, last = (int(year_before(from_epoch(edge)).timestamp()) for edge in span)
+    return first, last

@@ -1,0 +1,191 @@
+"""The series of one profile that a request is about, its time, and their values by period."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from collector.analysis.columns import Column
+from collector.analysis.periods import buckets_between, expected_buckets, periods_of
+from collector.analysis.refusals import RequestRefused, why_overlapping
+from collector.errors import UsageError, did_you_mean
+from collector.interval import DEFAULT_ORIGIN, Grid
+from collector.model import Normalization, known_spelling
+from collector.store import PointQuery
+from collector.timestamps import from_epoch, rfc3339
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from collector.analysis.periods import Per, Periods
+    from collector.store import ReadView, SelectedSeries, Selection
+
+    Span = tuple[int, int]
+
+_EDGE = int(DEFAULT_ORIGIN.timestamp())
+
+
+@dataclass(frozen=True)
+class Scope:
+    """The series of one *profile*, all of one interval, and what is known of them in one state of the store.
+
+    *stored* is from the first stored bucket of any series to the end of the last one; None if nothing is stored.
+    *start* and *end* are the requested range in whole buckets, or those of *stored*.
+    """
+
+    view: ReadView
+    selection: Selection
+    profile: str
+    series: Sequence[SelectedSeries]
+    grid: Grid
+    stored: Span | None
+    start: int
+    end: int
+    absolute: frozenset[str]
+
+    @property
+    def step(self) -> int:
+        """The width of a bucket in seconds."""
+        return self.grid.interval.seconds
+
+    @property
+    def expected(self) -> int:
+        """The number of buckets in the range."""
+        return buckets_between(self.start, self.end, self.step, _EDGE + self.grid.seconds)
+
+    @property
+    def shown(self) -> Span:
+        """The part of the range in which something is stored; empty if there is none."""
+        if self.stored is None:
+            return self.start, self.start
+        return max(self.start, self.stored[0]), min(self.end, self.stored[1])
+
+    def periods(self, per: Per | None) -> Periods:
+        """Return the periods *per*, or the buckets of the series."""
+        return periods_of(per, self.grid)
+
+    def columns(self, series: Sequence[SelectedSeries], edges: Sequence[int], bounds: Span) -> list[Column]:
+        """Read the values of each of *series* in the periods between *edges*; only buckets within *bounds* count."""
+        if len(edges) < 2:  # noqa: PLR2004 - a period has two edges
+            return [Column([], [], []) for _ in series]
+        expected = expected_buckets(edges, self.step)
+        sums = self.view.period_sums(self.selection, series, edges, bounds)
+        return [Column(values, known, expected) for values, known in sums]
+
+    def totals(self, span: Span) -> list[Column]:
+        """Read the sum of each series over *span*, as a column of one period."""
+        expected = [buckets_between(*span, self.step, _EDGE + self.grid.seconds)]
+        if span[0] >= span[1]:
+            return [Column([None], [0], expected) for _ in self.series]
+        return [
+            Column(values, known, expected)
+            for values, known in self.view.period_sums(self.selection, self.series, [*span], span)
+        ]
+
+    def is_relative(self, series: SelectedSeries) -> bool:
+        """Return whether the values of *series* can be compared only within one answer of Radar."""
+        return series.normalization not in self.absolute
+
+    def why_no_sum_of_series(self) -> tuple[str, str] | None:
+        """Return why the series may not be added up, and the nearest request; None if they may."""
+        nearest = "of PROFILE, a profile that counts all of them in one series"
+        for series in self.series:
+            if series.asked_at:
+                return f"{series.label} is a snapshot, and each one counts at its own moment", nearest
+            if series.normalization and known_spelling(series.normalization) != Normalization.RAW_VALUES:
+                return f"{series.label} has no counts: its normalization is {series.normalization}", ""
+        units = dict.fromkeys(series.unit for series in self.series if series.unit)
+        if len({unit.casefold() for unit in units}) > 1:
+            return f"the series have different units: {', '.join(units)}", ""
+        queries = {series.label: series.query for series in self.series if series.query}
+        overlap = why_overlapping(queries)
+        return (overlap, nearest) if overlap else None
+
+
+def scopes(view: ReadView, chosen: PointQuery) -> list[Scope]:
+    """Return the scopes of a selection: its series by profile."""
+    selection = view.select_series(chosen)
+    grids = view.grids()
+    groups = groupby(selection.series, key=lambda series: (series.profile, series.agg_interval))
+    made = []
+    for (profile, interval), members in groups:
+        series = list(members)
+        grid = grids.get(interval) or Grid(interval)
+        made.append(_scope(view, selection, profile, series, Grid(interval, grid.offset)))
+    return made
+
+
+def _scope(view: ReadView, selection: Selection, profile: str, series: Sequence[SelectedSeries], grid: Grid) -> Scope:
+    stored, chosen = _stored(view, selection, series, grid), selection.chosen
+    step, edge = grid.interval.seconds, _EDGE + grid.seconds
+    start, end = (_ceiling(moment, step, edge) for moment in (chosen.start, chosen.end))
+    first = start if start is not None else stored[0] if stored else end or edge
+    last = end if end is not None else max(stored[1], first) if stored else first
+    absolute = frozenset(view.absolute_words({each.normalization for each in series})) | {""}
+    return Scope(view, selection, profile, series, grid, stored, first, max(first, last), absolute)
+
+
+def _stored(view: ReadView, selection: Selection, series: Sequence[SelectedSeries], grid: Grid) -> Span | None:
+    ids = [
+        generation
+        for each in series
+        if not each.snapshot
+        for generation in [each.series_id, *(other.id for other in selection.several.get(each.series_id, ()))]
+    ]
+    extents = view.as_of(selection.chosen.as_of).extents(ids) if ids else {}
+    spans = [(first, last + grid.interval.seconds) for first, last in extents.values()]
+    spans += [
+        (int(each.snapshot.start.timestamp()), int(each.snapshot.end.timestamp())) for each in series if each.snapshot
+    ]
+    return (min(first for first, _ in spans), max(last for _, last in spans)) if spans else None
+
+
+def _ceiling(moment: datetime | None, step: int, edge: int) -> int | None:
+    """Return the start of the first bucket that starts at *moment* or later."""
+    return None if moment is None else int(-((edge - moment.timestamp()) // step)) * step + edge
+
+
+def whole_profiles(view: ReadView, chosen: PointQuery) -> PointQuery:
+    """Return the selection of all series of the profiles that *chosen* has series of."""
+    if not chosen.series:
+        return chosen
+    profiles = dict.fromkeys(series.profile for series in view.select_series(chosen).series)
+    return replace(chosen, profiles=tuple(profiles), series=())
+
+
+def scope_of(view: ReadView, profile: str, like: Scope) -> Scope:
+    """Return the scope of another *profile* whose values those of *like* are a share of.
+
+    Raises UsageError if there is no such profile, RequestRefused if its values cannot be compared.
+    """
+    chosen = PointQuery(
+        profiles=(profile,), start=from_epoch(like.start), end=from_epoch(like.end), as_of=like.selection.chosen.as_of
+    )
+    others = scopes(view, chosen)
+    if not others:
+        known = sorted({row.profile for row in view.list_series() if row.profile})
+        raise UsageError(
+            f"of: there is no profile {profile!r}{did_you_mean(profile, known)}; known: {', '.join(known)}"
+        )
+    scope = others[0]
+    units = {series.unit.casefold() for series in (*scope.series, *like.series) if series.unit}
+    if len(units) > 1:
+        raise RequestRefused(f"of: {profile} and {like.profile} have different units: {', '.join(sorted(units))}", "")
+    if len(scope.series) > 1 and (problem := scope.why_no_sum_of_series()):
+        raise RequestRefused(f"of: the series of {profile} cannot be added up: {problem[0]}", problem[1])
+    for series in scope.series:
+        if scope.is_relative(series):
+            raise RequestRefused(f"of: {series.label} has values that hold only within one answer", "")
+    return scope
+
+
+def is_aligned(periods: Periods, start: int) -> bool:
+    """Return whether a period starts at *start*."""
+    return periods.start(periods.number(start)) == start
+
+
+def span_text(span: Span) -> str:
+    """Return a span as `A to B`."""
+    return " to ".join(rfc3339(from_epoch(edge)) for edge in span)
