@@ -141,7 +141,7 @@ async def test_details_come_in_turn_new_and_changed_entries_first(sqlite_url):
 
 
 async def test_failures_are_recorded_and_retried_later_and_later(sqlite_url):
-    async with open_core(sqlite_url) as core:  # it has no such paths
+    async with open_core(sqlite_url, siblings="no route") as core:  # it has no such paths
         problems = await refresh_due(core.fetcher)
         assert [text.partition(":")[0] for text in problems] == ["authorities", "logs"]
         assert set(await core.outcomes()) == {"misdirected"}
