@@ -308,7 +308,7 @@ class Daemon:
         batch_runner = BatchRunner(fetcher, settings.radar.concurrency)
         profiles = [profile for profile in self.profiles if profile.name in requested.profiles]
         slices = await unanswered(profiles, requested, now, batch_runner, now)
-        return asdict(await estimate(slices, batch_runner, limit))
+        return (await estimate(slices, batch_runner, limit)).document()
 
     async def cancel(self, backfill_id: int) -> BackfillJob:
         """Cancel a job that has not ended; its requests in flight end within seconds."""

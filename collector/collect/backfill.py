@@ -44,12 +44,20 @@ _LOOK_EVERY = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """The cost of a backfill: requests by the known limits, and minutes at the request budget."""
+    """The cost of a backfill: requests by the known limits, and minutes at the request budget.
+
+    *points* are at most so many, and at most *points_per_group* for each group that is not known yet.
+    """
 
     windows: int
     requests: int
     points: int
     minutes: float
+    points_per_group: int = 0
+
+    def document(self) -> dict[str, float]:
+        """Return the fields as JSON has them: without *points_per_group* if it is zero."""
+        return {name: value for name, value in asdict(self).items() if value or name != "points_per_group"}
 
 
 async def unanswered(
@@ -113,8 +121,15 @@ async def estimate(slices: Sequence[Slice], batch_runner: BatchRunner, limit: in
     """Return the cost of *slices* at *limit* requests in five minutes."""
     batches = await pack_slices(slices, batch_runner)
     windows = sum(len(batch.slices) for batch in batches)
-    points = sum(batch.buckets for batch in batches)
-    return Estimate(windows, len(batches), points, 5 * len(batches) / limit)
+    slices = packing.slices_of(batches)
+    known = await batch_runner.fetcher.store.count_groups({s.series for s in slices if s.series.has_groups})
+    points = per_group = 0
+    for slice_ in slices:
+        if slice_.series in known or not slice_.series.has_groups:
+            points += slice_.buckets * (known[slice_.series].groups if slice_.series in known else 1)
+        else:
+            per_group += slice_.buckets
+    return Estimate(windows, len(batches), points, 5 * len(batches) / limit, per_group)
 
 
 def _reason(error: Exception) -> str:

@@ -342,16 +342,15 @@ async def _plan(settings: Settings, profiles: Sequence[Profile], request: Backfi
 
 def show_estimate(cost: Estimate, settings: Settings, output: str) -> None:
     """Print the estimated cost of a backfill."""
-    from dataclasses import asdict
-
     from collector.cli.output import show_json
 
     if output == "json":
-        show_json(asdict(cost))
+        show_json(cost.document())
         return
     click.echo(f"windows   {cost.windows:,}")
     click.echo(f"requests  {cost.requests:,}  (estimated from the known limits of Radar)")
-    click.echo(f"points    {cost.points:,}  (at most)")
+    groups = f", and {cost.points_per_group:,} for each group that Radar lists" if cost.points_per_group else ""
+    click.echo(f"points    {cost.points:,}  (at most{groups})")
     click.echo(f"minutes   {cost.minutes:.1f}  (at {settings.radar.requests_per_5min} requests in 5 minutes)")
 
 

@@ -109,10 +109,10 @@ export class Backfills {
 }
 
 /** What an estimate says. */
-function costs({ requests, windows, points, minutes }) {
+function costs({ requests, windows, points, minutes, points_per_group = 0 }) {
   if (!windows) return "Nothing is missing there: no request is needed.";
   const time = minutes < 1 ? "less than a minute" : `about ${number(Math.ceil(minutes))} ${minutes > 1 ? "minutes" : "minute"}`;
-  return `It takes about ${number(requests)} ${requests === 1 ? "request" : "requests"} and ${time}, for at most ${number(points)} points. Nothing was requested.`;
+  return `It takes about ${number(requests)} ${requests === 1 ? "request" : "requests"} and ${time}, for at most ${number(points)} points${points_per_group ? ` and ${number(points_per_group)} for each group that Radar lists` : ""}. Nothing was requested.`;
 }
 
 /** The profiles of a job in few words. */
