@@ -4,6 +4,7 @@ parse (parameters)  →  choose series (resolver)  →  read points (answer), ad
 """
 
 from collector.serve.radar_api.answer import query_history
+from collector.serve.radar_api.groups import query_groups
 from collector.serve.radar_api.routes import RadarApi
 
-__all__ = ["RadarApi", "query_history"]
+__all__ = ["RadarApi", "query_groups", "query_history"]
