@@ -10,32 +10,27 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from collector.contract.response import BAD_REQUEST, ApiError, bad_request, quote
-from collector.datasets import adds_up_over_values, why_not_over_time
-from collector.model import Normalization, known_spelling
+from collector.datasets import adds_up_over_values, dataset_of, why_not_over_time
+from collector.model import Normalization, known_spelling, spelling_free
 from collector.report.gaps import AbsentBuckets, absence_sentences
-from collector.serve.radar_api.answer import MAX_POINTS, Answered, NotStored, answer_request, stored_extent
-from collector.serve.radar_api.grouping import (
-    Buckets,
-    Contradiction,
-    DividedSeries,
-    PartOfGroup,
-    divide,
-    sums_if_known,
-)
+from collector.serve.radar_api.answer import Answered, NotStored, answer_request, stored_extent
+from collector.serve.radar_api.grouping import Contradiction, DividedSeries, divide
 from collector.serve.radar_api.parameters import parse_groups_query
-from collector.serve.radar_api.render_groups import TIMESTAMPS, write_groups_csv, write_groups_json
+from collector.serve.radar_api.read_groups import UnknownGroup, read_groups
+from collector.serve.radar_api.render_groups import write_groups_csv, write_groups_json
 from collector.serve.radar_api.resolver import NO_HISTORY
 from collector.timestamps import from_epoch
-from collector.windows import SeriesWindow, merge, subtract
+from collector.windows import merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from collector.contract.group_parser import GroupsPlace, GroupsRequest
-    from collector.contract.request_parser import ApiRequest, SeriesRequest
+    from collector.contract.request_parser import ApiRequest
+    from collector.model import Question
     from collector.serve.radar_api.render import AnswerMeta
-    from collector.serve.radar_api.resolver import SeriesData, SeriesMatch
+    from collector.serve.radar_api.resolver import SeriesData
     from collector.store import AsOfReader, Store
 
     _Way = Callable[[AsOfReader, GroupsRequest, float], "GroupsResult"]
@@ -88,10 +83,20 @@ async def query_groups(store: Store, place: GroupsPlace, raw_query: str, now: da
 
 
 def answer_groups(history: AsOfReader, groups: GroupsRequest, now: float) -> GroupsResult:
-    """Answer at the requested interval, or at the finest one at which the history can; all positions the same way.
+    """Answer at the requested interval, or at the finest one at which the history can.
 
-    Raises ApiError if there is no way.
+    All positions are answered the same way if one way answers all. Raises ApiError if a position cannot be answered.
     """
+    try:
+        return _answer_alike(history, groups, now)
+    except ApiError:
+        if len(groups.request.series) == 1:
+            raise
+    return _answer_apart(history, groups, now)
+
+
+def _answer_alike(history: AsOfReader, groups: GroupsRequest, now: float) -> GroupsResult:
+    """Answer all positions from the first way that can; raises ApiError if there is none."""
     coarser: list[GroupsResult] = []
     rejections: list[ApiError] = []
     for way in _ways(groups):
@@ -99,6 +104,8 @@ def answer_groups(history: AsOfReader, groups: GroupsRequest, now: float) -> Gro
             result = way(history, groups, now)
         except ApiError as error:
             rejections.append(error)
+            continue
+        if result.absent and any(isinstance(error, UnknownGroup) for error in rejections):
             continue
         if result.request.agg_interval is groups.request.agg_interval:
             return result
@@ -108,9 +115,41 @@ def answer_groups(history: AsOfReader, groups: GroupsRequest, now: float) -> Gro
     raise min(rejections, key=_vagueness)
 
 
+def _answer_apart(history: AsOfReader, groups: GroupsRequest, now: float) -> GroupsResult:
+    """Answer each position by itself, all at one interval; raises ApiError if one cannot be answered."""
+    results = []
+    for position in groups.request.series:
+        try:
+            alone = replace(groups, request=replace(groups.request, series=(position,)))
+            results.append(_answer_alike(history, alone, now))
+        except ApiError as error:
+            raise ApiError(error.error_code, f"{quote(position.name)[1:-1]}: {error.message}") from None
+    coarsest = max((result.request.agg_interval for result in results), key=lambda interval: interval.seconds)
+    if any(result.request.agg_interval is not coarsest for result in results):
+        return _answer_apart(history, replace(groups, request=groups.request.at(coarsest)), now)
+    if len({spelling_free(result.meta.unit) for result in results}) > 1:
+        raise bad_request(f"These series cannot stand in one answer: their units are {_listed(results)}")
+    request = _at(groups.request, results[0].request)
+    ranges = [(position.start, position.end) for position in request.series]
+    levels = [result.meta.confidence_level for result in results if result.meta.confidence_level is not None]
+    meta = replace(
+        results[0].meta,
+        last_updated=min(result.meta.last_updated for result in results),
+        confidence_level=min(levels, default=None),
+        annotations=history.annotations(request.dataset.name, ranges),
+        asked_at=[moment for result in results for moment in result.meta.asked_at],
+    )
+    divided = [part for result in results for part in result.series]
+    return _result(groups, request, divided, meta, [part for result in results for part in result.absent])
+
+
+def _listed(results: Sequence[GroupsResult]) -> str:
+    return " and ".join(sorted({result.meta.unit for result in results}))
+
+
 def _vagueness(error: ApiError) -> int:
     """Return 0 for an error about what is stored, 1 for one about how it is stored, 2 for no history at all."""
-    if isinstance(error, NotStored):
+    if isinstance(error, NotStored | UnknownGroup):
         return 0
     return 1 if error.error_code == BAD_REQUEST else 2
 
@@ -123,13 +162,20 @@ def _ways(groups: GroupsRequest) -> Iterator[_Way]:
     own = groups.parameter.name
     queries = [position.query for position in groups.request.series]
     yield partial(_from_groups, is_narrowed=False)
-    is_exclusive = all(own not in query.filters or adds_up_over_values(query, own) for query in queries)
+    is_exclusive = all(own not in query.filters or _excludes(query, own) for query in queries)
     if is_exclusive and all(own in query.filters for query in queries):
         yield partial(_from_groups, is_narrowed=True)
     if is_exclusive and all(own in query.filters or groups.parameter.values for query in queries):
         yield _from_single_series
     if groups.normalization is Normalization.PERCENTAGE:
         yield partial(_from_groups, is_narrowed=False, asked=Normalization.PERCENTAGE.value)
+
+
+def _excludes(query: Question, name: str) -> bool:
+    """Return whether what has one value of a filter has no other one, beside the other filters of *query*."""
+    moving = dataset_of(query).snapshot_filters(query.filters)  # no matter: all groups are of one moment
+    filters = {other: values for other, values in query.filters.items() if other not in moving or other == name}
+    return adds_up_over_values(replace(query, filters=filters), name)
 
 
 def _from_groups(
@@ -150,7 +196,7 @@ def _from_groups(
     divided = []
     for position, data, match in zip(request.series, answered.result.series, answered.used, strict=True):
         chosen = sorted(set(position.query.filters[own.name])) if is_narrowed else None
-        known = _read_groups(history, position, data, match, chosen)
+        known = read_groups(history, position, data, match, chosen)
         whole = _numbers(data) if chosen is None else [sum(bucket) for bucket in zip(*known.values(), strict=True)]
         divided.append(_divided(groups, data.timestamps, whole, known, stored))
     _check_sums(history, groups, answered)
@@ -220,58 +266,6 @@ def _check_sums(history: AsOfReader, groups: GroupsRequest, answered: Answered) 
         if inside:
             [text] = absence_sentences([AbsentBuckets(position.name, result.request.agg_interval, tuple(inside))])
             raise ApiError(NO_HISTORY, f"The sum over the range is not known: {text}")
-
-
-def _read_groups(
-    history: AsOfReader,
-    position: SeriesRequest,
-    data: SeriesData,
-    match: SeriesMatch,
-    chosen: Sequence[str] | None,
-) -> dict[str, list[float]]:
-    """Read the groups of the series of *match* that are known in every bucket of *data*.
-
-    Raises ApiError if one of the *chosen* groups is not.
-    """
-    buckets = Buckets(data.timestamps, position.query.agg_interval.seconds)
-    parts = [(history.groups(part.id, position.start, position.end)) for part in match.parts]
-    unknown = [frozenset(buckets.within(part.open)) for part in parts]
-    names = chosen if chosen is not None else sorted({name for part in parts for name in part.ids} - {TIMESTAMPS})
-    _check_size(match, len(data.timestamps) * position.query.agg_interval.seconds, len(names))
-    known = {}
-    for name in names:
-        if chosen is not None and not all(name in part.ids for part in parts):
-            raise ApiError(NO_HISTORY, f"{quote(name)} is no known group")
-        points = [
-            PartOfGroup(_read_points(history, part.ids.get(name, ()), part.vanished, position), still_open)
-            for part, still_open in zip(parts, unknown, strict=True)
-        ]
-        sums = sums_if_known(buckets, points)
-        if sums is not None:
-            known[name] = sums
-        elif chosen is not None:
-            raise ApiError(NO_HISTORY, f"{quote(name)} is not known in every bucket of the range")
-    return known
-
-
-def _check_size(match: SeriesMatch, seconds: int, names: int) -> None:
-    points = seconds // match.agg_interval.seconds * len(match.parts) * names
-    if points > MAX_POINTS:
-        raise bad_request(
-            f"The date range is too long for {names} groups: the answer would take {points} stored points, at most "
-            f"{MAX_POINTS} are read"
-        )
-
-
-def _read_points(
-    history: AsOfReader, ids: Sequence[int], vanished: Mapping[int, frozenset[int]], position: SeriesRequest
-) -> dict[int, float]:
-    points: dict[int, float] = {}
-    for series_id in ids:
-        gone = vanished.get(series_id, frozenset())
-        for block in history.points(SeriesWindow(series_id, position.start, position.end)):
-            points.update((timestamp, value) for timestamp, value in block if timestamp not in gone)
-    return points
 
 
 def _divided(
