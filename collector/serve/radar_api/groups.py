@@ -198,6 +198,8 @@ def _from_groups(
         chosen = sorted(set(position.query.filters[own.name])) if is_narrowed else None
         known = read_groups(history, position, data, match, chosen)
         whole = _numbers(data) if chosen is None else [sum(bucket) for bucket in zip(*known.values(), strict=True)]
+        if own.has_many_groups and chosen is None:  # a closed group has no certificates, and is not listed for ever
+            known = {name: values for name, values in known.items() if any(values)}
         divided.append(_divided(groups, data.timestamps, whole, known, stored))
     _check_sums(history, groups, answered)
     return _result(groups, request, divided, answered.result.meta, answered.result.absent)
@@ -275,9 +277,7 @@ def _divided(
     known: Mapping[str, Sequence[float]],
     stored: Normalization,
 ) -> DividedSeries:
-    """Divide the values of one position as requested. Of many groups, those without certificates are not listed."""
-    if groups.parameter.has_many_groups:
-        known = {name: values for name, values in known.items() if any(values)}
+    """Divide the values of one position as requested."""
     try:
         divided = divide(timestamps, whole, known, stored, groups.most)
     except Contradiction as moment:

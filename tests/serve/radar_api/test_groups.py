@@ -22,7 +22,7 @@ def by(dimension="CA_OWNER", normalization="", **filters):
     return Question(filtered.agg_interval, filtered.filters, dimension=dimension, normalization=normalization)
 
 
-async def keep(store, question, groups, others=None, *, now=NOW, normalization="RAW_VALUES"):
+async def keep(store, question, groups, others=None, *, now=NOW):
     """Save an answer about the first hours of the day: the values of each group by hour, and what is left."""
     asked, left = batch((question, hours(0, 4))), others or {}
     present = [hour for hour in range(4) if any(hour in values for values in groups.values())]
@@ -36,6 +36,7 @@ async def keep(store, question, groups, others=None, *, now=NOW, normalization="
     points = GroupedPoints([at(hour) for hour in present], whole, columns, remainders)
     window = asked.slices[0].window
     updated = DAY + 24 * HOUR
+    normalization = question.normalization or "RAW_VALUES"
     meta = Meta(asked.agg_interval, updated, normalization, "*", 5, ((window.start, window.end),), ())
     fetch_id = await start_fetch(store, asked, now)
     await store.save(fetch_id, asked, Answer(meta, (points,)), now, 100)
@@ -140,7 +141,7 @@ async def test_the_parts_of_an_or_are_added_up(store):
 
 async def test_shares_that_were_collected_are_answered_as_they_are(store):
     shares = {"A": hourly(60.5, 70, 80, 90), "B": hourly(30, 20, 10, 10)}
-    await keep(store, by(normalization="PERCENTAGE"), shares, {0: 9.5, 1: 10, 2: 10}, normalization="PERCENTAGE")
+    await keep(store, by(normalization="PERCENTAGE"), shares, {0: 9.5, 1: 10, 2: 10})
     result = (await answer(store, "&normalization=PERCENTAGE"))["serie_0"]
     assert (result["A"], result["other"]) == (["60.5", "70", "80", "90"], ["9.5", "10", "10", "0"])
     assert (await refusal(store))[0] == 404
@@ -191,27 +192,6 @@ async def test_without_history_the_error_names_the_nearest_profiles(owners):
     assert (status, reason[: len(expected)]) == (404, expected)
     with pytest.raises(ApiError, match="aggInterval 15m is too granular: history for these filters is kept at 1h"):
         await query_groups(owners, GroupsPlace(DEFAULT, SERIES, "CA_OWNER"), RANGE.replace("1h", "15m", 1), NOW)
-
-
-@pytest.mark.parametrize(
-    ("expected", "dimension", "more"),
-    [
-        ("dimension: expected one of CA, CA_OWNER, DURATION", "ca_owner", ""),
-        ("limitPerGroup: expected an integer of at least 2, received '1'", "CA_OWNER", "&limitPerGroup=1"),
-        ("limitPerGroup: expected one value, received 2", "CA_OWNER", "&limitPerGroup=2&limit_per_group=3"),
-        ("limitPerGroup: only with CA, CA_OWNER, LOG, LOG_OPERATOR, TLD, not with", "DURATION", "&limitPerGroup=5"),
-        ("normalization: expected one of RAW_VALUES, PERCENTAGE, received 'x'", "CA_OWNER", "&normalization=x"),
-        ("tld cannot be combined with log", "TLD", "&log=a"),
-        ("tld cannot be combined with logOperator", "LOG_OPERATOR", "&tld=com"),
-        ("tld cannot be combined with entryType, log", "CA", "&tld=com&log=a&entryType=CERTIFICATE"),
-        ("duration: expected one of", "CA", "&duration=x"),
-    ],
-)
-@pytest.mark.parametrize("folder", [SERIES, SUMMARY])
-async def test_what_the_api_rejects_is_rejected(store, expected, dimension, more, folder):
-    status, reason = await refusal(store, more, dimension, folder)
-    assert status == 400
-    assert reason.startswith(expected)
 
 
 async def test_unique_certificates_are_not_summed_over_a_range(store):
