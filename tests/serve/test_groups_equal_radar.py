@@ -11,11 +11,13 @@ from collector.contract.group_parser import GroupsPlace
 from collector.contract.request_parser import decode_query
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval
+from collector.model import Window
 from collector.serve.radar_api import query_groups
+from collector.simulator import Life
 from collector.simulator.siblings import sibling
-from collector.timestamps import rfc3339, utc
-from tests.harness.collect_core import NOW, open_core, run_pass
-from tests.harness.factories import profile
+from collector.timestamps import from_epoch, rfc3339, utc
+from tests.harness.collect_core import DAY, NOW, open_core, run_pass
+from tests.harness.factories import profile, query
 
 SINCE = utc("2026-03-02T00:00:00Z")  # a Monday
 DURATIONS = DEFAULT.filters["duration"].values
@@ -88,7 +90,7 @@ async def test_the_local_answer_equals_radars(store_url, seed):
     async with open_core(store_url, *PROFILES, more_values={"caOwner": 28}) as core:
         assert (await run_pass(core, gaps=True)).complete
         simulator = core.simulator
-        for _ in range(60):
+        for _ in range(40):
             folder, dimension, raw_query = _asked()
             pairs, world = decode_query(raw_query), (simulator._history, simulator.options)
             reply = sibling(folder, dimension, DEFAULT, pairs, *world, NOW.timestamp())
@@ -104,3 +106,25 @@ async def test_the_local_answer_equals_radars(store_url, seed):
                 assert values.keys() == expected.keys(), (folder, dimension, raw_query)
                 for group, by_time in expected.items():
                     assert values[group] == pytest.approx(by_time, rel=1e-5), (folder, dimension, raw_query)
+
+
+async def test_what_is_listed_is_right_while_radar_lists_only_the_largest(sqlite_url):
+    lives = {"Amazon Trust Services": Life(end=NOW - 4 * DAY)}
+    spans = {AggInterval.ONE_HOUR: 2 * DAY}
+    counted = {"more_values": {"caOwner": 28}, "most_groups": 5, "lives": lives, "max_span": spans}
+    async with open_core(sqlite_url, PROFILES[0], **counted) as core:
+        await run_pass(core, gaps=True)
+        place, numbers = GroupsPlace(DEFAULT, "timeseries_groups", "CA_OWNER"), set()
+        for first, last in ((SINCE, NOW), (SINCE, NOW - 5 * DAY), (NOW - 2 * DAY, NOW)):
+            raw_query = urlencode({"aggInterval": "1d", "dateStart": rfc3339(first), "dateEnd": rfc3339(last)})
+            [divided] = (await query_groups(core.store, place, raw_query, NOW)).series
+            numbers.add(len(divided.listed))
+            assert min(divided.left) > 0
+            window = Window(from_epoch(divided.timestamps[0]), from_epoch(divided.timestamps[-1]) + DAY)
+            whole = core.truth(query("1d"), window)
+            assert [*divided.timestamps] == [*whole]
+            for owner, values in divided.listed.items():
+                assert [*values] == [*core.truth(query("1d", caOwner=owner), window).values()]
+            columns = zip(divided.left, *divided.listed.values(), strict=True)
+            assert [sum(column) for column in columns] == [*whole.values()]
+        assert len(numbers) > 1
