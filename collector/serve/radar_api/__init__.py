@@ -1,6 +1,8 @@
 """The API's own contract, answered from history.
 
 parse (parameters)  →  choose series (resolver)  →  read points (answer), add up (rollup)  →  write (render)
+
+A request by a dimension goes the same way for the sums of its groups. Then they are divided (groups, grouping).
 """
 
 from collector.serve.radar_api.answer import query_history
