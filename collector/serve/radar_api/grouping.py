@@ -71,7 +71,10 @@ def sums_if_known(buckets: Buckets, parts: Iterable[PartOfGroup]) -> list[float]
 
 @dataclass(frozen=True, slots=True)
 class DividedSeries:
-    """The *whole* of each bucket, divided: the values of the *listed* groups, the largest first, and what is *left*."""
+    """The *whole* of each bucket, divided: the values of the *listed* groups, the largest first, and what is *left*.
+
+    Sums over all buckets have one value of each.
+    """
 
     timestamps: Sequence[int]
     whole: Sequence[float]
@@ -79,9 +82,9 @@ class DividedSeries:
     left: Sequence[float]
 
     def summed(self) -> DividedSeries:
-        """Return the same as one bucket."""
+        """Return the sums over all buckets."""
         listed = {name: [fsum(values)] for name, values in self.listed.items()}
-        return DividedSeries(self.timestamps[:1], [fsum(self.whole)], listed, [fsum(self.left)])
+        return DividedSeries(self.timestamps, [fsum(self.whole)], listed, [fsum(self.left)])
 
     def as_percentages(self) -> DividedSeries:
         """Return the percentages of the whole."""

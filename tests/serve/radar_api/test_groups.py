@@ -104,6 +104,7 @@ async def test_a_summary_has_one_number_for_each_group(owners):
     result = await answer(owners, folder=SUMMARY, more="&normalization=PERCENTAGE")
     assert "aggInterval" not in result["meta"]
     assert result["meta"]["normalization"] == "PERCENTAGE"
+    assert result["meta"]["dateRange"] == [{"startTime": FOUR[0], "endTime": FOUR[3]}]
     assert result["summary_0"] == {"A": "77.348066", "B": "9.944751", "other": "12.707182"}
 
 
