@@ -76,5 +76,5 @@ def _read_points(
     for series_id in ids:
         gone = vanished.get(series_id, frozenset())
         for block in history.points(SeriesWindow(series_id, position.start, position.end)):
-            points.update((timestamp, value) for timestamp, value in block if timestamp not in gone)
+            points.update([point for point in block if point[0] not in gone] if gone else block)
     return points

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 
 from collector.contract.group_parser import SERIES, SUMMARY, GroupsPlace
 from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
+from collector.interval import AggInterval, Grid
 from collector.model import Answer, GroupedPoints, Meta, Points, Question, Remainder
 from collector.serve.radar_api import query_groups
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, query, saved, start_fetch
+from tests.store.write.test_snapshots import taken
 
 RANGE = "aggInterval=1h&dateStart=2026-04-30T00:00:00Z&dateEnd=2026-04-30T03:00:00Z"
 FOUR = [f"2026-04-30T0{hour}:00:00Z" for hour in range(4)]
@@ -200,3 +203,32 @@ async def test_unique_certificates_are_not_summed_over_a_range(store):
     assert (await answer(store, "&uniqueEntries=true"))["serie_0"]["A"] == ["1", "2", "3", "4"]
     status, reason = await refusal(store, "&uniqueEntries=true", folder=SUMMARY)
     assert (status, "cannot be summed over the range" in reason) == (400, True)
+
+
+async def test_groups_on_a_former_grid_are_answered_there(owners):
+    whole = await answer(owners)
+    await owners.move_grid(Grid(AggInterval.ONE_HOUR, timedelta(minutes=30)), NOW + HOUR)
+    assert await answer(owners) == whole
+
+
+async def test_what_was_known_then_is_answered(owners):
+    await keep(owners, by(), {"A": hourly(50, 40, 30, 20), "C": hourly(1, 2)}, now=NOW + 2 * HOUR)
+    place = GroupsPlace(DEFAULT, SERIES, "CA_OWNER")
+    result = await query_groups(owners, place, f"{RANGE}&as_of=2026-05-01T13:00:00Z", NOW + 3 * HOUR)
+    assert {**result.series[0].listed} == {"A": [50, 40, 30, 20], "B": [5, 0, 6, 7]}
+    result = await query_groups(owners, place, RANGE, NOW + 3 * HOUR)
+    assert {**result.series[0].listed} == {"A": [50, 40, 30, 20], "C": [1, 2, 0, 0]}
+
+
+async def test_snapshots_of_both_values_make_groups(store):
+    asked_at = NOW.replace(microsecond=0)
+    for word, count in (("EXPIRED", 1), ("VALID", 2)):
+        snapshot = taken(*[count] * 4, asked_at=asked_at, of=query(expirationStatus=word))
+        await store.save_snapshots([snapshot], asked_at)
+    result = await answer(store, dimension="EXPIRATION_STATUS")
+    assert result["serie_0"] == {"timestamps": FOUR, "VALID": ["2"] * 4, "EXPIRED": ["1"] * 4}
+    assert result["meta"]["askedAt"] == ["2026-05-01T12:00:00Z"]
+    assert (await refusal(store, dimension="EXPIRATION_STATUS", folder=SUMMARY))[0] == 400
+    later = taken(3, 3, 3, 3, asked_at=asked_at + HOUR, of=query(expirationStatus="VALID"))
+    await store.save_snapshots([later], asked_at + HOUR)
+    assert "requested at different times" in (await refusal(store, dimension="EXPIRATION_STATUS"))[1]
