@@ -113,8 +113,12 @@ class ApiRequest:
     def at(self, agg_interval: AggInterval) -> ApiRequest:
         """Return the same request at another interval."""
         positions = [(requested.name, requested.dates, requested.query.filters) for requested in self.series]
-        series = _series(self.dataset, agg_interval, self.grids, positions)
-        return replace(self, agg_interval=agg_interval, series=series)
+        moved = _series(self.dataset, agg_interval, self.grids, positions)
+        series = (
+            replace(position, query=replace(requested.query, agg_interval=agg_interval))
+            for position, requested in zip(moved, self.series, strict=True)
+        )
+        return replace(self, agg_interval=agg_interval, series=tuple(series))
 
 
 def _series(

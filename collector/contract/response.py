@@ -189,14 +189,19 @@ def _tag(text: str) -> Any:
 
 
 def csv_chunks(series: Sequence[Columns]) -> Iterator[str]:
-    """Yield CSV with two columns for each (name, timestamps, values); a shorter series is followed by empty cells."""
-    text = io.StringIO()
+    """Return CSV with two columns for each (name, timestamps, values); a shorter series is followed by empty cells."""
     titles = [name[:1].upper() + name[1:] for name, _, _ in series]
+    columns = [column for _, timestamps, values in series for column in (timestamps, values)]
+    return csv_table([f"{title} {column}" for title in titles for column in ("timestamps", "values")], columns)
+
+
+def csv_table(titles: Sequence[str], columns: Sequence[Iterable[str]]) -> Iterator[str]:
+    """Yield CSV with *columns* of texts under their *titles*; a shorter column is followed by empty cells."""
+    text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     needs_quotes = any("\r" in title for title in titles)  # csv does not quote it
     header = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if needs_quotes else csv.QUOTE_MINIMAL)
-    header.writerow([f"{title} {column}" for title in titles for column in ("timestamps", "values")])
-    columns = [column for _, timestamps, values in series for column in (timestamps, values)]
+    header.writerow(titles)
     rows = itertools.zip_longest(*columns, fillvalue="")
     while block := list(itertools.islice(rows, _ROWS_AT_ONCE)):
         writer.writerows(block)

@@ -183,6 +183,7 @@ CT_TIMESERIES = Dataset(
     ),
     conflicts={"tld": frozenset({"log", "logApi", "logOperator", "entryType"})},
     groups_path="ct/timeseries_groups",
+    summary_path="ct/summary",
     siblings=(
         Sibling("summary", "ct/summary/CA_OWNER"),
         Sibling("timeseries groups", "ct/timeseries_groups/CA_OWNER", "aggInterval=1d"),

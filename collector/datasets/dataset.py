@@ -109,7 +109,8 @@ class Dataset:
 
     *parameters* are its filters. *conflicts* lists for a filter the filters that the API rejects beside it. *unit* is
     the unit that its counts most likely have; the unit of an answer is what the answer says. *groups_path* is the path
-    of the series by the groups of a dimension, without the dimension; None if the API has none.
+    of the series by the groups of a dimension, without the dimension; None if the API has none. *summary_path* is that
+    of the sums of the groups over a range.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Dataset:
     unit: str
     conflicts: Mapping[str, frozenset[str]] = field(default_factory=dict)
     groups_path: str | None = None
+    summary_path: str | None = None
     siblings: tuple[Sibling, ...] = ()
     filters: Mapping[str, FilterParameter] = field(init=False, compare=False)
     """Every filter by the API's name, in the order of *parameters*."""

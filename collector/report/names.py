@@ -29,7 +29,6 @@ _RARE_TRIPLES = 8
 _NEAREST = 2
 _SIMILAR = 0.6
 _BEGINNING = 0.95
-_NOUNS = {"ca": "authority", "caOwner": "owner", "log": "log", "logOperator": "operator"}
 _APOSTROPHES = "'.\N{RIGHT SINGLE QUOTATION MARK}"
 _CACHED_FOR = timedelta(minutes=10)
 
@@ -154,4 +153,5 @@ def _sentence(parameter: FilterParameter, value: str, use: _Use, nearest: Sequen
     near = "; nearest: " + ", ".join(f'"{name}"' for name in nearest) if nearest else ""
     advice = "" if nearest else f"; `collector values {parameter.option}` lists the known names"
     subject = f'profile "{use.profile}": {parameter.option} = "{value}"'
-    return f"{subject}: Radar's catalogue has no such {_NOUNS.get(parameter.name, 'name')}{near}{advice}"
+    noun = parameter.option.rpartition("_")[2]
+    return f"{subject}: Radar's catalogue has no such {noun}{near}{advice}"

@@ -120,12 +120,13 @@ def fingerprint(name: str) -> str:
 
 
 def _authorities(dataset: Dataset, options: CatalogueOptions, now: float) -> list[dict[str, Any]]:
-    owners = [*dimension_of(dataset.filters["caOwner"]).values]
+    of_owners, of_names = (dataset.filters[name] for name in AUTHORITIES.filters)
+    owners = [*dimension_of(of_owners).values]
     owners = owners[: options.owners or None]
     owners += [f"Example Trust {number:03} Ltd" for number in range(len(owners) + 1, options.owners + 1)]
     owners += [f"New Example Trust {number:03} Ltd" for number in range(1, _rounds(options, now) + 1)]
     items = [_root(owner) for owner in owners]
-    return items + [_intermediate(name, owners[0]) for name in dimension_of(dataset.filters["ca"]).values]
+    return items + [_intermediate(name, owners[0]) for name in dimension_of(of_names).values]
 
 
 def _root(owner: str) -> dict[str, Any]:
@@ -150,7 +151,7 @@ def _intermediate(name: str, owner: str) -> dict[str, Any]:
 
 
 def _logs(dataset: Dataset, options: CatalogueOptions, now: float) -> list[dict[str, Any]]:
-    names = [*dimension_of(dataset.filters["log"]).values]
+    names = [*dimension_of(dataset.filters[next(iter(LOGS.filters))]).values]
     names = names[: options.logs or None]
     names += [f"Example Shard{number:03}" for number in range(len(names) + 1, options.logs + 1)]
     rounds = _rounds(options, now)

@@ -10,15 +10,15 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from collector.contract.request_parser import parse_request
+from collector.contract.group_parser import LIMIT, OTHER, SERIES, SUMMARY, GroupsPlace, parse_groups
 from collector.contract.response import HttpReply, bad_request, format_timestamps
-from collector.model import Normalization
 from collector.simulator.response import meta, scaled
 from collector.simulator.values import dimension_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from collector.contract.group_parser import GroupsRequest
     from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.datasets import Dataset
     from collector.simulator.history import SimulatedHistory
@@ -30,11 +30,9 @@ if TYPE_CHECKING:
 
 NOT_FOUND = HttpReply(404, b'{"error":"Not Found."}')
 """What the contract has for an unknown object: no envelope."""
-_SERIES = "timeseries_groups"
-_OF_GROUPS = ("summary", _SERIES)
+_OF_GROUPS = (SUMMARY, SERIES)
 _GROUPS = 10
 _LISTED = 5
-_OTHER = "other"
 
 
 def place(path: str, dataset: Dataset) -> tuple[str, str] | None:
@@ -57,24 +55,17 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
     if folder in _LISTS:
         key, rows = _LISTS[folder]
         return _reply({key: _page(rows(dataset), pairs)})
-    filters = {dimension: parameter.name for dimension, parameter in dataset.dimensions.items()}
-    if name not in filters:
-        raise bad_request(f"dimension: expected one of {', '.join(filters)}")
-    if "limitPerGroup" in dict(pairs) and not dataset.filters[filters[name]].has_many_groups:
-        raise bad_request(f"limitPerGroup: not with {name}")
-    is_series = folder == _SERIES
-    request = parse_request(dataset, [pair for pair in pairs if is_series or pair[0] != "aggInterval"], options, now)
-    request = _positions(request, options)
-    _check_conflicts(request, filters[name])
-    most = _most_groups(pairs, options, many=dataset.filters[filters[name]].has_many_groups)
-    normalization = options.group_normalization or _normalization(pairs)
+    accepted = parse_groups(GroupsPlace(dataset, folder, name), pairs, options, now)
+    request, own, is_series = _positions(accepted.request, options), accepted.parameter.name, not accepted.is_summary
+    most = _most_groups(accepted, options)
+    normalization = options.group_normalization or accepted.normalization
     about = meta(request, history, options, now) | {"normalization": normalization}
     result: dict[str, Any] = {"meta": about if is_series else {k: v for k, v in about.items() if k != "aggInterval"}}
-    for position, requested in enumerate(request.series):
-        timestamps, groups = _groups(request, requested, filters[name], history, now)
+    for requested in request.series:
+        timestamps, groups = _groups(request, requested, own, history, now)
         chosen = _largest(_wrong(timestamps, groups, options), most)
         if not options.other_group:
-            chosen.pop(_OTHER, None)
+            chosen.pop(OTHER, None)
         chosen = {_spelt(group, options): counts for group, counts in chosen.items()}
         if is_series:
             result[requested.name] = {
@@ -85,7 +76,7 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
             sums = {group: [sum(counts)] for group, counts in chosen.items()}
             whole = {group: [sum(counts)] for group, counts in groups.items()}
             texts = _texts(sums, whole, normalization)
-            result[f"summary_{position}"] = {group: text for group, (text,) in texts.items()}
+            result[requested.name] = {group: text for group, (text,) in texts.items()}
     return _reply(result)
 
 
@@ -97,29 +88,16 @@ def _positions(request: ApiRequest, options: SimulatorOptions) -> ApiRequest:
     return replace(request, series=request.series[:1])
 
 
-def _check_conflicts(request: ApiRequest, name: str) -> None:
-    for requested in request.series:
-        for first, others in request.dataset.conflicting([*requested.query.filters, name]):
-            raise bad_request(f"{first} cannot be combined with {', '.join(sorted(others))}")
-
-
-def _most_groups(pairs: Pairs, options: SimulatorOptions, *, many: bool) -> int | None:
+def _most_groups(groups: GroupsRequest, options: SimulatorOptions) -> int | None:
     """Return how many groups to list; None for all of a dimension of few."""
-    if not many:
+    if not groups.parameter.has_many_groups:
         return None
-    most = _number(pairs, "limitPerGroup", _GROUPS, least=2)
+    most = groups.most or _GROUPS
     if options.most_groups is not None and most > options.most_groups:
         if options.too_many_groups == "refuse":
-            raise bad_request(f"limitPerGroup: expected an integer of at most {options.most_groups}")
+            raise bad_request(f"{LIMIT}: expected an integer of at most {options.most_groups}")
         return options.most_groups
     return most
-
-
-def _normalization(pairs: Pairs) -> str:
-    word = dict(pairs).get("normalization", Normalization.RAW_VALUES)
-    if word not in list(Normalization):
-        raise bad_request(f"normalization: expected one of {', '.join(Normalization)}")
-    return word
 
 
 def _groups(
@@ -142,13 +120,13 @@ def _groups(
     groups = {value: counts for value, counts in groups.items() if any(counts)}
     # counts under several filters are rounded, so that they may add up to a little more than the whole
     left = [max(total - sum(parts), 0) for total, *parts in zip(whole.values, *groups.values(), strict=True)]
-    return whole.timestamps, groups | ({_OTHER: left} if any(left) else {})
+    return whole.timestamps, groups | ({OTHER: left} if any(left) else {})
 
 
 def _wrong(timestamps: Sequence[int], groups: Groups, options: SimulatorOptions) -> Groups:
     """Add too many to the largest group in some buckets, if the options say so."""
     wrong = options.wrong_groups
-    named = [group for group in groups if group != _OTHER]
+    named = [group for group in groups if group != OTHER]
     if wrong is None or not named:
         return groups
     largest = max(named, key=lambda group: sum(groups[group]))
@@ -158,7 +136,7 @@ def _wrong(timestamps: Sequence[int], groups: Groups, options: SimulatorOptions)
 
 def _spelt(group: str, options: SimulatorOptions) -> str:
     """Return the key of a group: the filter's value, or another spelling of it."""
-    if options.group_keys == "filter" or group == _OTHER:
+    if options.group_keys == "filter" or group == OTHER:
         return group
     return group.partition(",")[0].lower().replace("_", "-")
 
@@ -172,11 +150,11 @@ def _texts(chosen: Groups, whole: Groups, normalization: str) -> dict[str, list[
 
 def _largest(groups: Groups, most: int | None) -> dict[str, Sequence[int]]:
     """Return the *most* largest groups; the sum of all others is the group `other`."""
-    ordered = sorted(groups, key=lambda group: (group == _OTHER, -sum(groups[group])))
-    names = [group for group in ordered if group != _OTHER][:most]
+    ordered = sorted(groups, key=lambda group: (group == OTHER, -sum(groups[group])))
+    names = [group for group in ordered if group != OTHER][:most]
     rest = [groups[group] for group in ordered if group not in names]
     largest = {group: groups[group] for group in names}
-    return largest | ({_OTHER: [sum(column) for column in zip(*rest, strict=True)]} if rest else {})
+    return largest | ({OTHER: [sum(column) for column in zip(*rest, strict=True)]} if rest else {})
 
 
 def _page(rows: Sequence[Mapping[str, Any]], pairs: Pairs) -> list[Mapping[str, Any]]:

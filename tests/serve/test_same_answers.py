@@ -102,7 +102,11 @@ async def _answered(store, raw_query):
 def _read_rows(patch):
     """Let everything be read and written as rows, and all series be read for each request."""
     read_series = AsOfReader.series
-    patch.setattr(AsOfReader, "series", lambda self, dataset, _queries=None: read_series(self, dataset))
+
+    def every_series(self, dataset, _queries=None, dimension=""):
+        return read_series(self, dataset, dimension=dimension)
+
+    patch.setattr(AsOfReader, "series", every_series)
     patch.setattr(AsOfReader, "run", lambda *_: None)
     patch.setattr(response, "as_run", lambda _timestamps: None)
     patch.setattr(render, "quoted_numbers", lambda values: response.quoted(render.numbers(values)))

@@ -7,18 +7,17 @@ parse  →  read                              decide (pure)                     
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial, reduce
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, NamedTuple
 
-from collector.contract.request_parser import SCALARS, array_parameters, decode_query, parse_request, parse_time
-from collector.contract.response import BAD_REQUEST, ApiError, ErrorCode, bad_request, quote
+from collector.contract.response import ApiError, bad_request, quote
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval, Grid
 from collector.model import spelling_free
 from collector.report.gaps import AbsentBuckets, StoredExtent, absence_rejection, published_absences, why_outside
+from collector.serve.radar_api.parameters import parse_query
 from collector.serve.radar_api.render import AnswerMeta, write_csv, write_json
 from collector.serve.radar_api.resolver import (
     ALWAYS,
@@ -30,80 +29,24 @@ from collector.serve.radar_api.resolver import (
     SeriesIndex,
     possible_parts,
 )
-from collector.timestamps import check_date, from_epoch
+from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow, intersect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from collector.contract.request_parser import ApiRequest, SeriesRequest
     from collector.datasets import Dataset
+    from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.radar_api.resolver import SeriesMatch
     from collector.store import AsOfReader, Store, StoredSeries
     from collector.store.series.generations import Generation
 
-AS_OF = "asOf"
 UNASSIGNED = 4
 """The confidence level of values for which no answer is on record."""
 MAX_POINTS = 1_000_000
 """The number of stored points that one answer may be made of: 28 years of one series at 15m."""
-_NO_GRIDS: Mapping[AggInterval, Grid] = MappingProxyType({})
-_DATES = frozenset({AS_OF, "dateStart", "dateEnd"})
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryRules:
-    """The API's rules, without its limits on spans; `SimulatorOptions` says what each means."""
-
-    max_span: Mapping[AggInterval, timedelta] = field(default_factory=dict)
-    span_error: ErrorCode = BAD_REQUEST
-    series_per_request: int = 100
-    series_error: ErrorCode = BAD_REQUEST
-    default_range: str | None = "7d"
-    empty_values: bool = True
-    equal_names: Literal["refuse", "overwrite"] = "refuse"
-    grids: Mapping[AggInterval, Grid] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """A request to the history: as known *now*, or as known at *as_of* (epoch seconds)."""
-
-    request: ApiRequest
-    as_of: float | None
-    now: float
-
-
-def parse_query(
-    dataset: Dataset, raw_query: str, now: float, grids: Mapping[AggInterval, Grid] = _NO_GRIDS
-) -> HistoryQuery:
-    """Parse the part behind the `?` of a request for *dataset*, still encoded: the API's parameters, and `as_of`.
-
-    *grids* has the intervals whose buckets start elsewhere than on the usual grid. A relative range ends at `as_of`, if
-    that is given. Case and underscores of known names are ignored, because the API ignores unknown names, and
-    `ca_owner` is the spelling of the configuration. Raises ApiError for what the API would reject.
-    """
-    names = {name.replace("_", "").lower(): name for name in (*SCALARS, *array_parameters(dataset), AS_OF)}
-    pairs = [(names.get(name.replace("_", "").lower(), name), value) for name, value in decode_query(raw_query)]
-    as_of_values = [parse_time("as_of", value) for name, value in pairs if name == AS_OF]
-    if len(as_of_values) > 1:
-        raise bad_request(f"as_of: expected one value, received {len(as_of_values)}")
-    as_of = as_of_values[0] if as_of_values else None
-    if as_of is not None and as_of > now:
-        raise bad_request("as_of: must not lie in the future")
-    request = parse_request(dataset, pairs, HistoryRules(grids=grids), now, as_of)
-    for name, value in pairs:
-        if name in _DATES and value:
-            _check_date(name, value, now)
-    return HistoryQuery(request, as_of, now)
-
-
-def _check_date(name: str, value: str, now: float) -> None:
-    try:
-        check_date(from_epoch(parse_time(name, value)), from_epoch(now))
-    except ValueError as error:
-        raise bad_request(f"{name}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +108,21 @@ async def answer_query(store: Store, query: HistoryQuery) -> QueryResult:
 
 
 def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult:
-    """Choose series for each position, read them, add them up if necessary, and describe the answer."""
+    return answer_request(history, request, now).result
+
+
+class Answered(NamedTuple):
+    """An answer, and for each of its positions the series that it was made of."""
+
+    result: QueryResult
+    used: Sequence[SeriesMatch]
+
+
+def answer_request(history: AsOfReader, request: ApiRequest, now: float) -> Answered:
+    """Choose series for each position, read them, add them up if necessary, and describe the answer.
+
+    Raises ApiError if the request cannot be answered.
+    """
     request, matches = _find_series(history, request)
     extents = _read_extents(history, request, matches)
     ranked = [
@@ -177,7 +134,7 @@ def _answer(history: AsOfReader, request: ApiRequest, now: float) -> QueryResult
     result = QueryResult(request, data, _read_meta(history, request, used, extents), absent)
     if rejection is not None:
         raise NotStored(rejection, result)
-    return result
+    return Answered(result, used)
 
 
 def _find_series(history: AsOfReader, request: ApiRequest) -> tuple[ApiRequest, list[list[SeriesMatch]]]:
@@ -185,14 +142,15 @@ def _find_series(history: AsOfReader, request: ApiRequest) -> tuple[ApiRequest, 
 
     All of them are read for an error, which names similar ones, and as soon as the grid of an interval has moved.
     """
+    dimension = request.series[0].query.dimension
     if not any(known.since for known in history.grids.values()):
         coarsest = AggInterval.ONE_WEEK if request.auto else request.agg_interval
         queries = [part for position in request.series for part in possible_parts(position.query, coarsest)]
         try:
-            return _choose(history, SeriesIndex(history.series(request.dataset.name, queries)), request)
+            return _choose(history, SeriesIndex(history.series(request.dataset.name, queries, dimension)), request)
         except ApiError:
             pass
-    stored = history.series(request.dataset.name)
+    stored = history.series(request.dataset.name, dimension=dimension)
     index = SeriesIndex(stored)
     if any(series.elsewhere for series in stored):
         index, request = _follow_former_grid(history, index, request)
@@ -390,12 +348,12 @@ def _find_absent(
             continue
         absent.append(AbsentBuckets(position.name, request.agg_interval, tuple(windows)))
         if rejection is None and match.ids[0] not in extents.snapshots:
-            reason = absence_rejection(data.timestamps, requested, windows, _stored_extent(history, match))
+            reason = absence_rejection(data.timestamps, requested, windows, stored_extent(history, match))
             rejection = reason and _with_name(bad_request(reason), position, request).message
     return tuple(absent), rejection
 
 
-def _stored_extent(history: AsOfReader, match: SeriesMatch) -> StoredExtent:
+def stored_extent(history: AsOfReader, match: SeriesMatch) -> StoredExtent:
     """Read the buckets that all parts of *match* have, and those that Radar is proven not to have."""
     ids = set(match.ids)
     spans, proven = history.extents(ids), history.proven_absent(ids)

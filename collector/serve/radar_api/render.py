@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     from collector.model import Annotation
     from collector.report.gaps import AbsentBuckets
     from collector.serve.radar_api.resolver import SeriesData
+
+
+class Timed(Protocol):
+    """What has the buckets of a series."""
+
+    @property
+    def timestamps(self) -> Sequence[int]:
+        """The starts of the buckets, ascending, in epoch seconds."""
+
 
 _BLOCK_ROWS = 4_096
 _PART_CHARACTERS = 50_000
@@ -44,13 +53,14 @@ class AnswerMeta:
 def write_csv(request: ApiRequest, series: Sequence[SeriesData]) -> Iterator[str]:
     """Yield the answer to *request* as CSV."""
     columns = [
-        (_cell(position.name), _in_blocks(data.timestamps, format_timestamps), _value_texts(data.values))
+        (cell(position.name), in_blocks(data.timestamps, format_timestamps), _value_texts(data.values))
         for position, data in zip(request.series, series, strict=True)
     ]
     return csv_chunks(columns)
 
 
-def _in_blocks(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
+def in_blocks(column: Any, write: Callable[[Any], Sequence[str]]) -> Iterator[str]:
+    """Yield the texts that *write* returns for some rows at a time."""
     starts = range(0, len(column), _BLOCK_ROWS)
     return chain.from_iterable(write(column[start : start + _BLOCK_ROWS]) for start in starts)
 
@@ -59,21 +69,30 @@ def write_json(
     request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta, absent: Sequence[AbsentBuckets] = ()
 ) -> Iterator[str]:
     """Yield the answer to *request* as JSON; `messages` lists the *absent* buckets."""
-    messages = [{"code": ABSENT_CODE, "message": text} for text in absence_sentences(absent)] if absent else []
-    messages_json = f'"messages":{json.dumps(messages, ensure_ascii=False)},' if messages else ""
-    meta_json = json.dumps(meta(request, series, about), ensure_ascii=False)
-    yield f'{{"success":true,"errors":[],{messages_json}"result":{{"meta":{meta_json}'
+    yield json_head(meta(request, series, about), absent)
     for position, data in zip(request.series, series, strict=True):
-        yield f',{json.dumps(position.name, ensure_ascii=False)}:{{"timestamps":['
-        yield from _json_parts(data.timestamps, quoted_timestamps)
+        yield f',{json_text(position.name)}:{{"timestamps":['
+        yield from json_parts(data.timestamps, quoted_timestamps)
         yield '],"values":['
         values = data.values
-        yield from _quoted_parts(values) if isinstance(values, str) else _json_parts(values, quoted_numbers)
+        yield from _quoted_parts(values) if isinstance(values, str) else json_parts(values, quoted_numbers)
         yield "]}"
     yield "}}"
 
 
-def _json_parts(column: Any, write: Callable[[Any], str]) -> Iterator[str]:
+def json_head(meta_data: dict[str, Any], absent: Sequence[AbsentBuckets]) -> str:
+    """Return the beginning of an answer: all before the first series. `messages` lists the *absent* buckets."""
+    messages = [{"code": ABSENT_CODE, "message": text} for text in absence_sentences(absent)] if absent else []
+    messages_json = f'"messages":{json_text(messages)},' if messages else ""
+    return f'{{"success":true,"errors":[],{messages_json}"result":{{"meta":{json_text(meta_data)}'
+
+
+def json_text(value: Any) -> str:
+    """Return *value* as JSON."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def json_parts(column: Any, write: Callable[[Any], str]) -> Iterator[str]:
     """Yield the items of an array of JSON that *write* returns for some rows at a time."""
     comma = ""
     for start in range(0, len(column), _BLOCK_ROWS):
@@ -99,7 +118,7 @@ def _parts(texts: str) -> Iterator[str]:
         start = end + 1
 
 
-def meta(request: ApiRequest, series: Sequence[SeriesData], about: AnswerMeta) -> dict[str, Any]:
+def meta(request: ApiRequest, series: Sequence[Timed], about: AnswerMeta) -> dict[str, Any]:
     """Write `result.meta`.
 
     A date range runs from the start of the first bucket of the answer to the start of the last one. For a series
@@ -153,10 +172,10 @@ def quoted_numbers(values: Sequence[float]) -> str:
 
 def _value_texts(values: Sequence[float] | str) -> Iterator[str]:
     if not isinstance(values, str):
-        return _in_blocks(values, numbers)
+        return in_blocks(values, numbers)
     return chain.from_iterable(part.split(",") for part in _parts(values))
 
 
-def _cell(name: str) -> str:
+def cell(name: str) -> str:
     """Keep a spreadsheet from taking a name for a formula."""
     return f"'{name}" if name.startswith(_FORMULA) else name

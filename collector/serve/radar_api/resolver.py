@@ -133,6 +133,8 @@ class SeriesIndex:
         if same_filters:
             return ApiError(NO_HISTORY, f"Nothing has been collected yet for {_described(same_filters[0])}")
         requested = _filters(query.filters) if query.filters else "a series without filters"
+        if query.dimension:
+            requested = f"groups of {query.dimension} with {_filters(query.filters)}"
         return ApiError(NO_HISTORY, f"There is no history for {requested}; {self._nearest(query)}")
 
     def _nearest(self, query: Question) -> str:
@@ -140,6 +142,7 @@ class SeriesIndex:
         nearest = sorted(
             (series for series in self.by_query.values() if series.labels),
             key=lambda series: (
+                series.query.dimension != query.dimension,
                 -_likeness(requested, _pairs(series.query)), -_spelling(query, series.query), series.labels
             ),
         )  # fmt: skip
@@ -200,7 +203,8 @@ def _spelling(left: Question, right: Question) -> float:
 
 def _described(series: StoredSeries) -> str:
     label = series.labels[0] if series.labels else f"series {series.id}"
-    return f"{quote(label)} ({series.query.agg_interval}, {_filters(series.query.filters)})"
+    groups = f"groups of {series.query.dimension}, " if series.query.dimension else ""
+    return f"{quote(label)} ({series.query.agg_interval}, {groups}{_filters(series.query.filters)})"
 
 
 def _filters(filters: Mapping[str, tuple[str, ...]]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from collector.contract.group_parser import SERIES, SUMMARY, GroupsPlace
 from collector.contract.request_parser import floor
 from collector.contract.response import NO_METHOD, NO_ROUTE, TOO_COSTLY, ApiError, ErrorCode, bad_request
 from collector.datasets import DATASETS
@@ -19,8 +20,10 @@ from collector.model import Slice, Window
 from collector.radar.errors import RadarError, RateLimited, Refused, TooCostly
 from collector.report.gaps import ABSENT_HEADER, absence_header
 from collector.serve.middleware import CONTRACT_PATH, api_error_response, log_failure, response_started
-from collector.serve.radar_api.answer import NotStored, answer_query, parse_query, query_history
+from collector.serve.radar_api.answer import NotStored, answer_query, query_history
 from collector.serve.radar_api.catalogue import answer_entry, answer_list
+from collector.serve.radar_api.groups import query_groups
+from collector.serve.radar_api.parameters import parse_query
 from collector.serve.read_slots import MAX_ALL_READS, MAX_READS, ReadSlots
 from collector.store import StoreError
 from collector.timestamps import from_epoch
@@ -32,7 +35,9 @@ if TYPE_CHECKING:
     from collector.contract.request_parser import ApiRequest
     from collector.datasets import Dataset
     from collector.datasets.catalogue import CatalogueList
-    from collector.serve.radar_api.answer import HistoryQuery, QueryResult
+    from collector.serve.radar_api.answer import QueryResult
+    from collector.serve.radar_api.groups import GroupsResult
+    from collector.serve.radar_api.parameters import HistoryQuery
     from collector.serve.service import ServiceApi
 
     Fill = Callable[[Sequence[Slice]], Awaitable[None]]
@@ -71,6 +76,10 @@ class RadarApi:
         """Add the routes to *app*."""
         for dataset in DATASETS.values():
             app.router.add_route("*", f"{CONTRACT_PATH}{dataset.url_path}", partial(self._timeseries, dataset))
+            for folder, place in ((SERIES, dataset.groups_path), (SUMMARY, dataset.summary_path)):
+                if place is not None:
+                    handler = partial(self._by_dimension, dataset, folder)
+                    app.router.add_route("*", f"{CONTRACT_PATH}/radar/{place}/{{dimension}}", handler)
         for known in LISTS.values():
             for path in (known.url_path, f"{known.url_path}/{{slug}}"):
                 app.router.add_route("*", CONTRACT_PATH + path, partial(self._catalogue, known))
@@ -86,7 +95,7 @@ class RadarApi:
 
     async def _answer_catalogue(self, known: CatalogueList, request: web.Request) -> web.StreamResponse:
         _check_method(request)
-        raw_query = request.raw_path.partition("?")[2].partition("#")[0]
+        raw_query = _raw_query(request)
         slug, store, now = request.match_info.get("slug"), self._service.store, self._service.now()
         async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots.slot(CONTRACT_PATH, _TIMEOUT_SECONDS):
             if slug is None:
@@ -95,6 +104,10 @@ class RadarApi:
                 reply = await answer_entry(store, known, slug, raw_query, now)
         body = b"" if request.method == "HEAD" else reply.body
         return web.Response(status=reply.status, body=body, content_type=reply.content_type, charset="utf-8")
+
+    async def _by_dimension(self, dataset: Dataset, folder: str, request: web.Request) -> web.StreamResponse:
+        """Answer a request for the groups of *dataset*, or return an error in the API's form."""
+        return await self._guarded(request, self._answer_groups(dataset, folder, request))
 
     async def _guarded(
         self, request: web.Request, answer: Coroutine[Any, Any, web.StreamResponse]
@@ -118,14 +131,26 @@ class RadarApi:
 
     async def _answer(self, dataset: Dataset, request: web.Request) -> web.StreamResponse:
         _check_method(request)
-        raw_query = request.raw_path.partition("?")[2].partition("#")[0]
+        raw_query = _raw_query(request)
         store, now = self._service.store, self._service.now()
         if self._fill is not None:
             query = parse_query(dataset, raw_query, now.timestamp(), await store.grids())
             if query.as_of is None:
                 await self._fill_gaps(query, self._fill)
+        return await self._send(request, partial(query_history, store, raw_query, now, dataset))
+
+    async def _answer_groups(self, dataset: Dataset, folder: str, request: web.Request) -> web.StreamResponse:
+        _check_method(request)
+        place = GroupsPlace(dataset, folder, request.match_info["dimension"])
+        store, now = self._service.store, self._service.now()
+        return await self._send(request, partial(query_groups, store, place, _raw_query(request), now))
+
+    async def _send(
+        self, request: web.Request, find: Callable[[], Coroutine[Any, Any, QueryResult | GroupsResult]]
+    ) -> web.StreamResponse:
+        """Send the answer that *find* returns."""
         async with asyncio.timeout(_TIMEOUT_SECONDS), self._slots.slot(CONTRACT_PATH, _TIMEOUT_SECONDS):
-            result = await query_history(store, raw_query, now, dataset)
+            result = await find()
             response = web.StreamResponse() if result.points > _LARGE_POINTS else web.Response()
             response.content_type, response.charset = result.content_type, "utf-8"
             if result.absent:
@@ -172,11 +197,17 @@ def _check_method(request: web.Request) -> None:
         raise ApiError(NO_METHOD, f"Method {request.method[:16]} not available for that URI")
 
 
+def _raw_query(request: web.Request) -> str:
+    return request.raw_path.partition("?")[2].partition("#")[0]
+
+
 async def _no_route(_request: web.Request) -> web.StreamResponse:
     return api_error_response(ApiError(NO_ROUTE, "No route for that URI"))
 
 
-async def _stream(request: web.Request, response: web.StreamResponse, result: QueryResult) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, response: web.StreamResponse, result: QueryResult | GroupsResult
+) -> web.StreamResponse:
     await response.prepare(request)
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):

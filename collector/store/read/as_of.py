@@ -33,7 +33,8 @@ from collector.store.db.schema import (
 from collector.store.db.schema import series as series_table
 from collector.store.db.schema import withdrawals as gone
 from collector.store.ledger import upstream
-from collector.store.read.groups_as_filters import as_filter, with_groups
+from collector.store.read.group_series import read_group_series
+from collector.store.read.groups_as_filters import as_asked, as_filter, with_groups
 from collector.store.read.points import driver_rows, first_of_each, merged, read_run, seen_by, select_points
 from collector.store.series import coverage, folds, generations, grids, snapshots
 from collector.store.series.evidence import proven_absent
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
     from datetime import datetime
 
+    from collector.store.read.group_series import GroupSeries
     from collector.store.read.points import Run
     from collector.store.series.folds import LateFetches
     from collector.store.series.grids import LearnedGrid
@@ -111,15 +113,17 @@ class AsOfReader:
         """What is known now of the grid of every interval."""
         return grids.learned(self._connection)
 
-    def series(self, dataset: str, queries: Iterable[Question] | None = None) -> list[StoredSeries]:
+    def series(
+        self, dataset: str, queries: Iterable[Question] | None = None, dimension: str = ""
+    ) -> list[StoredSeries]:
         """List the series of *dataset*, of each query the one that is in force, by id.
 
         Labels point to it now; at an earlier moment it may have been another one. With *queries* only theirs are read,
-        and nothing of former grids.
+        and nothing of former grids. With *dimension* the sums of its groups are listed, too.
         """
         labels: dict[int, list[str]] = defaultdict(list)
         rows: dict[int, Any] = {}
-        parameters: dict[str, Any] = {"dataset": dataset}
+        parameters: dict[str, Any] = {"dataset": dataset, "dimension": dimension}
         if queries is not None:
             parameters["digests"] = [query.digest for query in with_groups(queries)]
         for row in self._connection.execute(series(chosen=queries is not None), parameters):
@@ -130,7 +134,7 @@ class AsOfReader:
             rivals[generations.question(row.digest)].append(row)
         by_query: dict[Question, StoredSeries] = {}
         for same in sorted(rivals.values(), key=lambda same: bool(same[0].group)):  # a group comes after its filter
-            query = as_filter(_query(*same[0][_QUESTION]))
+            query = as_filter(as_asked(_query(*same[0][_QUESTION]), generations.question(same[0].digest)))
             if query is not None and query not in by_query:
                 by_query[query] = replace(self._stored_series(same, labels), query=query)
         return sorted(by_query.values(), key=lambda stored: stored.id)
@@ -208,6 +212,10 @@ class AsOfReader:
         """
         self._taken |= snapshots.newest(self._connection, ids, self._as_of)
         return {series_id: self._taken[series_id] for series_id in ids if series_id in self._taken}
+
+    def groups(self, series_id: int, start: int, end: int) -> GroupSeries:
+        """Return the groups whose sum is a series, with what is known of them from *start* up to *end*."""
+        return read_group_series(self._connection, self._same(series_id), (start, end), self._as_of)
 
     def extents(self, ids: Collection[int]) -> dict[int, tuple[int, int]]:
         """Find the oldest and newest known timestamp of each series; absent for none."""
@@ -419,24 +427,27 @@ def lowest_level(windows: SeriesWindows, spoken: Sequence[ConfidenceRange]) -> i
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DIGESTS: sa.BindParameter[Any] = sa.bindparam("digests", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
+_DIMENSION: sa.BindParameter[Any] = sa.bindparam("dimension")
 
 
 @lru_cache(maxsize=2)
 def series(*, chosen: bool = False) -> Any:
     """Rows of a *dataset*'s series, one per label, by id; labels in use come first. If *chosen*, those of *digests*.
 
-    Shares of a group are left out, because the API has none beside a filter.
+    Shares of a group are left out, because the API has none beside a filter. The sums of the groups of *dimension* are
+    included, if it is not empty.
     """
     table, labels = series_table, profile_series
     question = ("dataset", "agg_interval", "filters", "dimension", "group")
     columns = [table.c[name] for name in ("id", *question, "normalization", "unit")]
     force = (table.c.created_at, table.c.in_force_at)
     digests = [table.c.digest.in_(_DIGESTS)] if chosen else []
+    is_wanted_sum = sa.and_(table.c.group == "", table.c.dimension == _DIMENSION)
     is_shown = sa.and_(table.c.group != "", table.c.normalization != Normalization.PERCENTAGE)
     return (
         sa.select(table.c.digest, *columns, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
-        .where(table.c.dataset == _DATASET, sa.or_(table.c.dimension == "", is_shown), *digests)
+        .where(table.c.dataset == _DATASET, sa.or_(table.c.dimension == "", is_shown, is_wanted_sum), *digests)
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)
     )
 

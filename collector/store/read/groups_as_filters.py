@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from collector.datasets import dataset_named
+from collector.model import Normalization
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -32,3 +33,11 @@ def as_filter(query: Question) -> Question | None:
     if parameter is None or not parameter.accepts(query.group):
         return None
     return replace(query, filters={**query.filters, parameter.name: (query.group,)}, dimension="", group="")
+
+
+def as_asked(query: Question, digest: str) -> Question:
+    """Return a stored question, by its *digest*, with the normalization that it asks for."""
+    if not query.dimension or query.digest == digest:
+        return query
+    shares = replace(query, normalization=Normalization.PERCENTAGE)
+    return shares if shares.digest == digest else query

@@ -8,7 +8,8 @@ from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
 from collector.model import Slice
 from collector.radar.errors import RateLimited, Refused, TooCostly, Unauthorized, Unavailable, Untrusted
-from collector.serve.radar_api.answer import HistoryRules, NotStored, answer_query, parse_query
+from collector.serve.radar_api.answer import NotStored, answer_query
+from collector.serve.radar_api.parameters import HistoryRules, parse_query
 from collector.serve.radar_api.routes import missing_slices, upstream_error
 from tests.harness.factories import DAY, HOUR, NOW, batch, hours, query, saved
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval
-from collector.serve.radar_api.answer import parse_query
+from collector.serve.radar_api.parameters import parse_query
 from collector.timestamps import utc
 
 NOW = utc("2026-08-14T10:07:00Z").timestamp()

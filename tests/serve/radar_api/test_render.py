@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from collector.contract.request_parser import parse_request
 from collector.datasets import DEFAULT
-from collector.serve.radar_api.answer import HistoryRules
+from collector.serve.radar_api.parameters import HistoryRules
 from collector.serve.radar_api.render import AnswerMeta, numbers, quoted_numbers, units, write_csv, write_json
 from collector.serve.radar_api.resolver import SeriesData
 from collector.timestamps import utc

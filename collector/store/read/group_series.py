@@ -1,0 +1,87 @@
+"""The groups behind a sum: which series they are, and where one that has no point is unknown."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from collector.store.db.column_types import epoch
+from collector.store.db.schema import groups, series, vanished
+from collector.store.series import generations, remainders
+from collector.store.series.generations import same_measure
+from collector.timestamps import from_epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
+
+    from collector.windows import EpochWindow
+
+_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+_COLUMNS = (series.c.id, series.c.digest, series.c.normalization, series.c.unit)
+_SUMS = sa.select(*_COLUMNS).where(series.c.id.in_(_IDS))
+_GROUPS = (
+    sa.select(*_COLUMNS, series.c.group)
+    .join_from(groups, series, series.c.id == groups.c.series_id)
+    .where(groups.c.question == sa.bindparam("question"))
+    .order_by(series.c.id)
+)
+
+
+class GroupSeries(NamedTuple):
+    """The groups of a question in one window.
+
+    *ids* has the series of each group by its name, the oldest first; a newer one counts. *open* are the buckets where
+    something is left beside the listed groups, so that a group without a point is unknown. *vanished* are buckets,
+    by series, that a later answer did not have; a stored point there does not count.
+    """
+
+    ids: Mapping[str, Sequence[int]]
+    open: frozenset[int]
+    vanished: Mapping[int, frozenset[int]]
+
+
+def read_group_series(
+    connection: sa.Connection, sums: Collection[int], window: EpochWindow, as_of: datetime | None
+) -> GroupSeries:
+    """Read the groups whose sums are *sums*, series that differ only in the spelling of their unit."""
+    own = connection.execute(_SUMS, {"ids": list(sums)}).all()
+    ids: dict[str, list[int]] = defaultdict(list)
+    question = generations.question(own[0].digest)
+    for row in connection.execute(_GROUPS, {"question": question}):
+        if any(_belongs(row, its_sum) for its_sum in own):
+            ids[row.group].append(row.id)
+    left: dict[int, float] = {}
+    for series_id in sorted(sums):
+        known = remainders.read(connection, series_id, window, as_of)
+        left |= {timestamp: remainder.other for timestamp, remainder in known.items()}
+    every = [series_id for same in ids.values() for series_id in same]
+    still_open = frozenset(timestamp for timestamp, other in left.items() if other)
+    return GroupSeries(dict(ids), still_open, _vanished(connection, every, window, as_of))
+
+
+def _belongs(row: Any, its_sum: Any) -> bool:
+    """Return whether a group's series has the grid and the unit of the series that holds the sum."""
+    is_same_grid = generations.former_offset(row.digest) == generations.former_offset(its_sum.digest)
+    return is_same_grid and same_measure((row.normalization, row.unit), (its_sum.normalization, its_sum.unit))
+
+
+def _vanished(
+    connection: sa.Connection, ids: Sequence[int], window: EpochWindow, as_of: datetime | None
+) -> dict[int, frozenset[int]]:
+    start, end = map(from_epoch, window)
+    table = vanished.c
+    select = sa.select(table.series_id, epoch(table.timestamp)).where(table.timestamp >= start, table.timestamp < end)
+    if as_of is not None:
+        select = select.where(table.seen_at <= as_of)
+    marked: dict[int, set[int]] = defaultdict(set)
+    for at in range(0, len(ids), _AT_ONCE):
+        for series_id, timestamp in connection.execute(select.where(table.series_id.in_(ids[at : at + _AT_ONCE]))):
+            marked[series_id].add(timestamp)
+    return {series_id: frozenset(timestamps) for series_id, timestamps in marked.items()}
+
+
+_AT_ONCE = 500
+"""Number of series in one statement."""
