@@ -35,6 +35,7 @@ _COMMANDS = {
     "report": _Command("evidence", "Write one file without secrets to attach to an issue."),
     "annotations": _Command("lists", "List Cloudflare's annotations of the data."),
     "gaps": _Command("lists", "List expected buckets that are not stored."),
+    "proof": _Command("proof", "Compare the groups of a dimension with the total."),
     "revisions": _Command("lists", "List values that were later replaced."),
     "query": _Command("query", "Query the local history in the API's form."),
     "export": _Command("export", "Export points as CSV, JSON lines, JSON or Parquet."),

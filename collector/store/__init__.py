@@ -48,6 +48,7 @@ from collector.store.ledger.upstream import (
     keys_of,
 )
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
+from collector.store.read.comparison import ProofCount, QuestionProof, total_of
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block, Run
@@ -114,7 +115,9 @@ __all__ = [
     "PointCursor",
     "PointQuery",
     "ProfileStatus",
+    "ProofCount",
     "Pruned",
+    "QuestionProof",
     "ReadBody",
     "ReadView",
     "Reader",
@@ -158,6 +161,7 @@ __all__ = [
     "keys_of",
     "pack",
     "process_name",
+    "total_of",
     "why_another_unit",
     "write_question",
 ]

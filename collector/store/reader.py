@@ -14,7 +14,7 @@ from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, replicas, upstream
-from collector.store.read import gaps, listing, selection, status
+from collector.store.read import comparison, gaps, listing, selection, status
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -196,6 +196,9 @@ class ReadView:
     page = _of_connection(selection.page)
     downsample = _of_connection(selection.downsample)
     status_rows = _of_known(status.status_rows)
+    proof_counts = _of_known(comparison.count)
+    proof = _of_known(comparison.read)
+    differing_windows = _of_known(comparison.to_reread)
     paused = _of_connection(status.paused)
     empty = _of_known(status.empty)
     unconfirmed = _of_known(status.unconfirmed)
@@ -332,6 +335,7 @@ class Reader:
     grids = _in_thread(ReadView.grids)
     placed = _in_thread(ReadView.placed)
     remainders = _in_thread(ReadView.remainders)
+    differing_windows = _in_thread(ReadView.differing_windows)
     learned_grids = _in_thread(ReadView.learned_grids)
     former_grids = _in_thread(ReadView.former_grids)
     has_history = _in_thread(ReadView.has_history)

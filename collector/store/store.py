@@ -19,6 +19,7 @@ from collector.store.errors import SchemaTooOld
 from collector.store.ledger import backfills, bodies, fetches, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
+from collector.store.read import comparison
 from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.compact import Compacted, compact
@@ -330,6 +331,8 @@ class Store(Reader):
     requeue_backfill = _in_transaction(backfills.requeue)
     set_sums_differ = _in_transaction(identity.set_sums_differ)
     regroup_coverage = _in_transaction(coverage.regroup)
+    compare_sums = _in_transaction(comparison.compare)
+    mark_reread = _in_transaction(comparison.mark_reread)
     write_heartbeat = _in_transaction(replicas.write)
     record_deviations = _in_transaction(bodies.note)
     set_clock_difference = _in_transaction(upstream.write_clock_difference)

@@ -40,6 +40,7 @@ from collector.store.db.schema import (
 )
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
+from collector.store.read import comparison
 from collector.store.series import coverage, generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
@@ -346,6 +347,7 @@ def findings(connection: sa.Connection) -> list[str]:
     problems += bodies.findings(connection)
     problems += _other_units(connection)
     problems += coverage.damaged_sets(connection)
+    problems += comparison.findings(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         problems += [f"{described}: {number}"] if number else []

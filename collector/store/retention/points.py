@@ -19,7 +19,7 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
 from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.ledger import bodies, replicas
-from collector.store.series import coverage, evidence, generations
+from collector.store.series import coverage, evidence, generations, proofs
 from collector.store.series.identity import count_points
 from collector.timestamps import from_epoch
 
@@ -78,6 +78,7 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     marks = connection.execute(_older(vanished, ids, end).returning(vanished.c.series_id, epoch(vanished.c.timestamp)))
     checksums.update_set_checksums(connection, gone=[checksums.mark(*mark) for mark in marks])
     connection.execute(_older(schema.remainders, ids, end))
+    proofs.delete_before(connection, ids, end)
     fetch_ids = coverage.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
@@ -270,6 +271,7 @@ def delete_series(
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = _rows(connection, table, column.in_(ids), dry_run=dry_run)
+    rows["proofs"] = _rows(connection, schema.proofs, proofs.of_series(ids), dry_run=dry_run)
     if number := bodies.delete_of_series(connection, digest, dry_run=dry_run):
         rows["bodies"] = number
     if not dry_run:

@@ -28,7 +28,7 @@ from collector.store.db.schema import revisions
 from collector.store.ledger import fetches
 from collector.store.ledger.fetches import DAY, AnswerTime, SaveResult, overrules
 from collector.store.ledger.upstream import effective_last_updated
-from collector.store.series import coverage, evidence, generations, grids, identity, proposals
+from collector.store.series import coverage, evidence, generations, grids, identity, proofs, proposals
 from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import grouped, points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
@@ -40,7 +40,7 @@ from collector.timestamps import from_epoch
 from collector.windows import SeriesWindow, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from collector.model import Batch, Points, Question, Slice, Window
     from collector.rules.edge import Edge
@@ -80,6 +80,12 @@ class Change:
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
     scopes: Mapping[int, Scope] = field(default_factory=dict)
+
+    def changed_buckets(self) -> Iterator[tuple[int, int]]:
+        """Yield the (series_id, timestamp) of each stored value that is another one now, or is gone or back."""
+        for series_id, difference in self.differences.items():
+            yield from ((series_id, revision.timestamp) for revision in difference.revised)
+            yield from ((series_id, timestamp) for timestamp in (*difference.vanished, *difference.returned))
 
     def count(self, ids: Mapping[Question, int], of_groups: Mapping[int, SaveResult]) -> SaveResult:
         """Count what changed, in all and of each series; of a series with groups what changed in these."""
@@ -186,6 +192,7 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
+    proofs.reopen(connection, chain.from_iterable(change.changed_buckets() for change in changes))
     return saved
 
 
