@@ -6,14 +6,17 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 
+from collector.daemon import Daemon
 from collector.interval import AggInterval
 from collector.model import GroupedPoints, Remainder
+from collector.serve.app import make_app, serving
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin.commands import digest
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
 from tests.harness.factories import DAY, HOUR, NOW, answer, at, batch, hours, profile, rows, saved, start_fetch
+from tests.harness.http_server import served
 
 OWNERS = profile("owners", dimension="CA_OWNER", settle=timedelta(0))
 ALL = profile(settle=timedelta(0))
@@ -61,6 +64,26 @@ async def test_it_works(store):
     assert await store.compare_sums(SUMS, 0) is None
     assert await runs(store) == [(0, 2, "proven"), (2, 3, "differs"), (3, 4, "unlisted")]
     assert await store.differing_windows([SUMS]) == {SUMS: [(at(2), at(3))]}
+
+
+async def test_the_service_lists_and_counts_the_runs(sqlite_url, tmp_path):
+    async with served(sqlite_url, tmp_path) as empty:
+        settings = replace(empty.service._settings, profiles=(OWNERS, ALL))
+        service = Daemon(settings, empty.store, lambda: settings, lambda: NOW)
+        await empty.store.activate_labels([OWNERS, ALL], NOW)
+        await save_groups(empty.store, [10, 10, 12, 13])
+        await save_total(empty.store, [10, 10, 10, 10])
+        await empty.store.compare_sums(SUMS, 0)
+        async with serving(make_app(service, "127.0.0.1"), "127.0.0.1", 0) as url:
+            listed = await replace(empty, url=url).all_of("/api/v1/proof?profile=owners&limit=2", "proof")
+            async with empty.session.get(f"{url}/metrics") as answer:
+                text = await answer.text()
+    assert [(row["state"], row["buckets"], row["difference"]) for row in listed] == [
+        ("proven", 2, None),
+        ("differing", 1, 2),
+        ("differing", 1, 3),
+    ]
+    assert 'collector_proof_buckets{profile="owners",state="differing"} 2.0' in text
 
 
 async def test_a_changed_total_takes_the_proof_back(store):
