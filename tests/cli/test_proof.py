@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from collector.simulator import WrongGroups
+from collector.timestamps import rfc3339
 from tests.harness.processes import Collector, midnight, profile_toml, simulating
 
 
@@ -19,6 +20,8 @@ def test_it_works(tmp_path):
     assert "young: one of the two values is not final yet" in table
     lines = collector.call("proof", "--format", "csv", "--end", "16d").stdout.splitlines()
     assert lines[0] == "profile,series,dimension,start,end,buckets,state,difference,reason,reread_at"
+    between = collector.json("proof", "--start", rfc3339(start - timedelta(minutes=1)), "--end", "16d")
+    assert [(row["difference"], row["buckets"]) for row in between][0] == (5, 1)
     assert ",1,differing,5.0,," in lines[2]
     refused = collector.call("proof", "all", expect=2)
     assert "the profile 'all' has no dimension, so there are no groups to compare" in refused.stderr

@@ -204,9 +204,9 @@ class QuestionProof:
 def read(
     connection: sa.Connection, known: StoredQuestions, query: Question, window: EpochWindow
 ) -> QuestionProof | None:
-    """Read the comparison of *query* inside *window*; None if nothing of it is stored."""
-    extent = known.current([query])[query].extent if query in known.current([query]) else None
-    inside = intersect([extent], [window]) if extent else []
+    """Read the comparison of *query* for the buckets that start in *window*; None if nothing of it is stored."""
+    stored = known.current([query]).get(query)
+    inside = _buckets(stored, window) if stored else []
     if not inside:
         return None
     pair = find_pair(connection, known, query)
@@ -224,10 +224,20 @@ def read(
     return QuestionProof(inside[0], runs, comparable(connection, pair), None, differences)
 
 
+def _buckets(stored: StoredSeries, window: EpochWindow) -> list[EpochWindow]:
+    """Return the part of a series' extent whose buckets start in *window*."""
+    if stored.extent is None:
+        return []
+    anchor, step = stored.extent[0], stored.step
+    start, end = (anchor - (anchor - moment) // step * step for moment in window)
+    return intersect([stored.extent], [(start, end)])
+
+
 def findings(connection: sa.Connection) -> list[str]:
     """Return a sentence for each series whose stored values contradict what is kept of the comparison."""
     problems = []
-    words = {i: word for i, word in connection.execute(sa.select(series.c.id, series.c.agg_interval))}
+    rows_of_series = connection.execute(sa.select(series.c.id, series.c.agg_interval))
+    words = {row.id: row.agg_interval for row in rows_of_series}
     steps = {i: AggInterval(word).seconds for i, word in words.items() if word in list(AggInterval)}
     for series_id, rows in proofs.every_run(connection).items():
         if not {series_id, *(total_id for _, total_id in rows)} <= words.keys():
