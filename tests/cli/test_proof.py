@@ -21,7 +21,7 @@ def test_it_works(tmp_path):
     lines = collector.call("proof", "--format", "csv", "--end", "16d").stdout.splitlines()
     assert lines[0] == "profile,series,dimension,start,end,buckets,state,difference,reason,reread_at"
     between = collector.json("proof", "--start", rfc3339(start - timedelta(minutes=1)), "--end", "16d")
-    assert [(row["difference"], row["buckets"]) for row in between][0] == (5, 1)
+    assert next((row["difference"], row["buckets"]) for row in between) == (5, 1)
     assert ",1,differing,5.0,," in lines[2]
     refused = collector.call("proof", "all", expect=2)
     assert "the profile 'all' has no dimension, so there are no groups to compare" in refused.stderr
