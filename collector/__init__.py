@@ -42,9 +42,8 @@ The wings. A floor imports only from floors below it; import-linter holds this (
 
 Where to add what. `python -m collector.reference` then writes the tables of the reference in docs/ anew.
 
-    a filter            datasets/ct_timeseries.py; config.example.toml
+    a filter            datasets/ct_timeseries.py, which makes it a dimension, too; config.example.toml
     a dataset           a module in datasets/, its name in datasets/__init__.py, its route in docs/http.md
-    a dimension         its filter in datasets/, because every filter but a distinct one is one; config.example.toml
     an interval         interval.py; serve/openapi.json, serve/dashboard/view.js, config.example.toml; STEPS in
                         store/db/views.py, with a migration of the view `history`; simulator/odd/ has words for it
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml

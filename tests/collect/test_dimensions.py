@@ -1,6 +1,7 @@
 """Profiles with a dimension against a simulated Radar: a series for each group, and what answers leave beside them."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -8,6 +9,7 @@ from collector.model import Window
 from collector.report.gaps import find_gaps
 from collector.simulator import Life, WrongGroups
 from collector.timestamps import from_epoch
+from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
 from tests.harness.factories import profile, query, rows
 
@@ -167,3 +169,29 @@ async def test_groups_that_do_not_add_up_are_stored_as_they_come(sqlite_url):
         differing = {t: v for t, v in await rows(core.store, sums) if v != core.truth(query(), WHOLE)[t]}
         assert len(differing) == 3
         assert differing == {t: core.truth(query(), WHOLE)[t] + 1000 for t in differing}
+
+
+def too_many(most):
+    """A rule: a larger number of groups is rejected without a word about it."""
+
+    def rule(received):
+        number = parse_qs(received.raw_query).get("limitPerGroup", ["0"])[0]
+        return faults.api_error(400, 2001) if int(number) > most else None
+
+    return rule
+
+
+@pytest.mark.parametrize("is_named", [True, False])
+async def test_the_limits_of_groups_and_of_sizes_are_told_apart(sqlite_url, is_named):
+    limits = {"max_span": {HOUR: 5 * DAY}, "series_per_request": 1, "most_groups": 20 if is_named else None}
+    async with open_core(sqlite_url, owners(), more_values={"caOwner": 28}, **limits) as core:
+        core.script(*[] if is_named else [too_many(20)])
+        assert (await run_pass(core, gaps=True)).complete
+        groups = grouped(await core.stored())
+        assert groups["GlobalSign nv-sa"] == core.truth(query(caOwner="GlobalSign nv-sa"), WHOLE)
+        assert len(core.requests) < 40
+        core.restart()
+        core.clock.advance(hours=1)
+        seen = len(core.requests)
+        assert (await run_pass(core)).complete
+        assert [request.status for request in core.requests[seen:]] == [200]

@@ -342,9 +342,10 @@ class BatchRun:
         fetcher, limits = self._fetcher, await self._learner.limits()
         teaches_nothing = self._is_quarantined(batch) or batch in self._rejected
         verdict = judge(limits, batch, error, teaches_nothing=teaches_nothing, is_down=fetcher.circuit_is_open)
-        if await fetcher.groups.is_to_blame(batch, error, alone=verdict is not Verdict.SMALLER):
+        if verdict is not Verdict.SMALLER and await fetcher.groups.is_to_blame(batch, error):
             for series in {slice_.series for slice_ in batch.slices}:
                 await self._learner.reset_after_content_error(series, error.outcome)
+            self._rejected.clear()  # because those sizes are tried again, with fewer groups
             self._to_resend.append(batch)
             return
         self._rejected_in_a_row += 1

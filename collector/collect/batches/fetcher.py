@@ -148,8 +148,18 @@ class Fetcher:
         after four if no connection was established, and after one if the circuit is open. RateLimited is raised if the
         wait is too long. Other errors are raised at once. Raises ShuttingDown between two requests.
         """
+        while True:
+            sized = await self.groups.sized(batch)
+            try:
+                return await self._fetch(sized, profiles, on_send, handling, tries)
+            except Refused as error:
+                if not self.groups.lowered(sized, error):
+                    raise
+
+    async def _fetch(
+        self, batch: Batch, profiles: Sequence[str], on_send: Callable[[], None], handling: Handling, tries: int
+    ) -> SavedAnswer:
         requested_at = self.clock()
-        batch = await self.groups.sized(batch)
         for failures in range(1, MAX_ATTEMPTS + 1):
             try:
                 # one request is enough to show that the credentials are accepted, or that Radar is back

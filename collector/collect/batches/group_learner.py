@@ -48,20 +48,24 @@ class GroupLearner:
             limit = group_limits.rejected(limit, pending, self._clock())
         await self._learn(batch, group_limits.accepted(limit, number) if number else limit)
 
-    async def is_to_blame(self, batch: Batch, error: RadarError, *, alone: bool) -> bool:
-        """Return whether *batch* may be answered with fewer groups, and lower the number.
+    def lowered(self, batch: Batch, error: RadarError) -> bool:
+        """Return whether *error* names the number of groups of *batch*, which `sized` has returned; then lower it."""
+        number = batch.slices[0].series.most_groups if limits_groups(batch.slices[0].series) else 0
+        if not (number and folded(group_limits.NAME) in folded(str(error))):
+            return False
+        self._pending = number
+        return True
 
-        The error must name the parameter, unless the number of groups is the only cause left (*alone*).
+    async def is_to_blame(self, batch: Batch, error: RadarError) -> bool:
+        """Return whether fewer groups may help *batch*, whose size cannot be the cause of *error*; then lower them.
+
+        The error does not name the number, so each number is tried once.
         """
         number = (await self.sized(batch)).slices[0].series.most_groups
-        may_be = isinstance(error, Refused) and number > 0 and limits_groups(batch.slices[0].series)
-        names_it = folded(group_limits.NAME) in folded(str(error))
-        if may_be and (names_it or (alone and number > (await self._limit(batch)).accepted)):
-            self._pending = number
-            return True
-        if not names_it:
-            self._pending = 0
-        return False
+        is_possible = isinstance(error, Refused) and limits_groups(batch.slices[0].series)
+        is_possible = is_possible and number > (await self._limit(batch)).accepted
+        self._pending = number if is_possible else 0
+        return is_possible
 
     async def _limit(self, batch: Batch) -> GroupLimit:
         if self._known is None:
