@@ -64,6 +64,7 @@ The words that this project defines.
     question         what one position of a request asks for: filters and interval; coverage and gaps belong to it
     dimension        a property by whose values Radar divides a question; the answer has a series for each group
     group            one of these values, a series of its own; the series of the question holds the sum of all
+    proof            the comparison of that sum with a total from another answer
     remainder        what an answer leaves beside the groups it lists: there an absent group is unknown, not zero
     series           the points of a question in one unit and normalization; its label is PROFILE or PROFILE/VALUE
     bucket, grid     a time of one interval, [start, start + interval); where the buckets start

@@ -210,6 +210,7 @@ _STATUS = {
             "gaps": 0,
             "upstream_gaps": 0,
             "unconfirmed": 0,
+            "proof": {"proven": 0, "differing": 0, "not_comparable": 0},
             "clock_difference_seconds": 0,
         }
     ],

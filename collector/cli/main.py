@@ -35,6 +35,7 @@ _COMMANDS = {
     "report": _Command("evidence", "Write one file without secrets to attach to an issue."),
     "annotations": _Command("lists", "List Cloudflare's annotations of the data."),
     "gaps": _Command("lists", "List expected buckets that are not stored."),
+    "proof": _Command("proof", "Compare the groups of a dimension with the total."),
     "revisions": _Command("lists", "List values that were later replaced."),
     "authorities": _Command("catalogue", "List the certificate authorities that Radar knows, with their history."),
     "logs": _Command("catalogue", "List the certificate logs that Radar knows, with their states."),

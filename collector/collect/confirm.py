@@ -116,7 +116,7 @@ async def confirm(profiles: Sequence[Profile], now: datetime, store: Store, batc
     result = await _compare_days([unconfirmed for unconfirmed in wanted if unconfirmed.days], names, batch_runner)
     rest = [Slice(unconfirmed.query, _window(window)) for unconfirmed in wanted for window in unconfirmed.rest]
     if rest and not result.stopped:
-        result += await _read_rest(rest, names, now, batch_runner)
+        result += await read_again(rest, names, now, batch_runner)
     if not result.stopped:
         result += await _confirm_annotations(profiles, now, batch_runner, daily)
     return result
@@ -261,10 +261,10 @@ async def _judge_sums(
         log.warning("confirm", extra={"outcome": "differs", "series": unconfirmed.query.filters_json, "reason": reason})
 
 
-async def _read_rest(
+async def read_again(
     slices: Sequence[Slice], names: Mapping[Question, Sequence[str]], now: datetime, batch_runner: BatchRunner
 ) -> BatchResult:
-    """Read *slices* once more, within the maximum of requests per hour."""
+    """Read *slices* once more, the first ones within the maximum of requests per hour."""
     store = batch_runner.fetcher.store
     record = json.loads(await store.get_state(_REQUESTS_KEY) or "[]")
     lately = [(moment, count) for moment, count in record if now - timedelta(hours=1) < utc(moment) <= now]

@@ -18,6 +18,7 @@ from collector import __version__
 from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
 from collector.collect.one_pass import collect
+from collector.collect.proof import prove
 from collector.collect.worker import first_of
 from collector.retry import HEAL_INTERVAL, backoff, heal_backoff
 from collector.store import (
@@ -57,6 +58,7 @@ _ALL = "*"
 async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
     """Fill gaps at once and then every hour, after the fires, and confirm values that only one answer has shown.
 
+    Then compare groups with totals.
     Once a day, prune first what [retention] does not keep. After a failure, or if another replica holds a profile, run
     again sooner.
     """
@@ -76,6 +78,7 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             healed = await collect(profiles, now, fetcher.store, batch_runner, fires=False, gaps=True)
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
+            await prove(profiles, fetcher.clock(), fetcher.store, batch_runner)
         if healed.saved.inserted:
             log.info("heal", extra={"outcome": "ok", **healed.saved.counts})
         failures = 0 if healed.complete else failures + 1

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from collector.report import proof
 from collector.report.catalogue import shortened, state_documents, state_warnings
 from collector.report.gaps import gaps_of_profiles
 from collector.report.readiness import (
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.report.readiness import Stall
     from collector.rules.edge import Edge
-    from collector.store import Fire, PassRecord, ProfileStatus, Reader, ReadView, Replica, ServiceState
+    from collector.store import Fire, PassRecord, ProfileStatus, ProofCount, Reader, ReadView, Replica, ServiceState
 
 
 _FROZEN_AFTER = timedelta(minutes=2)
@@ -70,6 +71,7 @@ class _StoreFacts:
     fires: dict[str, Fire]
     stalls: dict[str, Stall]
     unconfirmed: dict[str, int]
+    proof: dict[Question, ProofCount]
     edges: dict[Question, Edge]
     service: ServiceState | None
     wait: Wait | None
@@ -104,6 +106,7 @@ def _document(
         "service": _service(facts.service),
         "commands": store.commands(),
         "warnings": _warnings(store, profiles, facts.service, now, spelling)
+        + proof.warnings({document["name"]: document["proof"] for document in documents})
         + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
         "publication": [
@@ -145,6 +148,7 @@ def _read(
         fires=store.last_fires([profile.name for profile in profiles]),
         stalls=find_stalls(store, profiles, rows, now),
         unconfirmed=store.unconfirmed(profiles),
+        proof=store.proof_counts([query for query in queries if query.has_groups]),
         edges=store.edges(queries),
         service=store.service(),
         wait=current_wait(store, limit, now),
@@ -227,6 +231,7 @@ def _profile(
         "gaps": gaps["missing"],
         "upstream_gaps": gaps["upstream"],
         "unconfirmed": facts.unconfirmed.get(profile.name, 0),
+        "proof": proof.count(profile, facts.proof),
         "history_begins": history_begins(queries, facts.edges),
         "failures": row.failures,
         "next_fire": profile.next_due(now) if profile.enabled and _is_collected(facts.service, profile) else None,

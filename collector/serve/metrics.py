@@ -139,6 +139,7 @@ def _families(status: Mapping[str, Any], levels: Mapping[str, int | None], now: 
     )
     unconfirmed = {row["name"]: row["unconfirmed"] for row in rows}
     yield _by_profile("unconfirmed_buckets", "Final buckets that only one answer confirms.", unconfirmed)
+    yield _proof(rows)
     yield from _states(rows)
     yield _by_profile(
         "confidence_level", "Cloudflare's confidence in the newest answer, from 1 to 5, the best.", levels
@@ -168,6 +169,15 @@ def _states(rows: Sequence[Mapping[str, Any]]) -> Iterator[Metric]:
     yield _by_profile("failing", "1 if the newest requests of the profile failed, else 0.", failing)
     healthy = {row["name"]: float(row["healthy"]) for row in rows}
     yield _by_profile("healthy", "1 if the state of the profile counts as ready, else 0.", healthy)
+
+
+def _proof(rows: Iterable[Mapping[str, Any]]) -> Metric:
+    text = "Buckets of a profile with a dimension, by how the sum of its groups compares with the total."
+    family = GaugeMetricFamily("collector_proof_buckets", text, labels=["profile", "state"])
+    for row in rows:
+        for state, number in (row["proof"] or {}).items():
+            family.add_metric([row["name"], state], number)
+    return family
 
 
 def _single(name: str, text: str, value: float) -> Metric:

@@ -50,6 +50,7 @@ from collector.store.ledger.upstream import (
 )
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
+from collector.store.read.comparison import ProofCount, QuestionProof, total_of
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
@@ -125,7 +126,9 @@ __all__ = [
     "PointCursor",
     "PointQuery",
     "ProfileStatus",
+    "ProofCount",
     "Pruned",
+    "QuestionProof",
     "ReadBody",
     "ReadView",
     "Reader",
@@ -171,6 +174,7 @@ __all__ = [
     "pack",
     "process_name",
     "record_key",
+    "total_of",
     "why_another_unit",
     "write_question",
 ]

@@ -14,7 +14,7 @@ from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
-from collector.store.read import catalogue, gaps, known_values, listing, selection, status, sums
+from collector.store.read import catalogue, comparison, gaps, known_values, listing, selection, status, sums
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -206,6 +206,9 @@ class ReadView:
     settles = _of_connection(sums.settles)
     absolute_words = _of_connection(generations.absolute_words)
     status_rows = _of_known(status.status_rows)
+    proof_counts = _of_known(comparison.count)
+    proof = _of_known(comparison.read)
+    differing_windows = _of_known(comparison.to_reread)
     paused = _of_connection(status.paused)
     empty = _of_known(status.empty)
     unconfirmed = _of_known(status.unconfirmed)
@@ -357,6 +360,7 @@ class Reader:
     placed = _in_thread(ReadView.placed)
     count_groups = _in_thread(ReadView.count_groups)
     remainders = _in_thread(ReadView.remainders)
+    differing_windows = _in_thread(ReadView.differing_windows)
     learned_grids = _in_thread(ReadView.learned_grids)
     former_grids = _in_thread(ReadView.former_grids)
     has_history = _in_thread(ReadView.has_history)

@@ -19,6 +19,7 @@ from collector.store.errors import SchemaTooOld
 from collector.store.ledger import backfills, bodies, fetches, publication, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
+from collector.store.read import comparison
 from collector.store.reader import Reader
 from collector.store.retention import points
 from collector.store.retention.compact import Compacted, compact
@@ -336,6 +337,8 @@ class Store(Reader):
     set_sums_differ = _in_transaction(identity.set_sums_differ)
     build_days = _in_transaction(days.build)
     regroup_coverage = _in_transaction(coverage.regroup)
+    compare_sums = _in_transaction(comparison.compare)
+    mark_reread = _in_transaction(comparison.mark_reread)
     write_heartbeat = _in_transaction(replicas.write)
     record_deviations = _in_transaction(bodies.note)
     set_clock_difference = _in_transaction(upstream.write_clock_difference)

@@ -10,7 +10,7 @@ from tests.harness.processes import eventually, profile_toml
 
 _PROFILE = {
     "name", "agg_interval", "series", "points", "first_point", "last_point", "last_success", "lag_seconds", "gaps",
-    "failures", "next_fire", "state", "upstream_gaps", "unconfirmed", "history_begins", "waiting", "healthy",
+    "failures", "next_fire", "state", "upstream_gaps", "unconfirmed", "proof", "history_begins", "waiting", "healthy",
     "clock_difference_seconds",
 }  # fmt: skip
 

@@ -49,6 +49,7 @@ async def test_it_works(store_url):
             "gaps": 0,
             "upstream_gaps": 0,
             "unconfirmed": 0,
+            "proof": None,
             "history_begins": None,
             "clock_difference_seconds": None,
             "failures": 0,

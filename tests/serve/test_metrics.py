@@ -75,6 +75,7 @@ NAMES = {
     "gap_buckets": {"profile"},
     "upstream_gap_buckets": {"profile"},
     "unconfirmed_buckets": {"profile"},
+    "proof_buckets": set(),  # no profile here has a dimension
     "stale": {"profile"},
     "failing": {"profile"},
     "healthy": {"profile"},

@@ -30,7 +30,7 @@ from tests.harness.factories import NOW, batch, hours, query, saved
 SERVER_TOKEN = "server-canary-0123456789abcdef"
 CONFIG = '[radar]\nbase_url = "http://127.0.0.1:9/client/v4"\n[[profiles]]\nname = "all"\nagg_interval = "1h"\n'
 SERIES = "/client/v4/radar/ct/timeseries"
-READS = ["profiles", "series", "fetches", "annotations", "gaps", "revisions", "points", "status", "backfills"]
+READS = ["profiles", "series", "fetches", "annotations", "gaps", "proof", "revisions", "points", "status", "backfills"]
 OPEN = ["/", "/healthz", "/readyz", "/openapi.json", "/dashboard/app.js", "/nothing"]
 DATA = [SERIES, "/client/v4/other", "/metrics", "/api/v1/backfills/1", *(f"/api/v1/{name}" for name in READS)]
 ORDER = {"start": "2026-04-30T00:00:00Z"}

@@ -66,11 +66,13 @@ async def one_pass(settings: Settings, profiles: Sequence[Profile], *, with_cata
     from collector.cli.bootstrap import open_collector
     from collector.collect.confirm import confirm
     from collector.collect.one_pass import collect
+    from collector.collect.proof import prove
 
     async with open_collector(settings, "collect") as (store, batch_runner):
         collected = await collect(profiles, store.clock(), store, batch_runner, gaps=True)
         if not collected.stopped:
             await confirm(profiles, store.clock(), store, batch_runner)
+            await prove(profiles, store.clock(), store, batch_runner)
         if with_catalogue and not collected.stopped:
             await _catalogue(batch_runner)
         return collected

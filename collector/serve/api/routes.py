@@ -1,4 +1,4 @@
-"""The routes of `/api/v1`, and its lists: profiles, series, fetches, annotations, gaps and revisions."""
+"""The routes of `/api/v1`, and its lists: profiles, series, fetches, annotations, gaps, proof and revisions."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from aiohttp import web
 
 from collector import __version__
 from collector.report.gaps import find_gaps
+from collector.report.proof import list_proof
 from collector.serve.api import analysis, catalogue, changes, marks, points
 from collector.serve.api.parameters import (
     MAX_ROWS,
@@ -123,6 +124,16 @@ async def list_gaps(service: ServiceApi, parameters: QueryParameters) -> Documen
     return page_of("gaps", [asdict(gap) for gap in inside], parameters)
 
 
+async def show_proof(service: ServiceApi, parameters: QueryParameters) -> Document:
+    """Return how the groups of profiles with a dimension compare with the totals, in runs of buckets."""
+    profiles = named_profiles(parameters.all_of("profile"), service.profiles)
+    rows = await list_proof(service.store, profiles, *parameters.period())
+    documents = [
+        asdict(row) | {"difference": None if row.difference is None else number(row.difference)} for row in rows
+    ]
+    return page_of("proof", documents, parameters)
+
+
 def _within(parameters: QueryParameters, limit: int) -> Filters:
     """Return the filters of a period, for one row more than *limit*, which shows whether there is a next page."""
     start, end = parameters.period()
@@ -151,6 +162,7 @@ _RESOURCES: dict[str, tuple[Answer, tuple[str, ...]]] = {
     "fetches": (list_fetches, ("profile", *_PERIOD, *_PAGES)),
     "annotations": (list_annotations, (*_PERIOD, *_PAGES)),
     "gaps": (list_gaps, ("profile", *_PERIOD, *_PAGES)),
+    "proof": (show_proof, ("profile", *_PERIOD, *_PAGES)),
     "revisions": (list_revisions, ("profile", *_PERIOD, *_PAGES)),
 }
 _POINTS = ("profile", "series", *_PERIOD, "as_of", "format", "thin", "buckets", *_PAGES, *analysis.WORDS)

@@ -41,6 +41,7 @@ from collector.store.db.schema import (
 )
 from collector.store.errors import StoreCorrupt
 from collector.store.ledger import bodies
+from collector.store.read import comparison
 from collector.store.series import coverage, days, folding, folds, generations, grids, snapshots
 from collector.store.series.generations import same_measure
 from collector.store.store import open_database
@@ -377,6 +378,7 @@ def findings(connection: sa.Connection) -> list[str]:
     problems += coverage.damaged_sets(connection)
     problems += folding.damaged(connection)
     problems += catalogue.findings(connection)
+    problems += comparison.findings(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         problems += [f"{described}: {number}"] if number else []

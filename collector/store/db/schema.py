@@ -124,6 +124,19 @@ remainders = _table(
 A bucket has a row for each answer that said something else than the one before. The newest fetch counts. Where it has
 an *other* of 0, or where there is no row, absent groups have nothing."""
 
+proofs = _table(
+    "proofs",
+    sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),
+    sa.Column("start", BucketTime, primary_key=True),
+    sa.Column("end", BucketTime, nullable=False),
+    sa.Column("total_id", BigInt, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("reread_at", Timestamp),
+    sa.Index("ix_proofs_total_id", "total_id"),
+)
+"""How the sum of all groups (*series_id*) compares with the total of the same filters (*total_id*) in the buckets
+[start, end); see `collector.rules.proof`. Rows of a series do not overlap. What was never comparable has no row."""
+
 revisions = _table(
     "revisions",
     sa.Column("series_id", BigInt, primary_key=True, autoincrement=False),

@@ -41,7 +41,7 @@ def upsert(connection: sa.Connection, table: sa.Table) -> Any:
 
 
 _OURS = 0x52444354 << 16
-MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS, COVERAGE = range(_OURS, _OURS + 7)
+MIGRATION, LABELS, BUDGET, ANNOTATIONS, BODIES, GRIDS, COVERAGE, PROOFS = range(_OURS, _OURS + 8)
 CATALOGUE = _OURS + 14
 _LIMIT = sa.text("SELECT set_config('lock_timeout', :limit, true)")
 

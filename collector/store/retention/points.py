@@ -19,7 +19,7 @@ from collector.store.db.column_types import epoch
 from collector.store.db.schema import date_ranges, points, revisions, series, vanished
 from collector.store.db.sql import LABELS, advisory_lock
 from collector.store.ledger import bodies, replicas
-from collector.store.series import coverage, days, evidence, folding, generations
+from collector.store.series import coverage, days, evidence, folding, generations, proofs
 from collector.store.series.identity import count_points
 from collector.timestamps import from_epoch
 
@@ -78,6 +78,7 @@ def delete_points(connection: sa.Connection, interval: AggInterval, cutoff: date
     connection.execute(_older(schema.remainders, ids, end))
     fetch_ids = coverage.delete_before(connection, ids, end) | folding.delete_before(connection, ids, end)
     days.delete_before(connection, ids, end)
+    proofs.delete_before(connection, ids, end)
     _delete_evidence(connection, ids, end)
     count_points(connection, {series_id: -count for series_id, count in counts.items()})
     return DeletedPoints(counts.total(), number, fetch_ids, damaged)
@@ -294,6 +295,7 @@ def delete_series(
     for table in _OF_SERIES:
         column = table.c.id if table is _series else table.c.series_id
         rows[table.name] = _rows(connection, table, column.in_(ids), dry_run=dry_run)
+    rows["proofs"] = _rows(connection, schema.proofs, proofs.of_series(ids), dry_run=dry_run)
     if number := bodies.delete_of_series(connection, digest, dry_run=dry_run):
         rows["bodies"] = number
     if not dry_run:

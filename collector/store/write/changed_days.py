@@ -68,7 +68,7 @@ def add_changes(  # noqa: PLR0913, PLR0917 - what the rows follow from
     *stored* are its points before, in all windows of its answers. They may be left out if no answer differs from them.
     """
     if stored:
-        rows, partial = _after(series_id, answered, differences, stored)
+        rows, partial = _after(series_id, answered, differences, stored, changed.kept)
     else:
         rows = [row for part in answered for row in part.rows]
         brought = any(difference.inserted for difference in differences)
@@ -81,17 +81,19 @@ def add_changes(  # noqa: PLR0913, PLR0917 - what the rows follow from
 
 def _after(
     series_id: int,
-    answered: Iterable[AnsweredDays],
+    answered: Sequence[AnsweredDays],
     differences: Iterable[Difference],
     stored: Mapping[int, StoredValue],
+    kept: Mapping[Key, DayRow],
 ) -> tuple[list[DayRow], set[int]]:
-    """Return the rows that the whole days get which are written to, and the other days that are."""
+    """Return the rows that whole days get which are written to or have none, and the other days that are written to."""
     written: dict[int, float] = {}
     for difference in differences:
         written |= difference.inserted
         written |= {revision.timestamp: revision.value for revision in difference.revised}
     touched = {timestamp // DAY * DAY for timestamp in written}
-    whole = {day for day in touched if any(day in part.whole for part in answered)}
+    without = {row.day for part in answered for row in part.rows if row.key not in kept}
+    whole = {day for day in touched if any(day in part.whole for part in answered)} | without
     values = {timestamp: value for timestamp, (value, _) in stored.items() if timestamp // DAY * DAY in whole}
     values |= {timestamp: value for timestamp, value in written.items() if timestamp // DAY * DAY in whole}
     timestamps = sorted(values)

@@ -26,7 +26,7 @@ from collector.store.write.grouped import Scope
 from collector.windows import SeriesWindow, merge, subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from collector.model import Points, Question, Slice, Window
     from collector.rules.edge import Edge
@@ -63,6 +63,12 @@ class Change:
     cut_off: Sequence[Slice] = ()
     moved_on: Mapping[int, int] = field(default_factory=dict)
     scopes: Mapping[int, Scope] = field(default_factory=dict)
+
+    def changed_buckets(self) -> Iterator[tuple[int, int]]:
+        """Yield the (series_id, timestamp) of each stored value that is another one now, or is gone or back."""
+        for series_id, difference in self.differences.items():
+            yield from ((series_id, revision.timestamp) for revision in difference.revised)
+            yield from ((series_id, timestamp) for timestamp in (*difference.vanished, *difference.returned))
 
     def count(self, ids: Mapping[Question, int], of_groups: Mapping[int, SaveResult]) -> SaveResult:
         """Count what changed, in all and of each series; of a series with groups what changed in these."""

@@ -26,7 +26,7 @@ from collector.store.db.schema import points as points_table
 from collector.store.db.schema import revisions
 from collector.store.ledger import fetches
 from collector.store.ledger.upstream import effective_last_updated
-from collector.store.series import coverage, days, evidence, generations, grids, identity, proposals
+from collector.store.series import coverage, days, evidence, generations, grids, identity, proofs, proposals
 from collector.store.series.coverage import AnsweredWindow
 from collector.store.write import grouped, points, save_snapshots
 from collector.store.write.annotations import AnsweredAnnotations
@@ -142,6 +142,7 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     fetches.succeed(connection, [*zip(arrivals, saved, strict=True)])
     # What all answers share comes last, and is not held for long.
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
+    proofs.reopen(connection, chain.from_iterable(change.changed_buckets() for change in changes))
     return saved
 
 
