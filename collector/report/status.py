@@ -204,7 +204,8 @@ def _waiting(wait: Wait | None, since: datetime | None = None) -> dict[str, Any]
 def _profile(
     store: ReadView, profile: Profile, row: ProfileStatus, facts: _StoreFacts, now: datetime
 ) -> dict[str, Any]:
-    queries = [series.query for series in profile.series]
+    queries, answered_at = [series.query for series in profile.series], row.last_success
+    row = _with_fire(row, facts.fires.get(profile.name))
     failed = row.failures > 0 or _is_failed(store, profile, facts.fires.get(profile.name))
     due = profile.due_edges(None, now)[0] + profile.publication_delay
     is_owed = failed or row.last_success is None or row.last_success < due
@@ -215,6 +216,7 @@ def _profile(
     state = profile_state(profile, row, StateFacts(failed, wait, stall, gaps["missing"], relative), now)
     if profile.takes_snapshots and state != "waiting":
         state, row = snapshot_state(store, profile, row, now)
+        answered_at = row.last_success
         state = "stale" if state == "snapshot" and stall else state
     state = state if profile.enabled else "paused"
     wait = wait if state == "waiting" else _pause(queries, facts) if profile.enabled else None
@@ -226,7 +228,7 @@ def _profile(
         "points": row.points,
         "first_point": row.first_point,
         "last_point": row.last_point,
-        "last_success": row.last_success,
+        "last_success": answered_at,
         "lag_seconds": lag_seconds(profile, row, now) if profile.enabled else None,
         "gaps": gaps["missing"],
         "upstream_gaps": gaps["upstream"],
@@ -239,6 +241,13 @@ def _profile(
         "waiting": _waiting(wait, since),
         "healthy": is_healthy(state, since, profile.agg_interval.step, now),
     }
+
+
+def _with_fire(row: ProfileStatus, fire: Fire | None) -> ProfileStatus:
+    """Count a collected fire as a success, because all its series may have waited for Radar to publish a bucket."""
+    if row.last_success is None or fire is None or fire.outcome != "collected":
+        return row
+    return replace(row, last_success=max(row.last_success, fire.finished_at))
 
 
 def history_begins(queries: Sequence[Question], edges: Mapping[Question, Edge]) -> datetime | None:

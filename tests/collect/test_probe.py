@@ -20,6 +20,7 @@ EDGE = datetime(2026, 1, 20, tzinfo=UTC)
 
 async def probed(folder, *rules, behind=timedelta(0), **options):
     """Probe an upstream. Returns the fields of the report, and the stored limits."""
+    options = {"siblings": "no route", **options}  # because most rules change answers of the time series only
     async with open_core(f"sqlite:///{folder}/probe.db", token=TOKEN, **options) as core:
         core.script(*rules)
         core.simulator._clock = lambda: core.clock.timestamp() - behind.total_seconds()
