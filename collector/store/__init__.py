@@ -51,6 +51,7 @@ from collector.store.ledger.upstream import (
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
 from collector.store.read.gaps import ExpectedWindow, GapWindow
+from collector.store.read.group_bounds import GroupBounds, UnknownWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block, Run
@@ -105,6 +106,7 @@ __all__ = [
     "FetchRow",
     "Fire",
     "GapWindow",
+    "GroupBounds",
     "JobProgress",
     "JobStatus",
     "KeptBody",
@@ -163,6 +165,7 @@ __all__ = [
     "Taken",
     "TooLittleRoom",
     "UnitChange",
+    "UnknownWindow",
     "ValueRejected",
     "WorkItem",
     "backfill_request",

@@ -159,6 +159,8 @@ def _short(rows: Rows) -> Rows:
     if not rows:
         return rows
     kept = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    if all(row.get("at_most") in {None, row.get("total")} for row in rows):
+        kept = [name for name in kept if name != "at_most"]
     alike = [name for name in kept if name in _ALIKE and len({row[name] for row in rows}) == 1]
     if len(rows) > 1:
         kept = [name for name in kept if name not in alike]
