@@ -36,6 +36,11 @@ async def store(store_url):
         yield opened
 
 
+def damage(url, sql):
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text(sql))
+
+
 async def test_it_works(store):
     saved = await save(store, A=each(0), B=each(1))
     assert (saved.inserted, saved.by_series[QUESTION].inserted) == (7, 7)
@@ -89,6 +94,13 @@ async def test_a_store_with_groups_is_copied_verified_pruned_and_forgotten(store
     assert copy(store_url, target).digest == digest(store_url)
     assert verify(target).findings == []
     assert '"owners' not in dump(store_url)
+    for table in ("remainders", "groups"):
+        damage(target, f"UPDATE {table} SET series_id = series_id + 100")
+    assert [text.partition(":")[0] for text in verify(target).findings] == [
+        "remainders of buckets that are not there",
+        "rows of groups of a series that does not exist",
+        "rows of remainders of a series that does not exist",
+    ]
     async with Store.open(store_url, owner="test") as store:
         old = RetentionSettings(points={AggInterval.ONE_HOUR: timedelta(days=1)})
         await store.prune(old, DAY + 26 * HOUR)
