@@ -131,7 +131,7 @@ def ranks(columns: Sequence[Column]) -> list[list[int | None]]:
     wholes = zip(*(column.whole for column in columns), strict=True)
     bounds = zip(*(column.at_most for column in columns), strict=True)
     rows = [
-        _ranked(values) if all(whole) else _decided(values, highs)
+        _ranked(values) if all(whole) and None not in values else _decided(values, highs)
         for values, whole, highs in zip(by_period, wholes, bounds, strict=True)
     ]
     return [list(each) for each in zip(*rows, strict=True)] if rows else [[] for _ in columns]
