@@ -93,7 +93,8 @@ def top_command(
 ) -> None:
     """Print the largest series of PROFILE by their sum over a range, with rank and share, and the rest as one row.
 
-    With --compare also the sum, share and rank of another range of the same length, and the growth against it.
+    With --compare also the sum, share and rank of another range of the same length, and the growth against it. Where a
+    group of a dimension is unknown in some buckets, `at most` is the most that its total may be.
 
     \b
     Example: collector top by-owner --start 2026-01-01 --end 2026-02-01 --compare 52w
