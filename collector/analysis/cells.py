@@ -39,6 +39,17 @@ def added(read: Sequence[ReadColumns]) -> ReadColumns:
     return ReadColumns(main, compared, before)
 
 
+def without(sums: Sequence[ReadColumns], listed: Sequence[ReadColumns]) -> ReadColumns:
+    """Return what *sums* of all groups have beside the *listed* groups."""
+    whole = added(sums)
+    main, compared, before = (
+        derive.without(column, [each for each in same if each is not None]) if column is not None else None
+        for column, same in zip(whole, zip(*listed, strict=True), strict=True)
+    )
+    assert main is not None
+    return ReadColumns(main, compared, before)
+
+
 @dataclass(frozen=True, slots=True)
 class Whole:
     """What the values of a series are a share of: the *column*, its *name*, and what it lacks in a period."""
@@ -61,8 +72,10 @@ def lacking(labels: Sequence[str], columns: Sequence[Column]) -> Reason:
 
 
 def counts(column: Column, at: int) -> str:
-    """Return `3 of 24 buckets`."""
-    return f"{column.known[at]} of {column.expected[at]} buckets"
+    """Return `3 of 24 buckets`, and how many of the others are `unknown`."""
+    text = f"{column.known[at]} of {column.expected[at]} buckets"
+    unknown = column.unknown[at] if column.unknown else 0
+    return f"{text}, {unknown} unknown" if unknown else text
 
 
 def make_cells(
@@ -74,7 +87,7 @@ def make_cells(
 ) -> dict[str, Cells]:
     """Return the cells of every column that *words* ask for, with the reasons why cells are empty."""
     main = read.main
-    cells: dict[str, Cells] = {"value": main.values}
+    cells: dict[str, Cells] = {"value": main.values, "at_most": main.at_most}
     reasons: list[tuple[str, Cells, Reason]] = []
     if words.per:
         cells |= {"known": main.known, "expected": main.expected}
@@ -105,10 +118,11 @@ def has_reason(words: Words) -> bool:
     return bool(words.share or words.rank or words.growth or words.mean or words.top)
 
 
-def column_names(words: Words) -> tuple[str, ...]:
+def column_names(words: Words, *, with_bounds: bool = False) -> tuple[str, ...]:
     """Return the columns of an answer in order, from `value` on."""
     used = {
         "value": True,
+        "at_most": with_bounds,
         "known": words.per,
         "expected": words.per,
         "share": words.share,

@@ -5,6 +5,8 @@ Each function returns as many values as there are periods. A value that would no
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -20,12 +22,15 @@ if TYPE_CHECKING:
 class Column:
     """The sum of the known buckets of each period, None where no bucket is known.
 
-    *known* and *expected* are the numbers of buckets. A period is whole if all its buckets are known.
+    *known* and *expected* are the numbers of buckets. A period is whole if all its buckets are known. *unknown* is the
+    number of buckets of which only a bound is known, and *most* the sum of these bounds; None if there are none.
     """
 
     values: Values
     known: Sequence[int]
     expected: Sequence[int]
+    unknown: Sequence[int] | None = None
+    most: Sequence[float] | None = None
 
     @cached_property
     def whole(self) -> Sequence[bool]:
@@ -40,6 +45,16 @@ class Column:
         return all(self.whole)
 
     @cached_property
+    def at_most(self) -> Values:
+        """The most that the sum of each period may be; None if a bucket is absent of which no bound is known."""
+        if self.is_whole:
+            return self.values
+        if self.unknown is None or self.most is None:
+            return [value if whole else None for value, whole in zip(self.values, self.whole, strict=True)]
+        rows = zip(self.values, self.known, self.unknown, self.expected, self.most, strict=True)
+        return [(value or 0) + most if k + u >= expected else None for value, k, u, expected, most in rows]
+
+    @cached_property
     def total(self) -> float:
         """The sum of all known buckets."""
         return sum(value for value in self.values if value is not None)
@@ -48,7 +63,9 @@ class Column:
         return len(self.values)
 
     def __getitem__(self, part: slice) -> Column:
-        return Column(self.values[part], self.known[part], self.expected[part])
+        unknown = None if self.unknown is None else self.unknown[part]
+        most = None if self.most is None else self.most[part]
+        return Column(self.values[part], self.known[part], self.expected[part], unknown, most)
 
 
 def added(columns: Sequence[Column]) -> Column:
@@ -64,7 +81,36 @@ def added(columns: Sequence[Column]) -> Column:
         ]
     known = [sum(cells) for cells in zip(*(column.known for column in columns), strict=True)]
     expected = [sum(cells) for cells in zip(*(column.expected for column in columns), strict=True)]
-    return Column(values, known, expected)
+    bounded = [(column.unknown, column.most) for column in columns if column.unknown and column.most]
+    if not bounded:
+        return Column(values, known, expected)
+    unknown = [sum(cells) for cells in zip(*(counts for counts, _ in bounded), strict=True)]
+    most = [sum(cells) for cells in zip(*(bounds for _, bounds in bounded), strict=True)]
+    return Column(values, known, expected, unknown, most)
+
+
+def without(whole: Column, columns: Sequence[Column]) -> Column:
+    """Return what *whole*, the sum of all groups, has beside the groups of *columns*, in buckets of *whole*.
+
+    A bucket in which one of them is unknown is unknown, too. Those of several are counted as if none coincided.
+    """
+    listed = added(columns)
+    counts = listed.unknown or [0] * len(whole)
+    rows = zip(whole.values, whole.known, listed.values, listed.at_most, counts, strict=True)
+    cells = [_without(*row) for row in rows]
+    values, known, unknown, most = (list(each) for each in zip(*cells, strict=True)) if cells else ([], [], [], [])
+    return Column(values, known, whole.expected, unknown, most)
+
+
+def _without(
+    total: float | None, covered: int, low: float | None, high: float | None, unknown: int
+) -> tuple[float | None, int, int, float]:
+    """Return value, known buckets, unknown buckets and the sum of their bounds of one period."""
+    if total is None or high is None:
+        return None, 0, 0, 0.0
+    least, most = max(total - high, 0), max(total - (low or 0), 0)
+    bounded = min(unknown, covered)
+    return least, covered - bounded, bounded, most - least
 
 
 def shares(column: Column, whole: Column) -> Values:
@@ -79,13 +125,14 @@ def shares(column: Column, whole: Column) -> Values:
 def ranks(columns: Sequence[Column]) -> list[list[int | None]]:
     """Return the rank of each column in each period, 1 for the largest; equal values have the same rank.
 
-    None in periods in which a bucket of any column is absent.
+    None in periods in which a bucket of any column is absent, or where the bounds of what is unknown allow several.
     """
     by_period = zip(*(column.values for column in columns), strict=True)
     wholes = zip(*(column.whole for column in columns), strict=True)
+    bounds = zip(*(column.at_most for column in columns), strict=True)
     rows = [
-        _ranked(values) if all(whole) else [None] * len(columns)
-        for values, whole in zip(by_period, wholes, strict=True)
+        _ranked(values) if all(whole) and None not in values else _decided(values, highs)
+        for values, whole, highs in zip(by_period, wholes, bounds, strict=True)
     ]
     return [list(each) for each in zip(*rows, strict=True)] if rows else [[] for _ in columns]
 
@@ -95,6 +142,21 @@ def _ranked(values: Sequence[float]) -> list[int | None]:
     for place, value in enumerate(sorted(values, reverse=True), start=1):
         first.setdefault(value, place)
     return [first[value] for value in values]
+
+
+def _decided(values: Values, highs: Values) -> list[int | None]:
+    """Return the ranks that are the same for all values between *values* and *highs*."""
+    if None in highs:
+        return [None] * len(values)
+    pairs = [(low or 0.0, high or 0.0) for low, high in zip(values, highs, strict=True)]
+    lows, ascending = sorted(low for low, _ in pairs), sorted(high for _, high in pairs)
+    exact = Counter(low for low, high in pairs if low == high)
+    ranked: list[int | None] = []
+    for low, high in pairs:
+        larger, smaller = len(lows) - bisect_right(lows, high), bisect_left(ascending, low)
+        same = exact[low] if low == high else 1
+        ranked.append(larger + 1 if larger + smaller + same == len(pairs) else None)
+    return ranked
 
 
 def growths(column: Column, compared: Column) -> Values:

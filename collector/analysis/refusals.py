@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ def why_overlapping(queries: Mapping[str, Question]) -> str | None:
     """
     if len(queries) < 2:  # noqa: PLR2004 - one series overlaps with none
         return None
+    queries = {label: _as_filter(query) for label, query in queries.items()}
     listed = list(queries.items())
     if len({query.dataset for query in queries.values()}) > 1:
         return "the series are of different datasets"
@@ -63,6 +65,14 @@ def why_overlapping(queries: Mapping[str, Question]) -> str | None:
         if not any(_are_disjoint(query, other, name) for name in apart):
             return f"{label} and {other_label} overlap{_reason(query, other)}"
     return None
+
+
+def _as_filter(query: Question) -> Question:
+    """Return *query*, for a group with the group as the value of the filter that counts the same."""
+    if not query.group:
+        return query
+    parameter = dataset_of(query).dimensions[query.dimension]
+    return replace(query, filters={**query.filters, parameter.name: (query.group,)}, dimension="", group="")
 
 
 def _varied(queries: object) -> list[str]:

@@ -25,7 +25,8 @@ class CatalogueList:
     the slug, *title_key* of the name for people, *state_key* of the state.
 
     *trust_keys* are further states, which only the details have. *measure_keys* are keys of the details whose values
-    are new measurements each time. *filters* has for each filter of the time series the keys whose values it takes.
+    are new measurements each time. *filters* has for each filter of the time series the keys whose values it takes;
+    `*` means every name in the list for those that are *starred*.
     """
 
     name: str
@@ -37,6 +38,7 @@ class CatalogueList:
     title_key: str
     state_key: str
     filters: Mapping[str, tuple[str, ...]]
+    starred: tuple[str, ...]
     trust_keys: tuple[str, ...] = ()
     measure_keys: tuple[str, ...] = ()
 
@@ -66,6 +68,7 @@ AUTHORITIES = CatalogueList(
     title_key="name",
     state_key="revocationStatus",
     filters=MappingProxyType({"caOwner": ("owner",), "ca": ("name",)}),
+    starred=("caOwner",),  # there are thousands of certificates, and most have issued nothing for years
     trust_keys=("chromeStatus", "appleStatus", "microsoftStatus", "mozillaStatus"),
 )
 LOGS = CatalogueList(
@@ -79,6 +82,7 @@ LOGS = CatalogueList(
     state_key="state",
     # the contract does not say which of the two the filter takes
     filters=MappingProxyType({"log": ("description", "slug"), "logOperator": ("operator",)}),
+    starred=("log", "logOperator"),
     measure_keys=("avgThroughput", "lastUpdate", "performance", "submittableCertCount", "submittedCertCount"),
 )
 LISTS: Mapping[str, CatalogueList] = MappingProxyType({known.name: known for known in (AUTHORITIES, LOGS)})
@@ -88,6 +92,12 @@ LISTS: Mapping[str, CatalogueList] = MappingProxyType({known.name: known for kno
 def list_of_filter(filter_name: str) -> CatalogueList | None:
     """Return the list that knows the values of a filter, by the API's name; None if no list does."""
     return next((known for known in LISTS.values() if filter_name in known.filters), None)
+
+
+def list_of_star(filter_name: str) -> CatalogueList | None:
+    """Return the list whose names `*` means for a filter; None if it means none."""
+    known = list_of_filter(filter_name)
+    return known if known and filter_name in known.starred else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
 from collector.store.read.comparison import ProofCount, QuestionProof, total_of
 from collector.store.read.gaps import ExpectedWindow, GapWindow
+from collector.store.read.group_bounds import GroupBounds, UnknownWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.points import Block, Run
@@ -106,6 +107,7 @@ __all__ = [
     "FetchRow",
     "Fire",
     "GapWindow",
+    "GroupBounds",
     "JobProgress",
     "JobStatus",
     "KeptBody",
@@ -166,6 +168,7 @@ __all__ = [
     "Taken",
     "TooLittleRoom",
     "UnitChange",
+    "UnknownWindow",
     "ValueRejected",
     "WorkItem",
     "backfill_request",

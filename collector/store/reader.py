@@ -14,7 +14,7 @@ from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
-from collector.store.read import catalogue, comparison, gaps, known_values, listing, selection, status, sums
+from collector.store.read import catalogue, comparison, gaps, group_bounds, known_values, listing, selection, status, sums
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -204,6 +204,9 @@ class ReadView:
     downsample = _of_connection(selection.downsample)
     period_sums = _of_connection(sums.period_sums)
     settles = _of_connection(sums.settles)
+    sums_of_groups = _of_connection(group_bounds.sums_of_groups)
+    unknown_windows = _of_connection(group_bounds.unknown_windows)
+    group_bounds = _of_connection(group_bounds.group_bounds)
     absolute_words = _of_connection(generations.absolute_words)
     status_rows = _of_known(status.status_rows)
     proof_counts = _of_known(comparison.count)

@@ -5,9 +5,12 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from collector.analysis.words import Words
 from collector.model import Window
+from collector.report.analysis.stats import answer_stats
 from collector.report.gaps import find_gaps
 from collector.simulator import Life, WrongGroups
+from collector.store import PointQuery
 from collector.timestamps import from_epoch
 from tests.harness import faults
 from tests.harness.collect_core import DAY, HOUR, NOW, open_core, run_pass
@@ -87,6 +90,12 @@ async def test_a_group_that_another_windows_top_lacks_is_neither_vanished_nor_re
         } == before
         assert await rows(core.store, "SELECT count(*) FROM vanished") == [(0,)]
         assert await rows(core.store, "SELECT count(*) FROM revisions") == [(0,)]
+        chosen = PointQuery(profiles=("owners",))
+        totals = await core.store.with_read_view(lambda view: answer_stats(view, chosen, Words()))
+        for row in totals:
+            name, window = row["series"].removeprefix("owners/"), Window(row["start"], row["end"])
+            assert row["total"] <= sum(core.truth(query(caOwner=name), window).values()) <= row["at_most"]
+        assert [row["series"] for row in totals if row["total"] < row["at_most"]] == [f"owners/{left_out}"]
 
 
 async def test_a_new_owner_is_followed_from_its_first_bucket_and_a_gone_one_is_closed(store_url):

@@ -2,6 +2,9 @@
 
 import csv
 
+from tests.harness import groups
+from tests.harness.factories import hours
+
 DAY = "start=2026-04-30&end=2026-05-01"
 
 
@@ -71,3 +74,17 @@ async def test_marks_are_added_listed_and_removed(server):
     for status in (200, 404):
         async with server.session.delete(f"{url}/{mark['id']}", json={}) as removed:
             assert removed.status == status
+
+
+async def test_pages_of_points_say_where_a_group_is_unknown(empty_server):
+    await empty_server.store.activate_labels([groups.OWNERS], groups.NOW)
+    left = {1: 3, 2: 4}
+    await groups.save(empty_server.store, left=left, A=groups.each(0), B={0: 5, 3: 5}, C={0: 2})
+    path = f"/api/v1/points?profile=owners&end={hours(0, 4).end:%Y-%m-%dT%H:%M:%SZ}"
+    document = await empty_server.get(path)
+    window = {"profile": "owners", "start": "2026-04-30T01:00:00Z", "end": "2026-04-30T03:00:00Z", "at_most": 2}
+    assert document["unknown"] == [{**window, "series": "owners/B"}, {**window, "series": "owners/C"}]
+    first = await empty_server.get(f"{path}&limit=5")
+    second = await empty_server.get(f"{path}&limit=5&after={first['next']}")
+    assert (first["unknown"], second["unknown"]) == ([], document["unknown"])
+    assert "at_most" in (await empty_server.get(f"{path}&per=day"))["points"][0]

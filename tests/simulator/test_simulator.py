@@ -53,7 +53,7 @@ async def test_the_clock_moves_the_newest_bucket(serving):
 
 @pytest.mark.parametrize(
     "path",
-    ["/radar/ct/timeserie", "/radar/ct/timeseries/", "/radar/ct", "/radar/ct/summary/CA", "/radar/http/timeseries", ""],
+    ["/radar/ct/timeserie", "/radar/ct/timeseries/", "/radar/ct", "/radar/ct/summary", "/radar/http/timeseries", ""],
 )
 async def test_a_wrong_path_is_400_with_7000(serving, path):
     async with serving() as radar:

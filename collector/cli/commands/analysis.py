@@ -93,7 +93,8 @@ def top_command(
 ) -> None:
     """Print the largest series of PROFILE by their sum over a range, with rank and share, and the rest as one row.
 
-    With --compare also the sum, share and rank of another range of the same length, and the growth against it.
+    With --compare also the sum, share and rank of another range of the same length, and the growth against it. Where a
+    group of a dimension is unknown in some buckets, `at most` is the most that its total may be.
 
     \b
     Example: collector top by-owner --start 2026-01-01 --end 2026-02-01 --compare 52w
@@ -159,6 +160,8 @@ def _short(rows: Rows) -> Rows:
     if not rows:
         return rows
     kept = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    if all(row.get("at_most") in {None, row.get("total")} for row in rows):
+        kept = [name for name in kept if name != "at_most"]
     alike = [name for name in kept if name in _ALIKE and len({row[name] for row in rows}) == 1]
     if len(rows) > 1:
         kept = [name for name in kept if name not in alike]

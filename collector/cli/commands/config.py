@@ -98,6 +98,7 @@ def _stars(settings: Settings) -> list[str]:
     import asyncio
 
     from collector.datasets import dataset_named
+    from collector.datasets.catalogue import list_of_star
     from collector.errors import CollectorError
     from collector.store import Store
 
@@ -118,10 +119,12 @@ def _stars(settings: Settings) -> list[str]:
     return [
         f'profile "{profile.name}": each.{parameter.option} = ["*"] stands for no name yet, so nothing is fetched: '
         f'collect a profile with dimension = "{parameter.dimension}" into this store, and its groups are the names'
+        + (f"; so are those of Radar's {known.name}, once the service has read them" if known else "")
         for profile in placed
         for name in profile.starred
         if not profile.names.get(name)
         for parameter in (parameters[profile.name][name],)
+        for known in (list_of_star(name),)
     ]
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from collector.report.analysis.scope import scopes
 from collector.timestamps import from_epoch
-from collector.windows import subtract
+from collector.windows import join_buckets, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 def absent_rows(view: ReadView, chosen: PointQuery) -> Iterator[Row]:
-    """Yield (profile, series, start, end, buckets, reason); reason is `upstream` if Radar is proven to lack them."""
+    """Yield (profile, series, start, end, buckets, reason).
+
+    The reason is `upstream` if Radar is proven to lack them, and `unknown` if a group is not listed there.
+    """
     for scope in scopes(view, chosen):
         ids = [series.series_id for series in scope.series]
         proven = view.as_of(None).proven_absent(ids)
@@ -32,14 +35,14 @@ def _of_series(scope: Scope, series: SelectedSeries, proven: list[tuple[int, int
     periods, step = scope.periods(None), scope.step
     edges = periods.edges(*periods.covering(*scope.shown))
     (column,) = scope.columns([series], edges, scope.shown)
-    absent: list[tuple[int, int]] = []
-    for start, known in zip(edges, column.known, strict=False):
-        if not known:
-            joins = absent and absent[-1][1] == start
-            absent.append((absent.pop()[0] if joins else start, start + step))
+    unknown = column.unknown or [0] * len(column)
+    open_ = join_buckets([start for start, count in zip(edges, unknown, strict=False) if count], step)
+    absent = join_buckets([start for start, known in zip(edges, column.known, strict=False) if not known], step)
     for run in absent:
-        missing = subtract(run, proven)
-        lacking = subtract(run, missing)
+        unlisted = [part for part in open_ if run[0] <= part[0] < run[1]]
+        missing = subtract(run, [*unlisted, *proven])
+        lacking = subtract(run, [*unlisted, *missing])
         parts = [(part, "missing") for part in missing] + [(part, "upstream") for part in lacking]
+        parts += [(part, "unknown") for part in unlisted]
         for (start, end), reason in sorted(parts):
             yield series.profile, series.label, from_epoch(start), from_epoch(end), (end - start) // step, reason

@@ -85,7 +85,8 @@ def answer_points(view: ReadView, chosen: PointQuery, words: Words) -> PointsAns
     for part in parts:
         part.check()
     notes = list(dict.fromkeys(note for part in parts for note in part.notes()))
-    return PointsAnswer(cells_of.column_names(words), parts, notes)
+    with_bounds = any(part.scope.has_groups for part in parts)
+    return PointsAnswer(cells_of.column_names(words, with_bounds=with_bounds), parts, notes)
 
 
 class Part:
@@ -180,16 +181,25 @@ class Part:
             if series[at].label in shown
         ]
         others = [read[at] for at in sorted({*range(len(series))} - {*places})]
-        return [*lines, self._rest(others, whole)] if others else lines
+        listed = [read[at] for at in places]
+        return [*lines, self._rest(others, listed, whole)] if others else lines
+
+    @cached_property
+    def _sums(self) -> list[ReadColumns]:
+        """The sums of all groups."""
+        return self._read(self.scope.sums)
 
     def _whole(self, mains: Sequence[Column]) -> Whole:
-        labels = [series.label for series in self.scope.series]
+        scope = self._of or self.scope
         if self._of is not None:
-            labels = [series.label for series in self._of.series]
-            mains = self._of.columns(self._of.series, self._edges, self._bounds)
+            mains = scope.columns(scope.parts, self._edges, self._bounds)
+        elif scope.sums:
+            mains = [read.main for read in self._sums]
+        labels = [series.label for series in scope.parts]
         return Whole(derive.added(mains), self._whole_name, cells_of.lacking(labels, mains))
 
-    def _rest(self, others: Sequence[ReadColumns], whole: Whole | None) -> Line:
+    def _rest(self, others: Sequence[ReadColumns], listed: Sequence[ReadColumns], whole: Whole | None) -> Line:
+        """Return the line of all series that are not *listed*: their sum, or what the sum of all groups has beside."""
         first, count = self.scope.series[0], len(self.starts)
         if problem := self.scope.why_no_sum_of_series():
             main, compared, before = (_nothing(column) for column in others[0])
@@ -197,7 +207,8 @@ class Part:
             cells = cells_of.make_cells(self._words, read, whole)
             cells["reason"] = [problem[0]] * count
         else:
-            cells = cells_of.make_cells(self._words, cells_of.added(others), whole)
+            rest = cells_of.without(self._sums, listed) if self.scope.sums else cells_of.added(others)
+            cells = cells_of.make_cells(self._words, rest, whole)
         return Line(first.profile, REST, first.unit, self.starts, cells, rest=len(others))
 
     def _line(self, series: SelectedSeries, cells: dict[str, Sequence[Any]]) -> Line:

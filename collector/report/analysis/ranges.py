@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Total:
-    """The sum of one series over a range; *known* of *expected* buckets. *refused* says why there is no sum."""
+    """The sum of one series over a range; *known* of *expected* buckets. *refused* says why there is no sum.
+
+    *most* is what it is at most, None if a bucket is absent of which no bound is known; *unknown* counts the others.
+    """
 
     value: float | None
     known: int
     expected: int
     refused: str | None = None
+    most: float | None = None
+    unknown: int = 0
 
     @property
     def whole(self) -> float | None:
@@ -32,19 +37,30 @@ class Total:
         return self.value if self.known >= self.expected else None
 
     @property
+    def column(self) -> derive.Column:
+        """The same as a column of one period."""
+        bound = [self.most - (self.value or 0)] if self.most is not None else None
+        return derive.Column([self.value], [self.known], [self.expected], [self.unknown], bound)
+
+    @property
     def lacks(self) -> str:
         """What is absent."""
-        return self.refused or f"{self.known} of {self.expected} buckets"
+        unknown = f", {self.unknown} unknown" if self.unknown else ""
+        return self.refused or f"{self.known} of {self.expected} buckets{unknown}"
 
 
-def totals(scope: Scope, span: Span) -> list[Total]:
-    """Return the total of each series of *scope* over *span*."""
-    refused = [why_no_total(series) for series in scope.series]
-    columns = scope.totals(span)
-    return [
-        Total(None if reason else column.values[0], column.known[0], column.expected[0], reason)
-        for column, reason in zip(columns, refused, strict=True)
-    ]
+def totals(scope: Scope, span: Span, series: Sequence[SelectedSeries] | None = None) -> list[Total]:
+    """Return the total of each of *series*, by default all of *scope*, over *span*."""
+    refused = [why_no_total(each) for each in (scope.series if series is None else series)]
+    columns = scope.totals(span, series)
+    return [total_of(column, reason) for column, reason in zip(columns, refused, strict=True)]
+
+
+def total_of(column: derive.Column, refused: str | None) -> Total:
+    """Return the total of a column of one period."""
+    unknown = column.unknown[0] if column.unknown else 0
+    bounds = (None, None) if refused else (column.values[0], column.at_most[0])
+    return Total(bounds[0], column.known[0], column.expected[0], refused, bounds[1], unknown)
 
 
 def why_no_total(series: SelectedSeries) -> str | None:
@@ -69,14 +85,15 @@ def change(total: Total, before: Total) -> tuple[float | None, str | None]:
 class Standing:
     """The shares in percent and the ranks of all series over a range, and the reasons why there are none.
 
-    *whole* is what the shares are of.
+    *whole* is what the shares are of; *refused* says why it is unknown.
     """
 
     shares: Sequence[float | None]
     ranks: Sequence[int | None]
-    share_refused: str | None
-    rank_refused: str | None
+    why_no_share: Sequence[str | None]
+    why_no_rank: str | None
     whole: float | None
+    refused: str | None
 
 
 def standing(scope: Scope, each: Sequence[Total], of: str | None = None, span: Span | None = None) -> Standing:
@@ -87,25 +104,29 @@ def standing(scope: Scope, each: Sequence[Total], of: str | None = None, span: S
     """
     labels = [series.label for series in scope.series]
     lacking = next((f"{label} has {t.lacks}" for label, t in zip(labels, each, strict=True) if t.whole is None), None)
+    span = span or (scope.start, scope.end)
     if of is not None:
-        whole, refused = _whole_of(of, scope, span or (scope.start, scope.end))
+        whole, refused = _whole(scope_of(scope.view, of, scope), span)
     elif problem := scope.why_no_sum_of_series():
         whole, refused = None, "; nearest: ".join(text for text in problem if text)
+    elif scope.sums:
+        whole, refused = _whole(scope, span)
     else:
         whole, refused = (None, lacking) if lacking else (sum(total.value or 0 for total in each), None)
     if whole == 0:
         refused = "the sum is 0"
-    ranks: list[int | None] = [None] * len(each)
-    if lacking is None:
-        ranks = [rank for (rank,) in derive.ranks([derive.Column([total.value], [1], [1]) for total in each])]
-    return Standing([share(total, whole) for total in each], ranks, refused or lacking, lacking, whole)
+    ranks = [rank for (rank,) in derive.ranks([total.column for total in each])]
+    why = [
+        refused or (f"{label} has {t.lacks}" if t.whole is None else None)
+        for label, t in zip(labels, each, strict=True)
+    ]
+    return Standing([share(total, whole) for total in each], ranks, why, lacking, whole, refused)
 
 
-def _whole_of(profile: str, scope: Scope, span: Span) -> tuple[float | None, str | None]:
-    """Return the sum of all series of *profile* over *span*, or the reason why there is none."""
-    other = scope_of(scope.view, profile, scope)
-    parts = totals(other, span)
-    for series, total in zip(other.series, parts, strict=True):
+def _whole(other: Scope, span: Span) -> tuple[float | None, str | None]:
+    """Return the sum of all series of *other* over *span*, or the reason why there is none."""
+    parts = totals(other, span, other.parts)
+    for series, total in zip(other.parts, parts, strict=True):
         if total.whole is None:
             return None, f"{series.label} has {total.lacks}"
     return sum(total.value or 0 for total in parts), None

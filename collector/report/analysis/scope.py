@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.analysis.periods import Per, Periods
-    from collector.store import ReadView, SelectedSeries, Selection
+    from collector.store import GroupBounds, ReadView, SelectedSeries, Selection
 
     Span = tuple[int, int]
 
@@ -70,19 +71,43 @@ class Scope:
         """Read the values of each of *series* in the periods between *edges*; only buckets within *bounds* count."""
         if len(edges) < 2:  # noqa: PLR2004 - a period has two edges
             return [Column([], [], []) for _ in series]
-        expected = expected_buckets(edges, self.step)
-        sums = self.view.period_sums(self.selection, series, edges, bounds)
-        return [Column(values, known, expected) for values, known in sums]
+        return self._read(series, edges, bounds, expected_buckets(edges, self.step))
 
-    def totals(self, span: Span) -> list[Column]:
-        """Read the sum of each series over *span*, as a column of one period."""
+    def totals(self, span: Span, series: Sequence[SelectedSeries] | None = None) -> list[Column]:
+        """Read the sum of each of *series*, by default all, over *span*, as a column of one period."""
+        chosen = self.series if series is None else series
         expected = [buckets_between(*span, self.step, _EDGE + self.grid.seconds)]
         if span[0] >= span[1]:
-            return [Column([None], [0], expected) for _ in self.series]
+            return [Column([None], [0], expected) for _ in chosen]
+        return self._read(chosen, [*span], span, expected)
+
+    def _read(
+        self, series: Sequence[SelectedSeries], edges: Sequence[int], bounds: Span, expected: Sequence[int]
+    ) -> list[Column]:
+        sums = self.view.period_sums(self.selection, series, edges, bounds)
+        columns = [Column(values, known, expected) for values, known in sums]
+        beside = self.view.group_bounds(self.selection, series, edges, bounds) if self.has_groups else {}
         return [
-            Column(values, known, expected)
-            for values, known in self.view.period_sums(self.selection, self.series, [*span], span)
+            _with_bounds(column, beside[each.series_id]) if each.series_id in beside else column
+            for each, column in zip(series, columns, strict=True)
         ]
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether a series is a group of a dimension."""
+        return any(each.query is not None and bool(each.query.group) for each in self.series)
+
+    @cached_property
+    def sums(self) -> Sequence[SelectedSeries]:
+        """The series with the sums of all groups, if all series are groups; otherwise none."""
+        sums = self.view.sums_of_groups(self.series) if self.has_groups else {}
+        is_complete = all(each.series_id in sums for each in self.series)
+        return [*{each.series_id: each for each in sums.values()}.values()] if is_complete else []
+
+    @property
+    def parts(self) -> Sequence[SelectedSeries]:
+        """The series whose sum is that of the whole profile."""
+        return self.sums or self.series
 
     def is_relative(self, series: SelectedSeries) -> bool:
         """Return whether the values of *series* can be compared only within one answer of Radar."""
@@ -102,6 +127,13 @@ class Scope:
         queries = {series.label: series.query for series in self.series if series.query}
         overlap = why_overlapping(queries)
         return (overlap, nearest) if overlap else None
+
+
+def _with_bounds(column: Column, bounds: GroupBounds) -> Column:
+    """Return the column of a group: 0 in covered buckets where it had nothing, and the bounds of the unknown ones."""
+    known = [max(count, c - u) for count, c, u in zip(column.known, bounds.covered, bounds.unknown, strict=True)]
+    values = [0 if v is None and count else v for v, count in zip(column.values, known, strict=True)]
+    return Column(values, known, column.expected, bounds.unknown, bounds.most)
 
 
 def scopes(view: ReadView, chosen: PointQuery) -> list[Scope]:

@@ -41,6 +41,7 @@ COLUMNS = (
     "rank",
     "known",
     "expected",
+    "at_most",
     "young",
     "young_total",
     "asked_at",
@@ -82,8 +83,7 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
     for series, column, starts in _columns(scope, words):
         figures.append(_figures(scope, series, column, starts))
         reason = ranges.why_no_total(series)
-        value = column.total if any(column.known) and not reason else None
-        now.append(Total(value, sum(column.known), scope.expected, reason))
+        now.append(_total(scope, column, reason))
     compared = _Compared(
         now,
         ranges.totals(scope, ranges.before(span)),
@@ -93,6 +93,14 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
     )
     for at, series in enumerate(scope.series):
         yield _row(scope, series, compared, at) | figures[at]
+
+
+def _total(scope: Scope, column: Column, reason: str | None) -> Total:
+    """Return the total of all periods of a column over the range of *scope*."""
+    value, known = column.total if any(column.known) and not reason else None, sum(column.known)
+    unknown, bound = sum(column.unknown or ()), sum(column.most or ())
+    most = (value or 0) + bound if known + unknown >= scope.expected and not reason else None
+    return Total(value, known, scope.expected, reason, most, unknown)
 
 
 def _columns(scope: Scope, words: Words) -> Iterator[tuple[SelectedSeries, Column, Sequence[int]]]:
@@ -135,8 +143,8 @@ def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> 
         "total": now.refused,
         "growth_previous": None if now.refused else no_previous,
         "growth_year": None if now.refused else no_year,
-        "share": standing.share_refused if standing.shares[at] is None else None,
-        "rank": standing.rank_refused if standing.ranks[at] is None else None,
+        "share": standing.why_no_share[at] if standing.shares[at] is None else None,
+        "rank": standing.why_no_rank if standing.ranks[at] is None else None,
     }
     return dict.fromkeys(COLUMNS) | {
         "profile": series.profile,
@@ -153,6 +161,7 @@ def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> 
         "rank": standing.ranks[at],
         "known": now.known,
         "expected": now.expected,
+        "at_most": now.most,
         "young": young.known if young else None,
         "young_total": young.value if young else None,
         "asked_at": series.asked_at,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from collector.analysis import columns as derive
 from collector.analysis.refusals import RequestRefused
 from collector.analysis.shift import shifted_range
 from collector.report.analysis import ranges
@@ -19,9 +20,12 @@ if TYPE_CHECKING:
     from collector.analysis.words import Words
     from collector.report.analysis.ranges import Standing
     from collector.report.analysis.scope import Scope, Span
-    from collector.store import PointQuery, ReadView
+    from collector.store import PointQuery, ReadView, SelectedSeries
 
-COLUMNS = ("profile", "rank", "series", "unit", "start", "end", "total", "share", "known", "expected")
+    _Figures = tuple[Total, float | None, int | None]
+    """Total, share and rank."""
+
+COLUMNS = ("profile", "rank", "series", "unit", "start", "end", "total", "share", "known", "expected", "at_most")
 COMPARED = ("compared_start", "compared_end", "compared", "compared_share", "compared_rank", "growth")
 
 
@@ -46,6 +50,7 @@ class _Side:
     span: Span
     totals: Sequence[Total]
     standing: Standing
+    sums: Sequence[Total]
 
     def of(self, places: Sequence[int], problem: str | None) -> tuple[Total, float | None, int | None]:
         """Return total, share and rank of one series, or of several together unless there is a *problem*."""
@@ -55,7 +60,14 @@ class _Side:
         parts = [self.totals[at] for at in places]
         known, expected = sum(part.known for part in parts), sum(part.expected for part in parts)
         values = [part.value for part in parts if part.value is not None]
-        total = Total(sum(values) if values and problem is None else None, known, expected, problem)
+        value = sum(values) if values and problem is None else None
+        total = Total(value, known, expected, problem, value if known >= expected else None)
+        return total, ranges.share(total, self.standing.whole), None
+
+    def beside(self, listed: Sequence[int]) -> tuple[Total, float | None, int | None]:
+        """Return total and share of what the *sums* of all groups have beside the *listed* groups, and no rank."""
+        whole = derive.added([each.column for each in self.sums])
+        total = ranges.total_of(derive.without(whole, [self.totals[at].column for at in listed]), None)
         return total, ranges.share(total, self.standing.whole), None
 
 
@@ -71,39 +83,72 @@ def _rows(scope: Scope, words: Words) -> list[dict[str, Any]]:
     order = sorted(range(len(totals)), key=lambda at: (totals[at].value is None, -(totals[at].value or 0), at))
     shown = order if words.top is None else order[: words.top]
     rows = [_row(scope, [at], now, then) for at in shown]
-    if others := order[len(shown) :]:
+    others = order[len(shown) :]
+    if now.sums and scope.why_no_sum_of_series() is None:
+        if others or now.beside(shown)[0].most != 0:
+            rows.append(_rest(scope, shown, now, then) | {"rest": len(others)})
+    elif others:
         rows.append(_row(scope, others, now, then) | {"series": REST, "rest": len(others), "rank": None})
     return rows
 
 
 def _side(scope: Scope, words: Words, span: Span) -> _Side:
     totals = ranges.totals(scope, span)
-    return _Side(span, totals, ranges.standing(scope, totals, words.of, span))
+    sums = ranges.totals(scope, span, scope.sums) if scope.sums else ()
+    return _Side(span, totals, ranges.standing(scope, totals, words.of, span), sums)
+
+
+def _why_no_share(side: _Side, places: Sequence[int], total: Total) -> str:
+    reason = side.standing.why_no_share[places[0]] if len(places) == 1 else side.standing.refused
+    return reason or total.lacks
 
 
 def _row(scope: Scope, places: Sequence[int], now: _Side, then: _Side | None) -> dict[str, Any]:
     problem = scope.why_no_sum_of_series() if len(places) > 1 else None
     why = problem[0] if problem else None
-    total, share, rank = now.of(places, why)
+    figures = now.of(places, why)
+    total, share, rank = figures
     series = scope.series[places[0]]
-    reasons = {"share": now.standing.share_refused if share is None else None}
+    reasons = {"share": _why_no_share(now, places, total) if share is None else None}
     if len(places) == 1 and rank is None:
-        reasons["rank"] = now.standing.rank_refused
+        reasons["rank"] = now.standing.why_no_rank
+    compared = (then.span, then.of(places, why)) if then is not None else None
+    return _cells(scope, series, (now.span, figures), compared, reasons, why)
+
+
+def _rest(scope: Scope, listed: Sequence[int], now: _Side, then: _Side | None) -> dict[str, Any]:
+    """Return the row of all groups that are not *listed*, known or not."""
+    figures = now.beside(listed)
+    reasons = {"share": (now.standing.refused or figures[0].lacks) if figures[1] is None else None}
+    compared = (then.span, then.beside(listed)) if then is not None else None
+    return _cells(scope, replace(scope.series[0], label=REST), (now.span, figures), compared, reasons, None)
+
+
+def _cells(  # noqa: PLR0913, PLR0917 - what a row has
+    scope: Scope,
+    series: SelectedSeries,
+    now: tuple[Span, _Figures],
+    then: tuple[Span, _Figures] | None,
+    reasons: dict[str, str | None],
+    why: str | None,
+) -> dict[str, Any]:
+    span, (total, share, rank) = now
     row = {
         "profile": scope.profile,
         "rank": rank,
         "series": series.label,
         "unit": series.unit,
-        **{name: from_epoch(edge) for name, edge in zip(("start", "end"), now.span, strict=True)},
+        **{name: from_epoch(edge) for name, edge in zip(("start", "end"), span, strict=True)},
         "total": total.value,
         "share": share,
         "known": total.known,
         "expected": total.expected,
+        "at_most": total.most,
     }
     if then is not None:
-        before, compared_share, compared_rank = then.of(places, why)
+        other, (before, compared_share, compared_rank) = then
         growth, reasons["growth"] = ranges.change(total, before)
-        edges = {name: from_epoch(edge) for name, edge in zip(COMPARED, then.span, strict=False)}
+        edges = {name: from_epoch(edge) for name, edge in zip(COMPARED, other, strict=False)}
         figures = (before.value, compared_share, compared_rank, growth)
         row |= edges | dict(zip(COMPARED[2:], figures, strict=True))
     reason = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)

@@ -101,7 +101,29 @@ def _list_points(view: ReadView, chosen: PointQuery, parameters: QueryParameters
             blocks.append((last_series, last_block[:-1]))
         following = _write_cursor(*blocks[-1])
     objects = ",".join([text for series, block in blocks for text in _objects(series, block)])
-    return f'{{"points":[{objects}],"next":{json.dumps(following)}}}'
+    unknown = ""
+    if any(series.query and series.query.group for series in selection.series):
+        last = PointCursor(*read_cursor(following, str, str, int)) if following is not None else None
+        windows = _unknown(view, selection, cursor, last)
+        unknown = f',"unknown":{json.dumps(windows, ensure_ascii=False, separators=(",", ":"))}'
+    return f'{{"points":[{objects}]{unknown},"next":{json.dumps(following)}}}'
+
+
+def _unknown(
+    view: ReadView, selection: Selection, after: PointCursor | None, last: PointCursor | None
+) -> list[dict[str, Any]]:
+    """Return where groups are unknown in the part of a selection behind the point *after* up to the point *last*."""
+    places = [(series.profile, series.label) for series in selection.series]
+    first, end = (places.index(point[:2]) if point else None for point in (after, last))
+    windows = []
+    for at in range(first or 0, len(places) if end is None else end + 1):
+        beyond = after.timestamp if after and at == first else None
+        until = last.timestamp if last and at == end else None
+        for window in view.unknown_windows(selection, selection.series[at], beyond, until):
+            edges = {"start": rfc3339(from_epoch(window.start)), "end": rfc3339(from_epoch(window.end))}
+            label = {"profile": selection.series[at].profile, "series": selection.series[at].label}
+            windows.append(label | edges | {"at_most": number(window.most)})
+    return windows
 
 
 def _write_cursor(series: SelectedSeries, block: Run | Rows) -> str:

@@ -2,9 +2,9 @@
 
 Two stores with the same knowledge have the same dump, whatever their database, however often the collector was
 interrupted, and whatever windows it requested. So no line has an id, a request, or the time of an observation, and
-snapshots and the measures of logs are left out. So are rows of days, which follow from the points and may not be
-written yet. A `series` line with the whole identity comes before the series' points, revisions, vanished buckets and
-coverage.
+snapshots and the measures of logs are left out. So is what answers left beside the groups they listed, which is another
+number in another window, and so are rows of days, which follow from the points and may not be written yet. A `series`
+line with the whole identity comes before the series' points, revisions, vanished buckets and coverage.
 """
 
 from __future__ import annotations

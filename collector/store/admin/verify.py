@@ -44,6 +44,7 @@ from collector.store.ledger import bodies
 from collector.store.read import comparison
 from collector.store.series import coverage, days, folding, folds, generations, grids, snapshots
 from collector.store.series.generations import same_measure
+from collector.store.series.groups import is_sum
 from collector.store.store import open_database
 from collector.store.write import annotations as remarks
 from collector.store.write import catalogue
@@ -151,7 +152,7 @@ def _verify_series(connection: sa.Connection, verified: VerifyResult) -> None:
     for series_id, stored in counts.items():
         verified.add(f"points of a series {series_id} that does not exist: {stored}")
     known = sa.select(series.c.id)
-    for table in (revisions, date_ranges):
+    for table in (revisions, date_ranges, schema.groups, schema.remainders):
         dangling = sa.select(sa.func.count()).select_from(table).where(table.c.series_id.not_in(known))
         if number := connection.execute(dangling).scalar_one():
             verified.add(f"rows of {table.name} of a series that does not exist: {number}")
@@ -483,11 +484,23 @@ def _dangling_rows() -> Iterable[tuple[Any, str]]:
     gone = sa.select(vanished.c.series_id).join_from(vanished, points, marked, isouter=True)
     gone = gone.where(vanished.c.series_id.in_(absolute))
     yield gone.where(points.c.series_id.is_(None)), "buckets marked as vanished that were never there"
+    yield from _dangling_groups()
     lost = sa.select(schema.withdrawals.c.annotation_id).where(
         schema.withdrawals.c.annotation_id.not_in(sa.select(schema.annotations.c.id))
     )
     yield lost, "withdrawals of an annotation that is not there"
     yield _lacking(), "annotations that a later answer lacked, and no withdrawal says so"
+
+
+def _dangling_groups() -> Iterable[tuple[Any, str]]:
+    """Selects of groups without their question, and of what was left in buckets that are not there."""
+    grouped, left = schema.groups.c, schema.remainders.c
+    asked = sa.select(grouped.series_id).where(grouped.question.not_in(sa.select(series.c.digest)))
+    yield asked, "groups of a question that is not there"
+    not_grouped = sa.exists().where(series.c.id == left.series_id, sa.not_(is_sum))
+    yield sa.select(left.series_id).where(not_grouped), "remainders of a series that is no sum of groups"
+    point = sa.exists().where(points.c.series_id == left.series_id, points.c.timestamp == left.timestamp)
+    yield sa.select(left.series_id).where(~point), "remainders of buckets that are not there"
 
 
 def _lacking() -> sa.Select[Any]:

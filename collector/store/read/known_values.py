@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.datasets import snake_case
+from collector.datasets import dataset_named, snake_case
 from collector.interval import AggInterval
-from collector.model import is_absolute
+from collector.model import Normalization, is_absolute, known_spelling
 from collector.store.db.schema import series
 from collector.store.read.as_of import AsOfReader
 from collector.timestamps import from_epoch
@@ -43,12 +43,13 @@ class KnownValue:
 
 
 class _Stored(NamedTuple):
-    """A series about one value; *name* is empty for the series without filters."""
+    """A series about one value; *name* is empty for a series that counts all: without filters, or a sum of groups."""
 
     name: str
     id: int
     agg_interval: AggInterval
     unit: str
+    is_sum: bool
 
 
 def group_names(connection: sa.Connection, filter_name: str) -> list[str]:
@@ -73,6 +74,7 @@ def known_values(
         return []
     interval = min(counts, key=lambda each: (-counts[each], each.seconds))
     totals = [each for each in stored if not each.name and each.agg_interval is interval]
+    totals.sort(key=lambda each: each.is_sum)
     by_name: dict[str, _Stored] = {}
     for each in stored:
         if each.name and each.agg_interval is interval:
@@ -88,14 +90,18 @@ def _series(connection: sa.Connection, dataset: str, filter_name: str) -> list[_
     stored = []
     for row in connection.execute(select.order_by(series.c.id)):
         name = _name(row.dimension, row.group, json.loads(row.filters), filter_name)
-        if name is not None and is_absolute(row.normalization):
-            stored.append(_Stored(name, row.id, AggInterval(row.agg_interval), row.unit))
+        if row.dimension and not row.group and not dataset_named(dataset).adds_up_over_values({}, filter_name):
+            continue
+        is_count = known_spelling(row.normalization) == Normalization.RAW_VALUES or not row.dimension
+        if name is not None and is_count and is_absolute(row.normalization):
+            is_sum = bool(row.dimension) and not row.group
+            stored.append(_Stored(name, row.id, AggInterval(row.agg_interval), row.unit, is_sum))
     return stored
 
 
 def _name(dimension: str, group: str, filters: Mapping[str, Collection[str]], filter_name: str) -> str | None:
     if dimension:
-        return group if dimension == _dimension(filter_name) and not filters and group else None
+        return group if dimension == _dimension(filter_name) and not filters else None
     if not filters:
         return ""
     values = [*filters.get(filter_name, ())]
@@ -107,11 +113,11 @@ def _dimension(filter_name: str) -> str:
 
 
 class _Totals:
-    """The counts without the filter, by unit and bucket."""
+    """The counts without the filter, by unit and bucket; of several series the first counts."""
 
     def __init__(self, reader: AsOfReader, series_: Collection[_Stored]) -> None:
         self._reader = reader
-        self._by_unit = {stored.unit: stored for stored in series_}
+        self._by_unit = {stored.unit: stored for stored in reversed([*series_])}
         self._read: dict[tuple[str, int], float | None] = {}
 
     def at(self, unit: str, timestamp: int) -> float | None:

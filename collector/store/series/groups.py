@@ -7,6 +7,7 @@ group behind it. The series of the question holds the sum of all groups, and is 
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,10 +15,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.datasets import DEFAULT
+from collector.datasets.catalogue import list_of_star
 from collector.interval import AggInterval
 from collector.profile import with_names
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import groups, points, profile_series, series
+from collector.store.db.schema import catalogue, groups, points, profile_series, series
 from collector.store.db.sql import upsert
 from collector.store.series import generations, remainders
 from collector.store.series.generations import same_measure
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collector.model import Question
     from collector.profile import Profile
 
+_ENTRY = "entry"
 CLOSED_AFTER = timedelta(days=28)
 """A group that complete answers lack for so long is closed. Its next bucket opens it again."""
 
@@ -194,14 +197,20 @@ def count(connection: sa.Connection, queries: Collection[Question]) -> dict[Ques
 def known_names(
     connection: sa.Connection, filters: Collection[str], dataset: Dataset = DEFAULT
 ) -> dict[str, tuple[str, ...]]:
-    """Return the names that are known of each of *filters*, ascending: the open groups of stored dimensions.
+    """Return the names that are known of each of *filters*, ascending.
 
-    A filter of which nothing is known is absent.
+    They are the open groups of stored dimensions, and for a filter without these what Radar's lists have. A filter of
+    which nothing is known is absent.
     """
     wanted = {dimension: parameter.name for dimension, parameter in dataset.dimensions.items()}
     wanted = {dimension: name for dimension, name in wanted.items() if name in filters}
-    if not wanted:
-        return {}
+    names = _open_names(connection, wanted, dataset) if wanted else {}
+    listed = {name: _listed_names(connection, name, dataset) for name in wanted.values() if name not in names}
+    return {name: tuple(sorted(known)) for name, known in (names | listed).items() if known}
+
+
+def _open_names(connection: sa.Connection, wanted: Mapping[str, str], dataset: Dataset) -> dict[str, set[str]]:
+    """Find the open groups of each dimension of *wanted*, by its filter."""
     select = sa.select(series.c.id, series.c.dimension, series.c.group)
     select = select.where(series.c.dimension.in_(wanted), series.c.group != "", series.c.dataset == dataset.name)
     rows = connection.execute(select).all()
@@ -211,7 +220,18 @@ def known_names(
         name = wanted[dimension]
         if states.get(series_id) == "open" and dataset.filters[name].accepts(group):
             names[name].add(group)
-    return {name: tuple(sorted(known)) for name, known in names.items()}
+    return dict(names)
+
+
+def _listed_names(connection: sa.Connection, name: str, dataset: Dataset) -> set[str]:
+    """Find the values of the filter *name* in the list of Radar's that has them, of entries that are still listed."""
+    known = list_of_star(name)
+    if known is None:
+        return set()
+    select = sa.select(catalogue.c.content).where(catalogue.c.list == known.name, catalogue.c.part == _ENTRY)
+    contents = connection.execute(select.where(catalogue.c.valid_to.is_(None))).scalars()
+    values = (known.names(json.loads(content), name)[:1] for content in contents)
+    return {value for first in values for value in first if dataset.filters[name].accepts(value)}
 
 
 def placed(connection: sa.Connection, profiles: Sequence[Profile]) -> list[Profile]:

@@ -1,11 +1,15 @@
 """What the series know of the values of a filter, also as groups of a dimension, and as of an earlier moment."""
 
+import json
 from datetime import timedelta
 
-import sqlalchemy as sa
-
 from collector.datasets import DEFAULT
+from collector.datasets.catalogue import AUTHORITIES, LOGS, CatalogueEntry
+from collector.store import ListRecord
 from tests.harness.factories import DAY, HOUR, NOW, batch, hours, profile, query, saved
+from tests.harness.groups import OWNERS, each, save
+
+DAYS = timedelta(days=2)
 
 
 async def known(store, as_of=None):
@@ -18,7 +22,7 @@ async def test_it_works(store):
     two = query(caOwner=("A", "B"))
     await store.activate_labels([profile(), profile("by", caOwner=("A", "B"))], NOW)
     window = hours(0, 3)
-    asked = batch((query(), window), *((each, window) for each in (*owners.values(), two)))
+    asked = batch((query(), window), *((asks, window) for asks in (*owners.values(), two)))
     await saved(store, asked, [10, 20, 40], [0, 5, 10], [3, 0, 0], [3, 5, 10])
     values = await known(store)
     assert {name: (value.volume, value.share) for name, value in values.items()} == {"A": (10, 0.25), "B": (0, 0)}
@@ -32,10 +36,26 @@ async def test_it_works(store):
     assert await known(store, DAY) == {}
 
 
-async def test_a_group_of_the_dimension_is_known_as_well(store):
-    await store.activate_labels([profile("by", caOwner=("A",))], NOW)
-    await saved(store, batch((query(caOwner="A"), hours(0, 1))), [7])
-    grouped = sa.text("""UPDATE series SET dimension = 'CA_OWNER', "group" = 'New Owner', filters = '{}'""")
-    await store._database.write(lambda connection: connection.execute(grouped))
-    assert {name: value.volume for name, value in (await known(store)).items()} == {"New Owner": 7}
-    assert await store.with_read_view(lambda view: view.group_names("caOwner")) == ["New Owner"]
+async def test_a_group_of_the_dimension_is_known_with_its_share_of_the_sum(store):
+    await store.activate_labels([OWNERS], NOW)
+    await save(store, left={0: 5, 3: 5}, A=each(0), B={1: 5, 2: 5})
+    values = await known(store)
+    assert {name: (value.volume, value.share) for name, value in values.items()} == {"A": (10, 2 / 3), "B": (5, 1 / 3)}
+    assert (values["B"].first_seen, values["B"].last_seen) == (DAY + HOUR, DAY + 2 * HOUR)
+
+
+async def test_a_star_is_the_open_groups_or_else_what_a_list_of_radar_has(store):
+    starred = [profile("by", each={name: ("*",)}) for name in ("caOwner", "logOperator", "ca")]
+
+    async def names():
+        return [dict(placed.names) for placed in await store.placed(starred)]
+
+    assert await names() == [{"caOwner": ()}, {"logOperator": ()}, {"ca": ()}]
+    for known_list, key in ((AUTHORITIES, "owner"), (LOGS, "operator")):
+        entries = [CatalogueEntry(str(n), json.dumps({key: name, "name": "x"})) for n, name in enumerate("XYX")]
+        await store.save_list(known_list.name, entries, NOW, ListRecord(), is_whole=True)
+        await store.save_list(known_list.name, entries[:1], NOW + DAYS, ListRecord(), is_whole=True)
+    assert await names() == [{"caOwner": ("X",)}, {"logOperator": ("X",)}, {"ca": ()}]
+    await store.activate_labels([OWNERS], NOW)
+    await save(store, A=each(0), B=each(0))
+    assert await names() == [{"caOwner": ("A", "B")}, {"logOperator": ("X",)}, {"ca": ()}]

@@ -7,7 +7,6 @@ import pytest
 import sqlalchemy as sa
 
 from collector.interval import AggInterval
-from collector.model import GroupedPoints, Points, Remainder
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin.commands import digest
@@ -18,7 +17,6 @@ from tests.harness.factories import (
     HOUR,
     NOW,
     answer,
-    at,
     batch,
     dump,
     exported,
@@ -28,34 +26,7 @@ from tests.harness.factories import (
     start_fetch,
     values,
 )
-
-OWNERS = profile("owners", dimension="CA_OWNER")
-QUESTION = OWNERS.series[0].query
-LATER = NOW + HOUR
-
-
-def grouped(asked, left=None, **groups):
-    """An answer with the values of *groups* by the hours of the first slice; what is *left* by hour, each with 1."""
-    left = left or {}
-    (plain,) = answer(asked, {hour: sum(each.get(hour, 0) for each in groups.values()) for hour in range(4)}).series
-    points = {
-        name: Points([at(hour) for hour in by_hour], [float(value) for value in by_hour.values()])
-        for name, by_hour in groups.items()
-    }
-    total = [value + left.get(hour, 0) for hour, value in enumerate(plain.values)]
-    remainders = {at(hour): Remainder(other, 1) for hour, other in left.items()}
-    return GroupedPoints(plain.timestamps, total, points, remainders)
-
-
-async def save(store, now=NOW, left=None, **groups):
-    asked = batch((QUESTION, hours(0, 4)))
-    fetch_id = await start_fetch(store, asked, now)
-    came = replace(answer(asked, [0, 0, 0, 0], updated=now), series=(grouped(asked, left, **groups),))
-    return await store.save(fetch_id, asked, came, now, 100)
-
-
-def each(first, last=4, value=10):
-    return dict.fromkeys(range(first, last), value)
+from tests.harness.groups import LATER, OWNERS, QUESTION, each, grouped, save
 
 
 @pytest.fixture
@@ -63,6 +34,11 @@ async def store(store_url):
     async with Store.open(store_url, owner="test") as opened:
         await opened.activate_labels([OWNERS], NOW)
         yield opened
+
+
+def damage(url, sql):
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text(sql))
 
 
 async def test_it_works(store):
@@ -118,6 +94,13 @@ async def test_a_store_with_groups_is_copied_verified_pruned_and_forgotten(store
     assert copy(store_url, target).digest == digest(store_url)
     assert verify(target).findings == []
     assert '"owners' not in dump(store_url)
+    for table in ("remainders", "groups"):
+        damage(target, f"UPDATE {table} SET series_id = series_id + 100")
+    assert [text.partition(":")[0] for text in verify(target).findings] == [
+        "remainders of buckets that are not there",
+        "rows of groups of a series that does not exist",
+        "rows of remainders of a series that does not exist",
+    ]
     async with Store.open(store_url, owner="test") as store:
         old = RetentionSettings(points={AggInterval.ONE_HOUR: timedelta(days=1)})
         await store.prune(old, DAY + 26 * HOUR)
