@@ -53,6 +53,7 @@ from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
+from collector.store.read.newest_values import NewestValue, NewestValues
 from collector.store.read.points import Block, Run
 from collector.store.read.selection import (
     Bucket,
@@ -118,6 +119,8 @@ __all__ = [
     "NewBody",
     "NewReplica",
     "NewestAnswer",
+    "NewestValue",
+    "NewestValues",
     "NotAStore",
     "Owner",
     "PassRecord",
