@@ -29,9 +29,8 @@ async def test_each_series_has_the_value_and_the_time_of_its_newest_closed_bucke
         _, by = server.service.profiles
         later = batch((by.series[1].query, hours(36, 38)))  # at noon, the bucket of 12 o'clock is not closed
         await saved(server.store, later, {36: 7}, profiles=("by",))
-        await _change(
-            server.store, sa.text("UPDATE profile_series SET label = :odd WHERE label = 'by/B, Inc.'"), odd=ODD
-        )
+        rename = sa.text("UPDATE profile_series SET label = :odd WHERE label = 'by/B, Inc.'")
+        await server.store._database.write(lambda connection: connection.execute(rename, {"odd": ODD}))
         found = await _samples(server)
         values = {("all", "all"): 230, ("by", "by/A"): 23, ("by", ODD): 23.5}
         of_value = {("collector_series_value", *names, "1h", "*"): value for names, value in values.items()}
