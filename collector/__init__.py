@@ -49,7 +49,6 @@ Where to add what. `python -m collector.reference` then writes the tables of the
     a setting           settings/schema.py, settings/settings.py (a section: loading.py); config.example.toml
     a command           a module in cli/commands/, and its line in cli/main.py
     a metric            serve/metrics.py; a new key of the status document also in _STATUS of reference.py
-    a chart of Grafana  report/grafana/: history.py reads the store, metrics.py Prometheus; a recipe: docs/recipes.md
     a word of requests  analysis/words.py and cells.py; cli/words.py, serve/openapi.json, docs/analysis.md
     an output format    FORMATS in report/export.py; the option --format in cli/commands/export.py
     a column            migrations/versions/ and HEAD in store/db/migrate.py, store/db/schema.py, the module in

@@ -184,12 +184,12 @@ def _unfit(value, declared, path="dashboard"):
         fits = any(not _unfit(value, part, path) for part in parts)
     elif origin is typing.Literal:
         fits = value in parts
-    elif declared is type(None):
-        fits = value is None
-    elif origin is list:
+    elif origin is list and isinstance(value, list):
         return [line for n, each in enumerate(value) for line in _unfit(each, parts[0], f"{path}[{n}]")]
-    elif origin is dict:
+    elif origin is dict and isinstance(value, dict):
         return [line for key, each in value.items() for line in _unfit(each, parts[1], f"{path}.{key}")]
+    elif origin is not None:
+        fits = False
     elif issubclass(declared, enum.Enum):
         fits = value in [member.value for member in declared]
     elif declared in (int, float, str, bool):
