@@ -123,6 +123,7 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
     try:
         fill = service.fill if server.upstream_fallback else None
         named: dict[str, Any] = {"hosts": server.hosts, "base_path": server.base_path}
+        named["metrics_values"] = server.metrics_values
         app = make_app(service, server.host, token, write_token=server.token, fill=fill, **named)
         async with serving(app, server.host, server.port) as address:
             yield f"{address}{server.base_path}"

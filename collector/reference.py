@@ -26,6 +26,7 @@ from collector.serve.metrics import Metrics
 from collector.settings.schema import SECTIONS, CollectionSection, ProfileSection, Section, allowed, toml_keys
 from collector.settings.settings import Secret
 from collector.settings.values import format_duration
+from collector.store import NewestValue, NewestValues
 from collector.store.db import schema
 
 if TYPE_CHECKING:
@@ -218,10 +219,11 @@ _STATUS = {
     "budget": {"limit": 600, "used": 0, "blocked_until": None},
 }
 """The parts of a status document that the metrics use."""
+_NEWEST = NewestValues([NewestValue("all", "all", "1h", "*", 0, 0.0)], 0)
 
 
 def _metrics() -> str:
-    text = Metrics().text(_STATUS, {"all": 5}, _NOON).decode()
+    text = Metrics().text(_STATUS, {"all": 5}, _NOON, _NEWEST).decode()
     rows = []
     for family in text_string_to_metric_families(text):
         samples = [sample for sample in family.samples if not sample.name.endswith("_bucket")]
@@ -233,7 +235,7 @@ def _metrics() -> str:
 def _labels(samples: Sequence[Sample]) -> str:
     """Write the labels of one metric, with their values where the code decides on them."""
     values = {label: dict.fromkeys(sample.labels[label] for sample in samples) for label in samples[0].labels}
-    free = {"profile", "version"}
+    free = {"profile", "version", "series", "agg_interval", "unit"}
     parts = [
         f"`{label}`" + ("" if label in free else f": {', '.join(values_)}") for label, values_ in sorted(values.items())
     ]

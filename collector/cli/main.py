@@ -47,7 +47,7 @@ _COMMANDS = {
     "cite": _Command("analysis", "Print a figure in a form to cite, with a permalink."),
     "marks": _Command("marks", "Add, list or remove dates that are marked on charts."),
     "plot": _Command("charts", "Draw a chart in the terminal, or as a picture."),
-    "grafana": _Command("charts", "Print dashboards for Grafana or alert rules for Prometheus."),
+    "grafana": _Command("charts", "Print or install dashboards for Grafana, and alert rules for Prometheus."),
     "db": _Command("db", "Migrate, verify, back up, copy, prune or compact the store."),
     "config": _Command("config", "Check, show or write the configuration."),
     "docs": _Command("config", "Print the reference: settings, commands, routes, metrics, the store."),

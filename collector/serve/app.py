@@ -39,6 +39,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     *,
     hosts: Iterable[str] = (),
     base_path: str = "",
+    metrics_values: bool = False,
     write_token: Secret | None = None,
     fill: Fill | None = None,
 ) -> web.Application:
@@ -46,7 +47,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
 
     To read data needs *token*, to change something *write_token*; None: no token is needed. *fill* requests from Radar
     what the history lacks for a query; None: nothing is requested. All paths begin with *base_path*, and those of the
-    health checks are also served without it.
+    health checks are also served without it. *metrics_values* adds the newest value of each series to `/metrics`.
     """
     access = restrict_access(host, hosts, read_token=token, write_token=write_token or token)
     slots = ReadSlots(MAX_ALL_READS, MAX_READS)
@@ -59,7 +60,7 @@ def make_app(  # noqa: PLR0913 - all but three are keywords
     RadarApi(service, fill, slots).add_to(routes)
     status_cache = StatusCache(service)
     api.add_routes(routes, service, status_cache, base_path)
-    metrics.add_routes(routes, service, status_cache)
+    metrics.add_routes(routes, service, status_cache, values=metrics_values)
     dashboard.add_routes(routes, service.simulator)
     docs.add_routes(routes, base_path)
     if base_path:

@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from collector.serve.service import ServiceApi, StatusCache
-    from collector.store import Fire, SaveResult
+    from collector.store import Fire, NewestValues, SaveResult
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CHANGES = ("inserted", "revised", "unchanged", "ignored")
 _FIRES = ("collected", "failed", "coalesced")
 _OUTCOMES = ("ok", "unavailable", "rate_limited", "refused", "too_costly", "misdirected", "untrusted", "relative",
              "unauthorized", "not_found")  # fmt: skip
+MAX_VALUES = 1000
+"""The series of which `[server] metrics_values` offers values: each is two time series in Prometheus."""
+_SERIES_LABELS = ("profile", "series", "agg_interval", "unit")
 
 
 class Metrics:
@@ -75,9 +78,19 @@ class Metrics:
         for fire in fires:
             self._fires.labels(fire.profile, fire.outcome).inc()
 
-    def text(self, status: Mapping[str, Any], levels: Mapping[str, int | None], now: datetime) -> bytes:
-        """Return all metrics: the counters, and gauges from the *status* document and the confidence *levels*."""
-        self._gauges.families = tuple(_families(status, levels, now))
+    def text(
+        self,
+        status: Mapping[str, Any],
+        levels: Mapping[str, int | None],
+        now: datetime,
+        newest: NewestValues | None = None,
+    ) -> bytes:
+        """Return all metrics: the counters, and gauges from the *status* document and the confidence *levels*.
+
+        *newest* has the values of series, None for metrics without them.
+        """
+        values = _values(newest) if newest is not None else ()
+        self._gauges.families = (*_families(status, levels, now), *values)
         self._start_at_zero([row["name"] for row in status["profiles"]])
         return generate_latest(_WithoutCreation(self._registry))
 
@@ -180,6 +193,19 @@ def _proof(rows: Iterable[Mapping[str, Any]]) -> Metric:
     return family
 
 
+def _values(newest: NewestValues) -> Iterator[Metric]:
+    """Yield the newest value of each series, its time, and how many series are left out."""
+    value = "The value of the newest closed bucket of a series that is kept as history."
+    time = "When the newest closed bucket of the series starts."
+    for name, text, column in (("value", value, "value"), ("timestamp_seconds", time, "timestamp")):
+        family = GaugeMetricFamily(f"collector_series_{name}", text, labels=_SERIES_LABELS)
+        for row in newest.values:
+            family.add_metric([getattr(row, label) for label in _SERIES_LABELS], getattr(row, column))
+        yield family
+    text = f"Series without a value here, because there are more than {MAX_VALUES}."
+    yield _single("series_left_out", text, newest.left_out)
+
+
 def _single(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(f"collector_{name}", text, value=value)
 
@@ -192,15 +218,24 @@ def _by_profile(name: str, text: str, values: Mapping[str, float | None]) -> Met
     return family
 
 
-def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache) -> None:
-    """Add `/metrics` to *app*. If the store cannot be read, the scrape fails, which an alert notices first."""
+def add_routes(app: web.Application, service: ServiceApi, status_cache: StatusCache, *, values: bool = False) -> None:
+    """Add `/metrics` to *app*, with the *values* of series if they are wanted.
+
+    If the store cannot be read, the scrape fails, which an alert notices first.
+    """
 
     async def scrape(_request: web.Request) -> web.Response:
         document, levels = await status_cache.document(), {}
         for profile in service.profiles:
             newest = await service.store.newest_answer(profile.name)
             levels[profile.name] = newest.confidence_level if newest else None
-        text = service.metrics.text(document, levels, service.now())
+        text = service.metrics.text(document, levels, service.now(), await _newest_values(service) if values else None)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/metrics", scrape)
+
+
+async def _newest_values(service: ServiceApi) -> NewestValues:
+    """Read the values of all profiles but the paused ones, which must raise no alert about their age."""
+    names = [profile.name for profile in service.profiles if profile.enabled]
+    return await service.store.newest_values(names, service.now(), MAX_VALUES)

@@ -241,6 +241,7 @@ class ServerSection(Section):
     ] = ""
     anonymous_read: _Switch = False
     upstream_fallback: _Switch = False
+    metrics_values: _Switch = False
 
 
 class LogSection(Section):

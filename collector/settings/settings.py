@@ -134,7 +134,8 @@ class ServerSettings:
     """The daemon's HTTP server. *port* 0 means any free port.
 
     With *upstream_fallback* the server fetches missing history from Radar. *hosts* are further names of the server,
-    besides *host* and the names of this machine. All paths begin with *base_path*.
+    besides *host* and the names of this machine. All paths begin with *base_path*. With *metrics_values* the metrics
+    have the newest value of each series.
     """
 
     enabled: bool
@@ -145,6 +146,7 @@ class ServerSettings:
     upstream_fallback: bool = False
     hosts: Sequence[str] = ()
     base_path: str = ""
+    metrics_values: bool = False
 
 
 @dataclass(frozen=True, slots=True)

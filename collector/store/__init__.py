@@ -55,6 +55,7 @@ from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.group_bounds import GroupBounds, UnknownWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
+from collector.store.read.newest_values import NewestValue, NewestValues
 from collector.store.read.points import Block, Run
 from collector.store.read.selection import (
     Bucket,
@@ -121,6 +122,8 @@ __all__ = [
     "NewBody",
     "NewReplica",
     "NewestAnswer",
+    "NewestValue",
+    "NewestValues",
     "NotAStore",
     "Owner",
     "PassRecord",

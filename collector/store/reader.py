@@ -14,7 +14,18 @@ from collector.model import Window
 from collector.profile import on_grids
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
-from collector.store.read import catalogue, comparison, gaps, group_bounds, known_values, listing, selection, status, sums
+from collector.store.read import (
+    catalogue,
+    comparison,
+    gaps,
+    group_bounds,
+    known_values,
+    listing,
+    newest_values,
+    selection,
+    status,
+    sums,
+)
 from collector.store.read.as_of import AsOfReader
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.listing import ListFilter, SeriesChoice
@@ -247,6 +258,7 @@ class ReadView:
     group_names = _of_connection(known_values.group_names)
     known_values = _of_connection(known_values.known_values)
     list_marks = _of_connection(marks.listed)
+    newest_values = _of_connection(newest_values.newest_values)
 
     def gaps(self, query: Question, window: Window, settle: timedelta) -> list[GapWindow]:
         """Find the runs of absent buckets in *window*, ascending: `missing`, or `upstream` where Radar has none.
@@ -356,6 +368,7 @@ class Reader:
     question = _in_thread(ReadView.question)
     list_state = _in_thread(ReadView.list_state)
     list_marks = _in_thread(ReadView.list_marks)
+    newest_values = _in_thread(ReadView.newest_values)
     normalizations = _in_thread(ReadView.normalizations)
     clock_difference = _in_thread(ReadView.clock_difference)
     ahead = _in_thread(ReadView.ahead)

@@ -64,7 +64,7 @@ class ServedStore:
 
 
 @asynccontextmanager
-async def served(url, folder, token=None, write_token=None, clock=lambda: NOW):
+async def served(url, folder, token=None, write_token=None, clock=lambda: NOW, **options):
     path = folder / "config.toml"
     path.write_text(CONFIG.format(url=url))
     settings = load(str(path), environ={"CLOUDFLARE_API_TOKEN": "t" * 20})
@@ -72,7 +72,7 @@ async def served(url, folder, token=None, write_token=None, clock=lambda: NOW):
     async with Store.open(url, owner="run") as store, aiohttp.ClientSession() as session:
         service = Daemon(settings, store, lambda: settings, clock)
         await store.activate_labels(settings.profiles, NOW)
-        app = make_app(service, "127.0.0.1", tokens[0], write_token=tokens[1])
+        app = make_app(service, "127.0.0.1", tokens[0], write_token=tokens[1], **options)
         async with serving(app, "127.0.0.1", 0) as address:
             yield ServedStore(service, store, session, address)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.bootstrap import TIME, config_option, period_options
+from collector.cli.bootstrap import TIME, config_option, load_settings, period_options
 from collector.cli.words import words_options
 
 if TYPE_CHECKING:
@@ -116,23 +116,60 @@ def _print_chart(chart: Chart, *, log: bool) -> None:
     click.echo(render(chart, TerminalStyle(size.columns, size.lines, colour, log)), nl=False, color=colour)
 
 
-_FILES = ("dashboard", "postgres", "alerts")
+_FILES = ("dashboard", "postgres", "sqlite", "alerts", "provisioning")
 
 
 @click.command("grafana")
 @click.argument("what", type=click.Choice(_FILES), metavar="|".join(_FILES))
-def grafana_command(what: str) -> None:
-    """Print a file to import: a Grafana dashboard of the metrics or of a Postgres store, or Prometheus alert rules.
+@click.option("-o", "--output", "folder", metavar="FOLDER", help="With provisioning: the folder to write to.")
+@click.option(
+    "--prometheus", metavar="URL", help="With provisioning: the Prometheus server. Default: http://127.0.0.1:9090."
+)
+@config_option
+def grafana_command(what: str, folder: str | None, prometheus: str | None, config: str | None) -> None:
+    """Print a file to import: a Grafana dashboard of the metrics or of a store, or Prometheus alert rules.
+
+    `provisioning` writes data sources and dashboards to FOLDER, from which Grafana sets itself up.
 
     \b
     Example: collector grafana dashboard > radar.json
     Example: collector grafana alerts > /etc/prometheus/rules/radar.yml
+    Example: collector grafana provisioning -o /etc/grafana/provisioning
     """
     from collector.report import grafana
 
+    if what == "provisioning":
+        _write_provisioning(folder, prometheus, config)
+        return
+    if folder is not None or prometheus is not None:
+        raise click.UsageError("-o and --prometheus are only for `collector grafana provisioning`.")
     writers = {
         "dashboard": grafana.metrics_dashboard,
-        "postgres": grafana.history_dashboard,
+        "postgres": lambda: grafana.history_dashboard("postgresql"),
+        "sqlite": lambda: grafana.history_dashboard("sqlite"),
         "alerts": grafana.alert_rules,
     }
     click.echo(writers[what](), nl=False)
+
+
+def _write_provisioning(target: str | None, prometheus: str | None, config: str | None) -> None:
+    """Write the files one by one; each appears complete or not at all."""
+    from pathlib import Path
+
+    from collector.cli.atomic_file import open_output
+    from collector.errors import cannot_write
+    from collector.report.grafana import DEFAULT_PROMETHEUS, provisioning_files
+    from collector.store.db.engine import locate
+
+    if target is None:
+        raise click.UsageError("Missing option '-o FOLDER', such as /etc/grafana/provisioning.")
+    folder, location = Path(target).resolve(), locate(load_settings(config).database.url.reveal())
+    for name, text in provisioning_files(location, prometheus or DEFAULT_PROMETHEUS, folder).items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(str(path.parent), error) from None
+        with open_output(str(path)) as stream:
+            stream.write(text.encode())
+        click.echo(f"{path} written", err=True)
