@@ -7,11 +7,11 @@ import { seriesOf } from "./holders.js";
 
 const PAGE = 100;
 const PAUSE = 250;
-/** For each list: its route, the filter whose values its entries are, and the titles of two columns. */
+/** For each list: one entry of it, its route, the filter whose values its entries are, and the titles of two columns. */
 const LISTS = {
-  owners: { route: "values/ca_owner", rows: "values", filter: "ca_owner", needs: "authorities" },
-  authorities: { route: "authorities", rows: "authorities", filter: "ca", holder: "Owner", trust: true },
-  logs: { route: "logs", rows: "logs", filter: "log", holder: "Operator" },
+  owners: { noun: "owner", route: "values/ca_owner", rows: "values", filter: "ca_owner", needs: "authorities" },
+  authorities: { noun: "authority", route: "authorities", rows: "authorities", filter: "ca", holder: "Owner", trust: true },
+  logs: { noun: "log", route: "logs", rows: "logs", filter: "log", holder: "Operator" },
 };
 
 const words = (text) => text.replaceAll("_", " ").toLowerCase();
@@ -50,7 +50,7 @@ export class Known {
   /** *view* gives the current view, *profiles* what is configured; *choose* is called with labels and whether to show them. */
   constructor({ view, profiles, choose }) {
     const there = Object.keys(LISTS).filter((name) => has(LISTS[name].needs ?? LISTS[name].route));
-    Object.assign(this, { view, profiles, choose, list: there[0], rows: [], values: new Map(), after: null, reads: 0 });
+    Object.assign(this, { view, profiles, choose, list: there[0], rows: [], values: null, after: null, reads: 0 });
     $("known-section").hidden = !this.list;
     if (!this.list) return;
     $("known-lists").replaceChildren(...there.map((name) => h("button", { type: "button", value: name, onclick: () => { this.list = name; this.load(); } }, name)));
@@ -73,11 +73,16 @@ export class Known {
       if (own !== this.reads) return;
       const rows = answer[LISTS[list].rows].map(list === "owners" ? rowOfValue : rowOf);
       Object.assign(this, { rows: [...(more ? this.rows : []), ...rows], values, after: answer.next });
-      $("known-said").textContent = answer.absence ?? `${number(this.rows.length)}${this.after ? " or more" : ""} ${list}`;
+      $("known-said").textContent = answer.absence ?? this.counted();
     } catch (error) {
       if (own === this.reads) $("known-said").textContent = error.status === undefined ? "The collector does not answer." : `${error.message}.`;
     }
     if (own === this.reads) this.show();
+  }
+
+  counted() {
+    const noun = this.rows.length === 1 ? LISTS[this.list].noun : this.list;
+    return `${number(this.rows.length)}${this.after ? " or more" : ""} ${noun}`;
   }
 
   /** Read one page of a list, and the volumes of all values of its filter. */
@@ -96,7 +101,7 @@ export class Known {
 
   /** Show the rows, and which of their series are on the chart. */
   show() {
-    if (!this.list) return;
+    if (!this.list || !this.values) return;
     const { holder, trust, filter } = LISTS[this.list];
     const shown = new Set(this.view().series);
     const rows = this.rows.map((row) => ({ ...row, volume: volumeOf(row, this.values), series: seriesOf(filter, row.names, this.profiles()) }));
@@ -128,6 +133,6 @@ export class Known {
   /** A button that puts a series on the chart, or takes it off. */
   toggle(series, on) {
     const title = on ? `Take ${series} off the chart` : `Show ${series} on the chart`;
-    return h("button", { type: "button", class: "toggle slim", "data-key": series, "aria-pressed": `${on}`, title, "aria-label": `${series} on the chart`, onclick: () => this.choose([series], !on) }, "On chart");
+    return h("button", { type: "button", class: "toggle slim", "data-key": series, "aria-pressed": `${on}`, title, "aria-label": `Show ${series} on the chart`, onclick: () => this.choose([series], !on) }, "Show");
   }
 }

@@ -8,7 +8,7 @@ const ROW = 23;
 const NARROWEST = 14;
 const LEGIBLE = 76;
 const FEW_LANES = 3;
-const WORDS = 200;
+const WORDS = [200, 110];
 const LETTER = 6.4;
 
 /** The text of an annotation. */
@@ -16,8 +16,11 @@ const textOf = (one) => one.description || one.event_type || "";
 
 /** Spread annotations over the lanes, with room for their texts if three lanes are enough for that. */
 function spread(annotations, x, width, until) {
-  const legible = lanes(annotations, x, width, until, (one) => Math.min(textOf(one).length * LETTER + 18, WORDS));
-  return legible.left.length || legible.rows.length > FEW_LANES ? lanes(annotations, x, width, until) : legible;
+  for (const words of WORDS) {
+    const legible = lanes(annotations, x, width, until, (one) => Math.min(textOf(one).length * LETTER + 18, words));
+    if (!legible.left.length && legible.rows.length <= FEW_LANES) return legible;
+  }
+  return lanes(annotations, x, width, until);
 }
 
 /** Spread annotations over the lanes, each with its pixels from *start* to *end* and at least *room*; what has no room is in *left*. */

@@ -19,7 +19,7 @@ export function stateOf(profile, status, missing) {
 
 /** Short facts, each with an explanation if it needs one. */
 export function factsOf(profile, status) {
-  const facts = [[profile.agg_interval], ...(profile.dimension ? [[`by ${profile.dimension.replaceAll("_", " ").toLowerCase()}`, `A series for each group of the dimension ${profile.dimension}`]] : []), [status.points ? `${number(status.points)} points` : "no points yet"]];
+  const facts = [[profile.agg_interval], ...(profile.dimension ? [[`by ${profile.dimension}`, `A series for each group of the dimension ${profile.dimension}`]] : []), [status.points ? `${number(status.points)} points` : "no points yet"]];
   if (status.lag_seconds) facts.push([`${duration(status.lag_seconds)} behind`]);
   if (status.gaps) facts.push([`${number(status.gaps)} missing`, "Buckets that should be here and may still come"]);
   if (status.upstream_gaps) facts.push([`${number(status.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);

@@ -119,7 +119,7 @@ export class Profiles {
   linesOf(profile) {
     const closed = this.groups.of(profile.name);
     const sorted = [...profile.series].sort((a, b) => this.fits(b) - this.fits(a) || closed.has(a) - closed.has(b));
-    const most = this.lines.get(profile.name) ?? LINES;
+    const most = this.lines.get(profile.name) ?? Math.min(LINES, sorted.filter((label) => this.fits(label)).length || LINES);
     const lines = sorted.slice(0, most).map((label) => this.line(profile, label));
     if (sorted.length > most) lines.push(h("li", {}, h("button", { type: "button", class: "text small", onclick: () => { this.lines.set(profile.name, Infinity); this.again(); } }, `${sorted.length - most} more`)));
     return lines;
