@@ -34,7 +34,7 @@ export function rowOf(entry) {
 /** The row of a value of a filter: its state is whether Radar lists it. */
 export function rowOfValue(value) {
   const since = value.listed_until ?? value.listed_since ?? value.first_seen;
-  const state = value.listed_until ? "gone" : value.listed_since ? "listed" : "only in series";
+  const state = value.listed_until ? "gone" : value.listed_since ? "listed" : "not listed";
   return { name: value.value, names: [value.value], holder: "", state, since: since ? `${day(since)}${value.listed_until ? "" : " or before"}` : "", trust: "" };
 }
 
@@ -105,8 +105,9 @@ export class Known {
     const { holder, trust, filter } = LISTS[this.list];
     const shown = new Set(this.view().series);
     const rows = this.rows.map((row) => ({ ...row, volume: volumeOf(row, this.values), series: seriesOf(filter, row.names, this.profiles()) }));
+    const shares = rows.some(({ volume }) => volume && volume.share !== null);
     $("more-known").hidden = !this.after;
-    const titles = [["Name"], ...(holder ? [[holder]] : []), ["State"], ["Since"], ["Newest volume", "number"], ["Share", "number"], ...(trust && rows.some((one) => one.trust) ? [["Trusted by"]] : []), [""]];
+    const titles = [["Name"], ...(holder ? [[holder]] : []), ["State"], ["Since"], ["Newest volume", "number"], ...(shares ? [["Share", "number"]] : []), ...(trust && rows.some((one) => one.trust) ? [["Trusted by"]] : []), [""]];
     const content = [this.list, rows, rows.map(({ series }) => shown.has(series))];
     keepingFocus($("known-rows"), () => fill($("known-rows"), content, () => {
       const head = h("tr", {}, ...titles.map(([text, kind]) => h(text ? "th" : "td", { scope: text ? "col" : null, class: kind ?? "" }, text)));
@@ -117,14 +118,15 @@ export class Known {
 
   row({ name, holder, state, since, volume, trust, series }, titles, shown) {
     const { holder: held } = LISTS[this.list];
+    const titled = (text) => titles.some(([title]) => title === text);
     const cells = [
       h("td", { class: "strong what", dir: "auto" }, name),
       held ? h("td", { class: "holder", dir: "auto" }, holder) : null,
       h("td", { class: "nowrap" }, state),
       h("td", { class: "when" }, since),
       h("td", { class: "number", title: volume?.title ?? "No series has it" }, volume ? compact(volume.volume) : ""),
-      h("td", { class: "number share", title: "Part of what is counted without this filter" }, volume && volume.share !== null ? percent(100 * volume.share) : ""),
-      titles.some(([text]) => text === "Trusted by") ? h("td", { class: "muted" }, trust) : null,
+      titled("Share") ? h("td", { class: "number share", title: "Part of what is counted without this filter" }, volume && volume.share !== null ? percent(100 * volume.share) : "") : null,
+      titled("Trusted by") ? h("td", { class: "muted" }, trust) : null,
       h("td", { class: "act" }, series ? this.toggle(series, shown.has(series)) : null),
     ];
     return h("tr", { class: state === "gone" ? "gone" : "" }, ...cells);

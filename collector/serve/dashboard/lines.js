@@ -4,6 +4,7 @@ import { faint, mixed } from "./dom.js";
 import { isPartial } from "./frame.js";
 
 const FEW = 6;
+const MANY = 12; // areas: many of them are thin
 const DENSE = 3000; // values: more than that, and the lines between areas would hide them
 
 /** The lowest value above zero, where zero is drawn below it, and the numbers of zeros and of values below zero. */
@@ -126,7 +127,7 @@ function drawnAsAreas(frame, ink, card) {
   const stepped = frame.per !== null; // a sum belongs to its whole period
   const bars = frame.type === "bars" || stepped ? columns(frame, frame.type === "bars" ? 0.86 : 1) : undefined;
   const one = frame.lines.length === 1;
-  const dense = frame.times.length * frame.lines.length > DENSE;
+  const dense = frame.times.length * frame.lines.length > DENSE || frame.lines.length > MANY;
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);
     return {
