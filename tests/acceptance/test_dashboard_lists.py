@@ -1,4 +1,4 @@
-"""Marks, policy dates, the list of owners and logs, and groups of a dimension: in a real Chromium, on a filled store."""
+"""Marks, policy dates, lists of owners and logs, and groups of a dimension, in a real Chromium on a filled store."""
 
 import json
 import os
@@ -28,7 +28,9 @@ def served(tmp_path_factory):
     with simulating(more_values={"caOwner": 88}, lives={CLOSED: Life(end=midnight(39))}) as (_, url):
         collector = Collector(tmp_path_factory.mktemp("lists"), url, catalogue=True)
         collector.configure(
-            profile_toml("all", "1d", 45), profile_toml("groups", "1d", 45, GROUPS), profile_toml("by-log", "1d", 8, NAMED)
+            profile_toml("all", "1d", 45),
+            profile_toml("groups", "1d", 45, GROUPS),
+            profile_toml("by-log", "1d", 8, NAMED),
         )
         with collector.running("run") as process:
             process.says("list=logs outcome=ok", seconds=60)
