@@ -25,11 +25,11 @@ RANGE = f"start={rfc3339(FIRST)}&end={rfc3339(LAST)}"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with simulating(more_values={"caOwner": 88}, lives={CLOSED: Life(end=midnight(39))}) as (_, url):
+    with simulating(more_values={"caOwner": 88}, lives={CLOSED: Life(end=midnight(31))}) as (_, url):
         collector = Collector(tmp_path_factory.mktemp("lists"), url, catalogue=True)
         collector.configure(
-            profile_toml("all", "1d", 45),
-            profile_toml("groups", "1d", 45, GROUPS),
+            profile_toml("all", "1d", 33),
+            profile_toml("groups", "1d", 33, GROUPS),
             profile_toml("by-log", "1d", 8, NAMED),
         )
         with collector.running("run") as process:
