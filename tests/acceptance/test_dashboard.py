@@ -160,7 +160,7 @@ def test_the_address_holds_the_whole_view(dashboard, browser, running):
         other.settled()
         assert [other.text("#period"), other.readout(), other.text("#key")] == seen
         pressed = other.page.locator("button[aria-pressed=true]").all_inner_texts()
-        assert pressed == ["Lines", "Compare", "From zero", "Log"]
+        assert pressed == ["Compare", "Lines", "From zero", "Log"]
     dashboard.page.go_back()
     dashboard.drawn()
     eventually(lambda: dashboard.page.locator("#presets [aria-pressed=true]").all_inner_texts() == ["12w"])
@@ -391,7 +391,7 @@ def test_a_chart_says_how_many_series_it_holds_and_any_can_be_swapped(dashboard)
     many.click()
     dashboard.drawn()
     assert page.evaluate("document.querySelector('input[data-profile=many]').indeterminate")
-    assert dashboard.text("#chosen") == "100 series shown, the most"
+    assert dashboard.text("#chosen") == "100 series, the most"
     assert dashboard.text("#cap p") == "A chart holds 100 series. 6 series are not shown."
     page.get_by_label("Series to show").select_option("many/Owner 104")
     page.get_by_label("Series to hide").select_option("many/Owner 3")

@@ -60,6 +60,8 @@ const jobs = new Backfills(() => { points.run(); statusLoader.run(); }, () => lo
 
 const own = new OwnMarks({ changed: () => points.run(), ask: (error) => token.open(error), toggled: (policy) => page.change({ policy }) });
 
+const lists = new Known({ view: page.view, profiles: () => state.profiles, choose: (labels, wanted) => choose(toggled(state.view.series, labels, wanted)) });
+
 const catalogue = loader(readCatalogue, begin);
 const points = loader(readPoints, show, () => POINTS_EVERY, () => chart.held);
 const context = loader(readContext, showContext);
@@ -172,7 +174,7 @@ async function readStatus(signal) {
 
 function showStatus({ profiles, status, fetches, gaps }) {
   const first = !state.statuses.size;
-  Object.assign(state, { profiles, fetches, gaps, statuses: new Map(status.profiles.map((one) => [one.name, one])) });
+  Object.assign(state, { profiles, fetches, gaps, statuses: new Map(status.profiles.map((one) => [one.name, { ...one, publication: status.publication?.find((each) => each.agg_interval === one.agg_interval) }])) });
   showFacts(status);
   showWarnings(status);
   jobs.offer(profiles);
@@ -195,6 +197,7 @@ function showView() {
   showControls(state.view);
   own.show(state.view.policy);
   list.show(state.profiles, state.statuses, state.view.series, troubles());
+  lists.show();
   showTitle(trouble.failed[0]?.error);
 }
 
@@ -234,7 +237,6 @@ function showReading() {
 }
 
 listen(page);
-new Known(page.view);
 if (innerWidth < 900) $("side").open = false;
 const { view } = state;
 if (view.series.length && view.series.length <= MOST && !view.profiles.length && view.range !== "all") {

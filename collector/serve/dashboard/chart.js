@@ -10,6 +10,7 @@ import { drawBehind, drawOn } from "./marks.js";
 import { showTip } from "./tooltip.js";
 
 const DAY = 86400;
+const WEEK = 7 * DAY;
 const FEWEST = 700;
 const MOST = 2000;
 const GUTTER = 68;
@@ -27,6 +28,13 @@ function ticks(chart, splits, _axis, _space, step) {
     return i === 0 || at % DAY === 0 ? `${time(at)}\n${dayOf(at)}` : time(at);
   };
   return splits.map((at, i) => (cut(at) ? "" : words(at, i)));
+}
+
+/** The starts of weeks, every third at most, where they have room; undefined if the usual places are better. */
+function weeks({ times, ends }, width) {
+  if (!times.length || ends[0] - times[0] !== WEEK) return undefined;
+  const every = Math.ceil((times.length * 70) / width);
+  return every <= 3 ? times.filter((_, i) => i % every === 0) : undefined;
 }
 
 export class Chart {
@@ -114,9 +122,10 @@ export class Chart {
     const [muted, grid] = [colour("--muted"), colour("--grid")];
     const font = "12px system-ui, sans-serif";
     const bounds = log ? logarithmic(frame) : null;
-    const words = (value) => (frame.type === "share" ? percent(value) : log && bounds.zeros && value <= bounds.floor ? "" : compact(value));
+    const words = (value) => (frame.type === "share" ? `${Math.round(value * 10) / 10} %` : log && bounds.zeros && value <= bounds.floor ? "" : compact(value));
     const value = { stroke: muted, font, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((one) => (one === null || !drawn ? "" : words(one))) };
     const second = frame.lines.some((one) => one.axis === "y2");
+    const mondays = weeks(frame, this.width - GUTTER - this.gutter);
     const span = (_u, low, high) => spanOf(low, high, frame.zero || frame.type !== "line", frame.type === "share");
     return {
       width: this.width,
@@ -132,7 +141,7 @@ export class Chart {
         ...(second ? { y2: { range: (_u, low, high) => spanOf(low, high, frame.zero, false) } } : {}),
       },
       axes: [
-        { stroke: muted, font, grid: { show: false }, ticks: { stroke: grid, size: 5 }, values: ticks, space: 70, size: 44 },
+        { stroke: muted, font, grid: { show: false }, ticks: { stroke: grid, size: 5 }, values: ticks, space: 70, size: 44, ...(mondays ? { splits: () => mondays } : {}) },
         { scale: "y", grid: { stroke: grid, width: 1 }, ...value },
         ...(second ? [{ scale: "y2", side: 1, grid: { show: false }, ...value }] : []),
       ],

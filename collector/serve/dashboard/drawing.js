@@ -97,6 +97,7 @@ function showTrust() {
   if (facts.upstream) parts.push(to("gaps-title", `${many(facts.upstream, "bucket", "buckets")} Radar has not`, "warn"));
   parts.push(h("span", {}, facts.revised === null ? "revisions are not counted for so many profiles" : facts.known ? (facts.revised ? `${many(facts.revised, "value", "values")} revised` : "none revised") : "revised: …"));
   if (facts.annotations) parts.push(to("annotations-title", many(facts.annotations, "annotation", "annotations"), ""));
+  if (facts.marks) parts.push(to("annotations-title", many(facts.marks, "mark", "marks"), ""));
   const bad = facts.missing > 0;
   const level = bad ? "failing" : facts.upstream || facts.entirelyYoung ? "late" : facts.young !== null ? "healing" : "fresh";
   const word = bad ? "incomplete" : facts.entirelyYoung ? "young" : facts.young !== null ? "complete" : "complete and final";

@@ -4,6 +4,7 @@ import { faint, mixed } from "./dom.js";
 import { isPartial } from "./frame.js";
 
 const FEW = 6;
+const MANY = 12; // areas: many of them are thin
 const DENSE = 3000; // values: more than that, and the lines between areas would hide them
 
 /** The lowest value above zero, where zero is drawn below it, and the numbers of zeros and of values below zero. */
@@ -105,12 +106,28 @@ function patterned(paint, card, dash) {
   return () => brush.createPattern(tile, "repeat");
 }
 
+/** Rectangles from zero to each value. Each fills a *part* of its column, because months are not equally long. */
+const columns = ({ times, ends }, part) => (chart, at, first, last) => {
+  const shape = new Path2D();
+  const x = (moment) => chart.valToPos(moment, "x", true);
+  const bottom = Math.round(chart.valToPos(0, "y", true));
+  for (let i = first; i <= last; i += 1) {
+    const value = chart.data[at][i];
+    if (value === null) continue;
+    const air = ((x(ends[i]) - x(times[i])) * (1 - part)) / 2;
+    const [left, right] = [Math.round(x(times[i]) + air), Math.round(x(ends[i]) - air)];
+    const top = Math.round(chart.valToPos(value, "y", true));
+    shape.rect(left, top, Math.max(right - left, 1), bottom - top);
+  }
+  return { stroke: shape, fill: shape };
+};
+
 /** Areas or bars on each other: the highest first, so that each covers the rest of those above it. */
 function drawnAsAreas(frame, ink, card) {
   const stepped = frame.per !== null; // a sum belongs to its whole period
-  const bars = frame.type === "bars" || stepped ? uPlot.paths.bars({ size: [frame.type === "bars" ? 0.86 : 1, Infinity], align: 1 }) : undefined;
+  const bars = frame.type === "bars" || stepped ? columns(frame, frame.type === "bars" ? 0.86 : 1) : undefined;
   const one = frame.lines.length === 1;
-  const dense = frame.times.length * frame.lines.length > DENSE;
+  const dense = frame.times.length * frame.lines.length > DENSE || frame.lines.length > MANY;
   const series = [...frame.lines].reverse().map((line) => {
     const { stroke, dash } = ink(line);
     return {

@@ -6,22 +6,33 @@ import { moment, period } from "./format.js";
 const LANES = 5;
 const ROW = 23;
 const NARROWEST = 14;
-const LEGIBLE = 52;
+const LEGIBLE = 76;
+const FEW_LANES = 3;
+const WORDS = [200, 110];
 const LETTER = 6.4;
 
 /** The text of an annotation. */
 const textOf = (one) => one.description || one.event_type || "";
 
-/** Spread annotations over the lanes, each with its pixels from *start* to *end*; what has no room is in *left*. */
-export function lanes(annotations, x, width, until) {
+/** Spread annotations over the lanes, with room for their texts if three lanes are enough for that. */
+function spread(annotations, x, width, until) {
+  for (const words of WORDS) {
+    const legible = lanes(annotations, x, width, until, (one) => Math.min(textOf(one).length * LETTER + 18, words));
+    if (!legible.left.length && legible.rows.length <= FEW_LANES) return legible;
+  }
+  return lanes(annotations, x, width, until);
+}
+
+/** Spread annotations over the lanes, each with its pixels from *start* to *end* and at least *room*; what has no room is in *left*. */
+export function lanes(annotations, x, width, until, room = () => 0) {
   const rows = [];
   const left = [];
   for (const one of [...annotations].sort((a, b) => a.start - b.start || b.end - a.end)) {
     const start = Math.min(x(one.start), width - NARROWEST);
     const end = Math.max(x(Math.min(one.end, until)), start + NARROWEST);
-    let row = rows.find((placed) => placed.at(-1).end + 4 <= start);
+    let row = rows.find((placed) => placed.at(-1).taken + 4 <= start);
     if (!row && rows.length < LANES) rows.push((row = []));
-    if (row) row.push({ one, start, end });
+    if (row) row.push({ one, start, end, taken: Math.max(end, Math.min(start + room(one), width)) });
     else left.push(one);
   }
   return { rows, left };
@@ -32,7 +43,7 @@ export function layLanes(box, chart, data, opened, more) {
   const offset = chart.over.offsetLeft;
   const width = chart.over.clientWidth;
   const x = (at) => Math.min(Math.max(chart.valToPos(at, "x"), 0), width);
-  const { rows, left } = lanes(data.annotations, x, width, data.end);
+  const { rows, left } = spread(data.annotations, x, width, data.end);
   const labels = rows.flatMap((placed, row) => placed.map(({ one, start, end }, i) => {
     const text = textOf(one);
     const room = (placed[i + 1]?.start ?? width + 4) - 4;

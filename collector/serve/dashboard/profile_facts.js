@@ -19,7 +19,7 @@ export function stateOf(profile, status, missing) {
 
 /** Short facts, each with an explanation if it needs one. */
 export function factsOf(profile, status) {
-  const facts = [[profile.agg_interval], [status.points ? `${number(status.points)} points` : "no points yet"]];
+  const facts = [[profile.agg_interval], ...(profile.dimension ? [[`by ${profile.dimension}`, `A series for each group of the dimension ${profile.dimension}`]] : []), [status.points ? `${number(status.points)} points` : "no points yet"]];
   if (status.lag_seconds) facts.push([`${duration(status.lag_seconds)} behind`]);
   if (status.gaps) facts.push([`${number(status.gaps)} missing`, "Buckets that should be here and may still come"]);
   if (status.upstream_gaps) facts.push([`${number(status.upstream_gaps)} not at Radar`, "Buckets that two answers, days apart, lack"]);
@@ -36,6 +36,8 @@ export function timesOf(profile, status, state) {
   return [
     ["Last success", status.last_success ? `${ago(seconds(status.last_success))}, ${at(status.last_success)} UTC` : "never"],
     ["Next due", next],
+    ...(status.publication ? [["Published", `${duration(status.publication.published_after_seconds)} after the end of a bucket`]] : []),
+    ...(status.publication?.revised_until_seconds ? [["Revised until", `${duration(status.publication.revised_until_seconds)} after the end of a bucket`]] : []),
     ["Points from", status.first_point ? `${dateOf(seconds(status.first_point))} to ${at(status.last_point)}` : "none yet"],
     ["Final until", profile.final_until ? `${at(profile.final_until)} UTC` : "nothing is final yet"],
     ["Confidence", CONFIDENCE[profile.confidence_level] ?? "not known yet"],

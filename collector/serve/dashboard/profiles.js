@@ -3,6 +3,7 @@
 import { MOST } from "./choice.js";
 import { $, fill, h } from "./dom.js";
 import { number } from "./format.js";
+import { Groups } from "./groups.js";
 import { factsOf, stateOf, timesOf, troubleOf } from "./profile_facts.js";
 import { sifted } from "./sifting.js";
 import { ink } from "./state.js";
@@ -10,10 +11,12 @@ import { ink } from "./state.js";
 const PAGE = 40;
 const LINES = 40;
 const FEW = 6;
+const MANY = 20; // series of one profile: enough to search among them
 
 export class Profiles {
   /** *changed* is called with some series and whether they are selected. */
   constructor(changed) {
+    this.groups = new Groups(() => this.again());
     Object.assign(this, { changed, shown: PAGE, opened: new Set(), lines: new Map(), wanted: {}, last: null });
     const ids = { "find-profile": "text", "with-state": "state", "profile-order": "order", "profile-group": "group" };
     for (const [id, name] of Object.entries(ids)) {
@@ -39,12 +42,12 @@ export class Profiles {
     const entries = profiles.map((profile) => {
       const status = statuses.get(profile.name);
       const state = stateOf(profile, status, more.get(profile.name)?.missing ?? 0);
-      const filters = JSON.stringify([profile.filters, profile.each]);
+      const filters = JSON.stringify([profile.dimension, profile.filters, profile.each]);
       return { profile, status, state, name: profile.name, series: profile.series, interval: profile.agg_interval, filters, points: status?.points ?? 0, last: status?.last_point, chosen: profile.series.some((label) => picked.has(label)) };
     });
     const all = sifted(entries, this.wanted);
     const some = all.slice(0, this.shown);
-    const open = some.map(({ name, interval, series }) => [name, interval, this.lines.get(name) ?? LINES, series]);
+    const open = some.map(({ name, interval, series }) => [name, interval, this.lines.get(name) ?? LINES, series, this.groups.of(name).size]);
     fill($("profiles"), [this.wanted.text, open, some.map((one) => one.group)], () => some.flatMap((one, i) => [...(one.group && one.group !== some[i - 1]?.group ? [h("li", { class: "group muted" }, one.group)] : []), this.item(one.profile)]));
     $("profiles").setAttribute("aria-busy", "false");
     for (const box of $("profiles").querySelectorAll("input[data-series]")) this.tick(box, picked);
@@ -66,7 +69,8 @@ export class Profiles {
 
   /** Show how many there are, and offer the states that occur. */
   count(entries, all, some, chosen) {
-    $("sieve").hidden = entries.length <= FEW;
+    $("sieve").hidden = entries.length <= FEW && !entries.some((one) => one.series.length > MANY);
+    $("sieve").classList.toggle("few", entries.length <= FEW);
     const states = [...new Set(entries.map((one) => one.state))].sort();
     fill($("with-state"), states, () => [h("option", { value: "" }, "any state"), h("option", { value: "chosen" }, "shown"), ...states.map((state) => h("option", { value: state }, state))]);
     if ($("with-state").value !== (this.wanted.state ?? "")) $("with-state").value = this.wanted.state ?? "";
@@ -74,7 +78,7 @@ export class Profiles {
     $("more-profiles").hidden = some.length === all.length;
     $("more-profiles").textContent = `Show more (${number(all.length - some.length)})`;
     $("none-fit").hidden = all.length > 0 || !entries.length;
-    $("chosen").textContent = chosen.length >= MOST ? `${chosen.length} series shown, the most` : `${chosen.length} series shown`;
+    $("chosen").textContent = chosen.length >= MOST ? `${chosen.length} series, the most` : `${chosen.length} series shown`;
   }
 
   item(profile) {
@@ -87,27 +91,44 @@ export class Profiles {
       h("p", { class: "muted small facts-of", "data-part": "facts" }),
       h("p", { class: "small trouble", "data-part": "trouble", hidden: true }),
     ];
-    const keep = (event) => (event.target.open ? this.opened.add(profile.name) : this.opened.delete(profile.name));
+    const keep = (event) => this.opens(profile, event.target.open);
     const title = several ? `${profile.series.length} series` : "More";
     const lines = several ? h("ul", { class: "lines" }, ...this.linesOf(profile)) : null;
-    parts.push(h("details", { open: this.opened.has(profile.name), ontoggle: keep }, h("summary", { class: "small muted" }, title), lines, h("dl", { class: "small times", "data-part": "times" })));
+    parts.push(h("details", { open: this.opened.has(profile.name) || this.isFoundInside(profile), ontoggle: keep }, h("summary", { class: "small muted" }, title), lines, h("dl", { class: "small times", "data-part": "times" })));
     return h("li", { class: "profile", "data-name": profile.name }, ...parts);
   }
 
-  /** The first lines of a profile, those first that fit the search. */
-  linesOf(profile) {
+  opens(profile, open) {
+    if (!open) return void this.opened.delete(profile.name);
+    this.opened.add(profile.name);
+    this.groups.want(profile);
+  }
+
+  /** Whether a label fits all words of the search. */
+  fits(label) {
     const words = (this.wanted.text ?? "").toLowerCase().split(/\s+/).filter(Boolean);
-    const fits = (label) => words.length > 0 && words.every((word) => label.toLowerCase().includes(word));
-    const sorted = words.length ? [...profile.series].sort((a, b) => fits(b) - fits(a)) : profile.series;
-    const most = this.lines.get(profile.name) ?? LINES;
+    return words.length > 0 && words.every((word) => label.toLowerCase().includes(word));
+  }
+
+  /** Whether the search fits some series of a profile, but not its name. */
+  isFoundInside({ name, series }) {
+    return !this.fits(name) && series.some((label) => this.fits(label));
+  }
+
+  /** The first lines of a profile, those first that fit the search; closed groups come last. */
+  linesOf(profile) {
+    const closed = this.groups.of(profile.name);
+    const sorted = [...profile.series].sort((a, b) => this.fits(b) - this.fits(a) || closed.has(a) - closed.has(b));
+    const most = this.lines.get(profile.name) ?? Math.min(LINES, sorted.filter((label) => this.fits(label)).length || LINES);
     const lines = sorted.slice(0, most).map((label) => this.line(profile, label));
     if (sorted.length > most) lines.push(h("li", {}, h("button", { type: "button", class: "text small", onclick: () => { this.lines.set(profile.name, Infinity); this.again(); } }, `${sorted.length - most} more`)));
     return lines;
   }
 
   line(profile, label) {
+    const closed = this.groups.of(profile.name).has(label);
     const box = h("input", { type: "checkbox", "data-series": label, onchange: (e) => this.changed([label], e.target.checked) });
-    return h("li", {}, h("label", {}, box, h("span", { dir: "auto" }, label.slice(profile.name.length + 1))));
+    return h("li", closed ? { class: "gone", title: "Closed: no certificates for 28 days" } : {}, h("label", {}, box, h("span", { dir: "auto" }, label.slice(profile.name.length + 1)), closed ? h("span", { class: "small" }, "closed") : null));
   }
 
   describe({ profile, status, state, name }, { trouble = null }) {

@@ -67,5 +67,5 @@ export function trust(data, marks, context) {
   const labels = new Set(data.series.map((one) => one.label));
   const revised = revisions === null ? null : new Set(revisions.filter((one) => labels.has(one.series)).map((one) => `${one.series} ${one.at}`)).size;
   const young = marks.finalUntil !== null && marks.finalUntil < data.end ? Math.max(marks.finalUntil, data.start) : null;
-  return { missing, upstream, revised, young, entirelyYoung: young !== null && young <= data.start, known: data.detailed || context.revisions !== undefined, annotations: data.annotations.length };
+  return { missing, upstream, revised, young, entirelyYoung: young !== null && young <= data.start, known: data.detailed || context.revisions !== undefined, annotations: data.annotations.filter((one) => !one.own).length, marks: data.annotations.filter((one) => one.own).length };
 }

@@ -22,7 +22,7 @@ export function showFetches(fetches, onlyErrors) {
       const took = one.finished_at ? seconds(one.finished_at) - at : null;
       const bad = one.outcome !== "ok" && one.outcome !== "started";
       const counts = [one.inserted && `${number(one.inserted)} new`, one.revised && `${number(one.revised)} revised`].filter(Boolean);
-      const points = one.outcome === "ok" ? counts.join(", ") || "unchanged" : "";
+      const points = one.outcome === "ok" && !one.request.startsWith("GET ") ? counts.join(", ") || "unchanged" : ""; // a list has no points
       return h("tr", { class: bad ? "bad" : "" },
         h("td", { class: "when", title: moment(at) }, ago(at)),
         h("td", { class: "strong", title: one.profiles.join(", ") }, whose(one.profiles, Infinity)),
