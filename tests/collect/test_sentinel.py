@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from collector.collect.one_pass import collect
+from collector.collect.worker import ProfileWorker
 from collector.interval import AggInterval
 from collector.model import Window
+from collector.report.status import status_document
 from collector.rules.publication import Publication
 from tests.harness.collect_core import DAY, HOUR, open_core
 from tests.harness.factories import many, profile
@@ -83,3 +85,20 @@ async def test_publication_and_revisions_are_shown_for_each_interval(store_url):
         assert after == 52 * 60
         ages = [row.replaced_at - row.timestamp - HOUR.step for row in await core.store.list_revisions()]
         assert until == int(max(ages).total_seconds())
+
+
+async def test_a_profile_whose_pass_waited_is_not_late(sqlite_url):
+    both = [many(20, name, publication_delay=timedelta(minutes=2)) for name in ("first", "second")]
+    async with open_core(sqlite_url, *both, lag=LAG, series_per_request=20) as core:
+        worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
+        for hour, minute in ((11, 7), (12, 50), (13, 3)):
+            core.clock.now = MIDNIGHT.replace(hour=hour, minute=minute)
+            sent = len(core.requests)
+            assert await worker.run_due()
+        assert len(core.requests) - sent == 1
+        core.clock.now += timedelta(minutes=20)
+        document = await status_document(core.store, core.profiles, 600, core.clock())
+        assert {row["name"]: (row["state"], row["healthy"]) for row in document["profiles"]} == {
+            "first": ("fresh", True),
+            "second": ("fresh", True),
+        }
