@@ -88,9 +88,9 @@ async def test_publication_and_revisions_are_shown_for_each_interval(store_url):
 
 
 async def test_a_profile_whose_pass_waited_is_not_late(sqlite_url):
-    delay, level = {"publication_delay": timedelta(minutes=2)}, {"validationLevel": ("DOMAIN",)}
-    both = many(20, "first", **delay), many(20, "second", filters=level, **delay)
-    async with open_core(sqlite_url, *both, lag=LAG, series_per_request=20) as core:
+    delay = {"publication_delay": timedelta(minutes=2)}
+    both = profile("first", **delay), profile("second", dimension="CA_OWNER", **delay)
+    async with open_core(sqlite_url, *both, lag=LAG) as core:
         worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         for hour, minute in ((11, 7), (12, 50), (13, 3)):
             core.clock.now = MIDNIGHT.replace(hour=hour, minute=minute)
