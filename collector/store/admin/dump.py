@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.model import known_spelling
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
@@ -214,7 +215,8 @@ def _marks(connection: sa.Connection) -> Iterable[str]:
 def _meta(connection: sa.Connection) -> Iterable[str]:
     facts = sa.select(fetches.c.agg_interval, fetches.c.normalization, fetches.c.unit).distinct()
     about_series = sa.and_(fetches.c.outcome == "ok", fetches.c.agg_interval != "")
-    return sorted(_line("meta", *row) for row in connection.execute(facts.where(about_series)))
+    rows = connection.execute(facts.where(about_series)).all()
+    return sorted({_line("meta", interval, word and known_spelling(word), unit) for interval, word, unit in rows})
 
 
 def _time(timestamp: int) -> str:

@@ -20,7 +20,7 @@ from collector.store.write.diff import Difference, ReplacedValue, written
 from collector.timestamps import from_epoch
 from tests.conftest import in_a_thread
 from tests.harness.corruption import WEEK, dumped, fill, findings, whole
-from tests.harness.factories import DAY, HOUR, NOW, batch, hours, query, saved
+from tests.harness.factories import DAY, HOUR, NOW, batch, dump, hours, query, saved
 
 LATER = NOW + timedelta(minutes=15)
 
@@ -189,6 +189,14 @@ async def test_case_and_blanks_of_a_unit_are_no_damage(path, statement):
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute(statement)
     assert await findings(path) == []
+
+
+async def test_the_spelling_of_a_known_normalization_changes_no_dump(path):
+    url = f"sqlite:///{path}"
+    before = dump(url)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE fetches SET normalization = 'RAW_VaLUES' WHERE id = 1")
+    assert dump(url) == before
 
 
 async def test_a_store_is_compared_in_small_blocks_alike(path, monkeypatch):
