@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache, partial
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from collector.datasets import is_snapshot
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
@@ -65,10 +65,9 @@ def gaps_of_profiles(
     labelled, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
         published = now - row.ahead - profile.publication_delay - row.behind
-        for series in profile.series:
-            if is_snapshot(series.query):  # a snapshot has no gaps
-                continue
-            within = profile.expected(stored.get(series.query), published)
+        expected_of = cache(partial(profile.expected, published=published))  # most series have the same extent
+        for series in () if profile.takes_snapshots else profile.series:  # a snapshot has no gaps
+            within = expected_of(stored.get(series.query))
             if within and series.query not in relative and not _is_inside(within, complete.get(series.query)):
                 labelled.append((profile, series))
                 expected.append(ExpectedWindow(series.query, within, profile.settle))

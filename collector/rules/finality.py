@@ -237,6 +237,8 @@ def judge_gap(gap: EpochWindow, absences: Sequence[Absence], settle: int) -> lis
     The proof is two answers past settle, requested at least two days apart, the later one for a window at most a
     quarter as long.
     """
+    if not absences:
+        return [(*gap, "missing")]
     parts: list[tuple[int, int, str]] = []
     for start, end, known in _parts(gap, absences, settle):
         reason = "upstream" if _is_proven(known) else "missing"

@@ -38,7 +38,7 @@ from collector.store.write.annotations import doubtful
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import sqlalchemy as sa
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from collector.store.read.status import StoreInfo
     from collector.store.series.generations import UnitChange
     from collector.store.series.snapshots import PassRecord, Snapshot
+    from collector.windows import EpochWindow
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,6 +83,12 @@ def _of_known(
     return method
 
 
+def _windows(extents: Mapping[Question, EpochWindow]) -> dict[Question, Window]:
+    """Return *extents* as windows of times. Most series have the same one, which is converted once."""
+    windows = {extent: Window(*map(from_epoch, extent)) for extent in set(extents.values())}
+    return {query: windows[extent] for query, extent in extents.items()}
+
+
 class ReadView:
     """One state of a store, inside an open transaction."""
 
@@ -92,7 +99,7 @@ class ReadView:
 
     def extents(self, queries: Collection[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of each query; absent where it has no point."""
-        return {q: Window(from_epoch(a), from_epoch(b)) for q, (a, b) in self._known.extents(queries).items()}
+        return _windows(self._known.extents(queries))
 
     def newest_buckets(self, queries: Collection[Question]) -> dict[Question, datetime]:
         """Find the start of the newest stored bucket of each query; absent where it has no point."""
@@ -171,7 +178,7 @@ class ReadView:
 
     def complete_extents(self, queries: Collection[Question]) -> dict[Question, Window]:
         """Find the window from the oldest to the newest stored bucket of those queries that have all in between."""
-        return {q: Window(from_epoch(a), from_epoch(b)) for q, (a, b) in self._known.complete_extents(queries).items()}
+        return _windows(self._known.complete_extents(queries))
 
     def relative_queries(self, queries: Collection[Question]) -> set[Question]:
         """Find the queries whose current series holds values that are relative to one answer."""

@@ -7,6 +7,7 @@ from tests.bench import commands as processes
 from tests.bench import decode as decoding
 from tests.bench import growth as growing
 from tests.bench import live as living
+from tests.bench import peers as others
 from tests.bench import report, run
 from tests.bench import requests as asking
 from tests.bench import serve as serving
@@ -25,9 +26,14 @@ def main() -> None:
 @click.option("--runs", default=5, show_default=True, help="Runs of floor and collector each, by turns.")
 @click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
 @click.option("--format", "output", type=click.Choice(("table", "json")), default="table", show_default=True)
-def load(series: int, windows: int, runs: int, backends: tuple[str, ...], output: str) -> None:
+@click.option("--peers", is_flag=True, help="On SQLite, beside the official SDK with pandas, and dlt's REST source.")
+def load(backends: tuple[str, ...], output: str, *, peers: bool, **size: int) -> None:
     """Load a history from a local server that serves rendered bodies, one series a request and all in one."""
-    results = run.load(backends or BACKENDS, series, windows, runs)
+    if peers:
+        installed = [kind for kind in run.PEERS if not others.lacking(kind)]
+        click.echo(others.table(run.load(("sqlite",), peers=installed, **size), report.medians))
+        return
+    results = run.load(backends or BACKENDS, **size)
     click.echo(report.as_json(results) if output == "json" else report.as_table(results))
 
 

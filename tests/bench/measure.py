@@ -1,6 +1,7 @@
 """One measured run, in a process of its own: reads a Plan as JSON from standard input and prints a Measured."""
 
 import asyncio
+import importlib
 import json
 import resource
 import sys
@@ -11,7 +12,7 @@ from dataclasses import asdict
 
 from collector import logs
 from collector.radar.request import query_string
-from tests.bench import collector_run, disk, floor
+from tests.bench import collector_run, disk, floor, peers
 from tests.bench.run import Measured, Plan
 from tests.bench.server import COUNT
 from tests.bench.workload import Size, batches, profile
@@ -23,17 +24,23 @@ def main() -> None:
     plan = Plan(**json.load(sys.stdin))
     logs.configure("info", "text", ())
     size = Size(plan.series, plan.windows)
-    load = _floor(plan, size) if plan.kind == "floor" else _collector(plan, size)
+    load = _collector(plan, size) if plan.kind == "collector" else _other(plan, size)
     json.dump(asdict(_measured(plan, size, load)), sys.stdout)
 
 
-def _floor(plan: Plan, size: Size) -> Callable[[], None]:
-    floor.prepare(plan.backend, plan.plain_address)
+def _other(plan: Plan, size: Size) -> Callable[[], None]:
+    """Prepare the floor or a peer; dlt makes its own tables."""
+    for name in peers.PACKAGES.get(plan.kind, ()):
+        importlib.import_module(name)  # before the clock runs, as all that the collector imports
+    if plan.kind != "dlt":
+        floor.prepare(plan.backend, plan.plain_address)
     numbers = {series.query: number for number, series in enumerate(profile(size).series, 1)}
     asks = [
         (query_string(batch), [numbers[piece.series] for piece in batch.slices])
         for batch in batches(size, plan.positions)
     ]
+    if plan.kind in peers.LOADS:
+        return lambda: peers.LOADS[plan.kind](plan.plain_address, plan.base_url, asks, plan.concurrency)
     return lambda: asyncio.run(floor.load(plan.backend, plan.plain_address, plan.base_url, asks, plan.concurrency))
 
 

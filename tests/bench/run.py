@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,12 +14,13 @@ from urllib.parse import urlsplit
 
 CONCURRENCY = 8
 KINDS = ("floor", "collector")
+PEERS = ("sdk", "dlt")
 _ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What one measured run does: *kind* is one of KINDS; *positions* is how many series a request carries."""
+    """What one measured run does: *kind* is one of KINDS or PEERS; *positions* is how many series a request carries."""
 
     kind: str
     backend: str
@@ -59,20 +60,25 @@ class Case:
 Results = dict[Case, dict[str, list[Measured]]]
 
 
-def load(backends: tuple[str, ...], series: int, windows: int, runs: int) -> Results:
-    """Measure floor and collector by turns, *runs* times each in every case."""
+def load(backends: tuple[str, ...], series: int, windows: int, runs: int, peers: Sequence[str] = ()) -> Results:
+    """Measure floor, collector and *peers* by turns, *runs* times each in every case."""
     cases = [Case(backend, positions) for backend in backends for positions in dict.fromkeys((1, series))]
-    results: Results = {case: {kind: [] for kind in KINDS} for case in cases}
+    results: Results = {case: {kind: [] for kind in (*KINDS, *peers) if _can(kind, case)} for case in cases}
     with ExitStack() as stack:
         base_url = stack.enter_context(server(series, windows))
         server_url = stack.enter_context(postgres()) if "postgresql" in backends else None
         for _ in range(runs):
             for case in cases:
-                for kind in KINDS:
+                for kind in results[case]:
                     with database(case.backend, server_url) as address:
                         plan = Plan(kind, case.backend, address, base_url, series, windows, case.positions)
                         results[case][kind].append(_measure(plan))
     return results
+
+
+def _can(kind: str, case: Case) -> bool:
+    """Whether *kind* is measured in *case*: peers write to SQLite, and dlt's requests have one series each."""
+    return kind not in PEERS or (case.backend == "sqlite" and (kind != "dlt" or case.positions == 1))
 
 
 def _measure(plan: Plan) -> Measured:

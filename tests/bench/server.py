@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -11,9 +12,16 @@ PATH = "/client/v4/radar/ct/timeseries"
 COUNT = "/requests"
 
 
+def _parameters(query: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(parse_qsl(query)))
+
+
 async def serve(size: Size, positions: list[int]) -> None:
     """Render, listen, print the address, and go on until standard input ends."""
     rendered = {query: body for number in positions for query, body in bodies(size, number)}
+    by_parameters = {
+        _parameters(query): body for query, body in rendered.items()
+    }  # clients differ in order and escapes
     received = 0
 
     async def answer(request: web.BaseRequest) -> web.Response:
@@ -22,9 +30,10 @@ async def serve(size: Size, positions: list[int]) -> None:
             return web.Response(text=str(received))
         received += 1
         path, _, query = request.raw_path.partition("?")
-        if path != PATH or query not in rendered:
+        body = rendered.get(query) or by_parameters.get(_parameters(query))
+        if path != PATH or body is None:
             return web.Response(status=404)
-        return web.Response(body=rendered[query], content_type="application/json")
+        return web.Response(body=body, content_type="application/json")
 
     runner = web.ServerRunner(web.Server(answer, access_log=None))
     await runner.setup()

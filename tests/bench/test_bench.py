@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, commands, decode, growth, live, report, run, serve
+from tests.bench import answer, commands, decode, growth, live, peers, report, run, serve
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -199,3 +199,14 @@ def test_a_year_is_read_off_two_marks_between_which_every_day_adds_the_same():
     year = live.extrapolated(first, last, 140)
     assert (year.days, year.points, year.revisions) == (140, 13_440, 14)
     assert year.tables == {"points": 1_400, "fetches": 500, "fires": 80}
+
+
+def test_peers_load_the_same_points(monkeypatch):
+    """dlt is seldom installed; what is not installed is named under the table."""
+    installed = [kind for kind in run.PEERS if not peers.lacking(kind)]
+    results = run.load(("sqlite",), series=1, windows=1, runs=1, peers=installed)
+    lines = peers.table(results, report.medians).splitlines()
+    loaded = [line.split()[0] for line in lines[3:] if line.split()[1].isdigit()]
+    assert loaded == ["floor", "collector", *installed]
+    monkeypatch.setitem(peers.PACKAGES, "dlt", ("no-such-package",))
+    assert peers.table(results, report.medians).splitlines()[-1] == "dlt: no-such-package not installed"

@@ -72,14 +72,13 @@ def find_gaps(
     See `finality.judge_gap` for what makes a gap `upstream`. Buckets before a cutoff of retention, or before the
     beginning of Radar's own history, are no gaps.
     """
-    return [
-        [
-            GapWindow(Window(from_epoch(start), from_epoch(end)), reason)
-            for run in gaps.runs
-            for start, end, reason in judge_gap(run, gaps.absences, gaps.settle)
-        ]
+    judged = [
+        [part for run in gaps.runs for part in judge_gap(run, gaps.absences, gaps.settle)]
         for gaps in _gaps(connection, known, expected)
     ]
+    distinct = {part for parts in judged for part in parts}  # after an outage, all series have the same ones
+    windows = {part: GapWindow(Window(from_epoch(part[0]), from_epoch(part[1])), part[2]) for part in distinct}
+    return [[windows[part] for part in parts] for parts in judged]
 
 
 def find_gap_requests(

@@ -6,7 +6,8 @@ counting: nothing of a complete series has to be searched.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import sqlalchemy as sa
 
@@ -16,7 +17,7 @@ from collector.store.db.schema import points, profile_series, series
 from collector.store.series import generations, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from datetime import datetime
 
     from collector.model import Question
@@ -77,16 +78,41 @@ class StoredSeries(NamedTuple):
         return end - start
 
 
+_T = TypeVar("_T")
+
+
+def _kept(
+    compute: Callable[[StoredQuestions, Sequence[Question]], _T],
+) -> Callable[[StoredQuestions, Collection[Question]], _T]:
+    """Keep the result for the newest list of questions, which callers must not change.
+
+    The parts of one document take the same list. To compare lists of the same objects costs far less than to hash each.
+    """
+    name = compute.__name__
+
+    @wraps(compute)
+    def method(self: StoredQuestions, queries: Collection[Question]) -> _T:
+        listed = [*queries]
+        latest = self.newest_results.get(name)
+        if latest is None or latest[0] != listed:
+            latest = self.newest_results[name] = listed, compute(self, listed)
+        return cast("_T", latest[1])
+
+    return method
+
+
 class StoredQuestions:
     """The series of questions in one state of the store; each question is read once."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        self.newest_results: dict[str, tuple[list[Question], object]] = {}
         self._connection = connection
         self._known: dict[Question, Sequence[StoredSeries]] = {}
         self._several: set[Question] = set()
         self._extents: dict[Question, EpochWindow | None] = {}
 
-    def read(self, queries: Collection[Question]) -> Mapping[Question, Sequence[StoredSeries]]:
+    @_kept
+    def read(self, queries: Sequence[Question]) -> Mapping[Question, Sequence[StoredSeries]]:
         """Return the series in which values of each query are stored, newest first; empty where there is none yet.
 
         The first one is the current series, which labels point to. An earlier series whose values were relative to one
@@ -117,11 +143,13 @@ class StoredQuestions:
         """Choose the *queries* with more than one series, whether it is in force or not."""
         return [query for query in self.read(queries) if query in self._several]
 
-    def current(self, queries: Collection[Question]) -> dict[Question, StoredSeries]:
+    @_kept
+    def current(self, queries: Sequence[Question]) -> Mapping[Question, StoredSeries]:
         """Find the current series of each query; absent where there is none yet."""
         return {query: same[0] for query, same in self.read(queries).items() if same}
 
-    def extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow]:
+    @_kept
+    def extents(self, queries: Sequence[Question]) -> Mapping[Question, EpochWindow]:
         """Find the window from the oldest to behind the newest bucket of each query; absent where it has no point.
 
         Of a snapshot series these are the ends of its newest snapshot.
@@ -140,7 +168,8 @@ class StoredQuestions:
             extents[query] = (min(start for start, _ in parts), max(end for _, end in parts)) if parts else None
         return extents
 
-    def complete_extents(self, queries: Collection[Question]) -> dict[Question, EpochWindow]:
+    @_kept
+    def complete_extents(self, queries: Sequence[Question]) -> Mapping[Question, EpochWindow]:
         """Find the extents of those queries of which every bucket in between is stored.
 
         Where the unit has changed, each of the series must be complete, and the next one begin where it ends at the
