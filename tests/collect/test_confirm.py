@@ -17,9 +17,9 @@ from collector.collect.confirm import (
     _days,
     _differing_days,
     _judge_sums,
-    _read_rest,
     confirm,
     days_around,
+    read_again,
     unconfirmed_windows,
     whole_days,
 )
@@ -380,7 +380,7 @@ async def test_the_remaining_windows_are_read_within_ten_requests_an_hour(most, 
 
     monkeypatch.setattr(confirm_module, "pack_slices", batches)
     batch_runner = Gathering(BatchResult(requests=4), state=json.dumps([record]) if record else None)
-    result = await _read_rest(pieces, {}, NOW, batch_runner)
+    result = await read_again(pieces, {}, NOW, batch_runner)
     assert result.requests == (4 if most else 0)
     assert batch_runner.calls == ([(pieces[:most], {}, {"background": True, "most_requests": most})] if most else [])
     if most:

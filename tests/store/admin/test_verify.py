@@ -37,7 +37,7 @@ def filled_file(sqlite_template, tmp_path_factory):
 def larger(sqlite_template, tmp_path):
     """A store whose values take more of the file than its empty tables."""
     path = Path(shutil.copy(sqlite_template, tmp_path / "collector.db"))
-    in_a_thread(fill(f"sqlite:///{path}", weeks=4))
+    in_a_thread(fill(f"sqlite:///{path}", weeks=12))
     return whole(path)
 
 
