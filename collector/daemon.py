@@ -245,7 +245,7 @@ class Daemon:
         names, known = [profile.name for profile in settings.active], self._collected_since
         self._collected_since = {name: known.get(name, self.now()) for name in names}
         fetcher = Fetcher(radar, self.store, limit=limit, stop=self._stop, clock=self.now, observer=self._heartbeat)
-        batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency), fetcher
+        batch_runner, self._fetcher = BatchRunner(fetcher, settings.radar.concurrency, waits=True), fetcher
         with Schedule() as schedule:
             self._workers = []
             for (_, delay), profiles in groups(settings.active).items():

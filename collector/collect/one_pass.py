@@ -84,14 +84,13 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     *,
     fires: bool = True,
     gaps: bool = False,
-    waits: bool = False,
     replans: int = len(AggInterval),
 ) -> PassResult:
     """Bring the stored history of *profiles* up to *now*. *fires*: the newest buckets. *gaps*: older missing ones.
 
-    A pass for gaps alone runs in the background. *waits*: series are left out until Radar has published a bucket that
-    they lack, because another pass follows. If an answer shows that buckets start elsewhere than was known, the
-    affected profiles are planned again, at most *replans* times.
+    A pass for gaps alone runs in the background. If *batch_runner* `waits`, series are left out until Radar has
+    published a bucket that they lack, because another pass follows. If an answer shows that buckets start elsewhere
+    than was known, the affected profiles are planned again, at most *replans* times.
     """
     placed, fetcher, result = await store.placed(profiles), batch_runner.fetcher, BatchResult()
     lasting, names, started_at = snapshots.lasting(placed), named(placed), fetcher.clock()
@@ -106,7 +105,7 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
         if number:
             slices = await _not_answered_since(started_at, slices, store)
         # ask, and save each answer
-        sentinel = Sentinel(told_until if waits else {})
+        sentinel = Sentinel(told_until if batch_runner.waits else {})
         outcome = await batch_runner.run(slices, names, background=not fires, sentinel=sentinel)
         await _learn_publication(sentinel, ahead, store)
         if fires and len(lasting) < len(placed):
@@ -123,7 +122,7 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
     moved = [profile for profile in await store.placed(placed) if profile not in placed]
     if not moved:
         return collected
-    again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, waits=waits, replans=replans - 1)
+    again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, replans=replans - 1)
     return collected.followed_by(await again)
 
 

@@ -157,7 +157,7 @@ class ProfileWorker:
     async def _pass(self, items: Mapping[str, WorkItem], now: datetime) -> bool:
         """Collect the claimed profiles, and record the outcome."""
         profiles = [self._profiles[name] for name in items]
-        collected = await collect(profiles, now, self._store, self._batch_runner, waits=True)
+        collected = await collect(profiles, now, self._store, self._batch_runner)
         if collected.stopped:
             return True
         saved = {name: item for name, item in items.items() if name not in collected.unsaved}

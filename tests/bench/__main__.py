@@ -33,7 +33,7 @@ def load(backends: tuple[str, ...], output: str, *, peers: bool, **size: int) ->
         installed = [kind for kind in run.PEERS if not others.lacking(kind)]
         click.echo(others.table(run.load(("sqlite",), peers=installed, **size), report.medians))
         return
-    results = run.load(backends or BACKENDS, **size)
+    results = run.load(backends or BACKENDS, size["series"], size["windows"], size["runs"])
     click.echo(report.as_json(results) if output == "json" else report.as_table(results))
 
 

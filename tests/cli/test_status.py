@@ -33,6 +33,7 @@ def test_its_json_has_the_promised_keys(simulated_collector):
         "upstream",
         "replicas",
         "catalogue",
+        "publication",
     }
     assert set(document) == top
     assert all(set(row) >= _PROFILE for row in document["profiles"])

@@ -19,9 +19,9 @@ OWNERS = many(45, publication_delay=timedelta(minutes=2))
 
 
 async def _pass_at(core, hour, minute):
-    core.clock.now = MIDNIGHT.replace(hour=hour, minute=minute)
+    core.clock.now, core.batch_runner.waits = MIDNIGHT.replace(hour=hour, minute=minute), True
     sent = len(core.requests)
-    result = await collect(core.profiles, core.clock(), core.store, core.batch_runner, waits=True)
+    result = await collect(core.profiles, core.clock(), core.store, core.batch_runner)
     assert result.complete
     return len(core.requests) - sent
 
@@ -91,6 +91,7 @@ async def test_a_profile_whose_pass_waited_is_not_late(sqlite_url):
     delay = {"publication_delay": timedelta(minutes=2)}
     both = profile("first", **delay), profile("second", dimension="CA_OWNER", **delay)
     async with open_core(sqlite_url, *both, lag=LAG) as core:
+        core.batch_runner.waits = True
         worker = ProfileWorker(core.profiles, core.store, core.batch_runner)
         for hour, minute in ((11, 7), (12, 50), (13, 3)):
             core.clock.now = MIDNIGHT.replace(hour=hour, minute=minute)

@@ -36,13 +36,15 @@ class BatchRunner:
     """Collects slices of any number of series, and records in the store how large a request may be.
 
     *concurrency* bounds the batches in flight. *by_hand*: a person waits for the answers, so a slice that was refused
-    for its content is requested again after a minute, even if its pause is longer.
+    for its content is requested again after a minute, even if its pause is longer. *waits*: a fire requests a series
+    only once Radar has published a bucket that it lacks, see `sentinel`.
     """
 
-    def __init__(self, fetcher: Fetcher, concurrency: int, *, by_hand: bool = False) -> None:
+    def __init__(self, fetcher: Fetcher, concurrency: int, *, by_hand: bool = False, waits: bool = False) -> None:
         self.fetcher = fetcher
         self.concurrency = concurrency
         self.by_hand = by_hand
+        self.waits = waits
         self.judge = NormalizationJudge(fetcher)
         self.quarantined: set[Question] = set()
         self.grids = GridLearner(fetcher)

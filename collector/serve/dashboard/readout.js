@@ -99,7 +99,7 @@ export function showMeasure(frame) {
 function absent(line, marks, between) {
   if (!between) return "no value";
   const gap = marks.gaps.find((one) => one.series === line.label && one.start < between[1] && one.end > between[0]);
-  return gap ? GAPS[gap.reason] : line.summed ? `no value: not all ${line.interval} values are there` : "no value";
+  return gap ? GAPS[gap.reason] : line.summed ? `gap: not all ${line.interval} values are there` : "no value";
 }
 
 function notesOn(line, at, frame, marks) {

@@ -132,6 +132,24 @@ def _some(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[first : first + _IDS_AT_ONCE] for first in range(0, len(ids), _IDS_AT_ONCE))
 
 
+def sums_of_points(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, tuple[int, float]]:
+    """Return how many points days have, and their sum, by (series_id, day); absent if there is none.
+
+    A row may be wrong if something else has changed the points. The sum is not rounded as that of a row is.
+    """
+    if not keys:
+        return {}
+    day = (epoch(points.c.timestamp) // DAY).label("day")
+    first, last = min(day for _, day in keys), max(day for _, day in keys)
+    select = sa.select(points.c.series_id, day, sa.func.count(), sa.func.sum(points.c.value)).where(
+        points.c.series_id.in_({series_id for series_id, _ in keys}),
+        points.c.timestamp >= from_epoch(first),
+        points.c.timestamp < from_epoch(last + DAY),
+    )
+    rows = connection.execute(select.group_by(points.c.series_id, day))
+    return {(series_id, number * DAY): (count, total) for series_id, number, count, total in rows}
+
+
 _WRITE = {
     "sqlite": "INSERT OR REPLACE INTO series_days VALUES (?, ?, ?, ?, ?, ?, ?)",
     "postgresql": """

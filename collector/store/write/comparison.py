@@ -126,6 +126,11 @@ def _read_stored(
     """Read what is stored in *spans*, but not the points of days whose row in *kept* equals the answer."""
     with_rows = {series_id for series_id, _ in kept}
     same = {i: unchanged_days((d for a in answers for d in a.days.get(i, ())), kept) for i in with_rows}
+    sums = days.sums_of_points(connection, {(i, day) for i, unchanged in same.items() for day in unchanged})
+    for i, unchanged in same.items():
+        unchanged.intersection_update(
+            [day for day in unchanged if sums.get((i, day)) == (kept[i, day].points, kept[i, day].sum)]
+        )
     rest = [
         SeriesWindow(span.series_id, *part)
         for span in spans
