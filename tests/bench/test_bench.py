@@ -202,6 +202,7 @@ def test_a_year_is_read_off_two_marks_between_which_every_day_adds_the_same():
     assert year.tables == {"points": 1_400, "fetches": 500, "fires": 80}
 
 
+@pytest.mark.campaign
 def test_peers_load_the_same_points(monkeypatch):
     """dlt is seldom installed; what is not installed is named under the table."""
     installed = [kind for kind in run.PEERS if not peers.lacking(kind)]
