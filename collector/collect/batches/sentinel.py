@@ -44,11 +44,10 @@ def told_until(profile: Profile, states: Mapping[Question, SeriesState], now: da
 class Sentinel:
     """One pass: which series may wait, by the end of the newest bucket that is known of each, in epoch seconds.
 
-    *waiting* are the series that were left out, *answers* the newest (time of the answer, lastUpdated) by interval.
+    *answers* are the newest (time of the answer, lastUpdated) by interval.
     """
 
     def __init__(self, ends: Mapping[Question, float]) -> None:
-        self.waiting: set[Question] = set()
         self.answers: dict[AggInterval, tuple[datetime, datetime]] = {}
         self._ends = dict(ends)
         self._published: float | None = None
@@ -56,13 +55,7 @@ class Sentinel:
 
     def ready(self, slices: Iterable[Slice]) -> list[Slice]:
         """Return the slices that need not wait, by what the answers so far have shown."""
-        kept = []
-        for slice_ in slices:
-            if self._has_new(slice_.series):
-                kept.append(slice_)
-            else:
-                self.waiting.add(slice_.series)
-        return kept
+        return [slice_ for slice_ in slices if self._has_new(slice_.series)]
 
     def _has_new(self, series: Question) -> bool:
         end = self._ends.get(series)
