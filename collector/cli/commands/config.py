@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -15,10 +15,14 @@ from collector.cli.bootstrap import config_option, format_option
 from collector.errors import UsageError, cannot_write
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from collector.model import Question
-    from collector.profile import Profile
     from collector.settings import Settings
     from collector.settings.loading import LoadedSettings
+    from collector.store import Store
+
+T = TypeVar("T")
 
 _PRESET_HELP = "Profiles: two examples, or every authority, log and kind of certificate, hourly."
 _EXAMPLE = "config.example.toml"
@@ -62,26 +66,14 @@ def _relative(settings: Settings) -> list[str]:
 
     Without a store that can be read there are no warnings.
     """
-    import asyncio
-
-    from collector.errors import CollectorError
-    from collector.store import Store
-
     profiles = [profile for profile in settings.profiles if profile.since]
     queries = [series.query for profile in profiles for series in profile.series]
 
-    async def read() -> dict[Question, str]:
-        async with (
-            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
-            Store.open(settings.database.url.reveal(), owner=None) as store,
-        ):
-            relative = await store.relative_queries(queries)
-            return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
+    async def read(store: Store) -> dict[Question, str]:
+        relative = await store.relative_queries(queries)
+        return {query: word for query, word in (await store.measures(queries)).items() if query in relative}
 
-    try:
-        words_by_question = asyncio.run(read()) if queries else {}
-    except (CollectorError, TimeoutError):  # the check needs no store
-        return []
+    words_by_question = (_from_store(settings, read) if queries else None) or {}
     words = {
         profile.name: [words_by_question.get(series.query, "") for series in profile.series] for profile in profiles
     }
@@ -95,26 +87,11 @@ def _relative(settings: Settings) -> list[str]:
 
 def _stars(settings: Settings) -> list[str]:
     """Return a warning for each star that stands for no name, because the store knows none."""
-    import asyncio
-
     from collector.datasets import dataset_named
     from collector.datasets.catalogue import list_of_star
-    from collector.errors import CollectorError
-    from collector.store import Store
 
     starred = [profile for profile in settings.profiles if profile.starred]
-
-    async def read() -> list[Profile]:
-        async with (
-            asyncio.timeout(_STORE_TIMEOUT_SECONDS),
-            Store.open(settings.database.url.reveal(), owner=None) as store,
-        ):
-            return await store.placed(starred)
-
-    try:
-        placed = asyncio.run(read()) if starred else []
-    except (CollectorError, TimeoutError):
-        placed = starred
+    placed = (_from_store(settings, lambda store: store.placed(starred)) if starred else None) or starred
     parameters = {profile.name: dataset_named(profile.dataset).filters for profile in placed}
     return [
         f'profile "{profile.name}": each.{parameter.option} = ["*"] stands for no name yet, so nothing is fetched: '
@@ -130,23 +107,32 @@ def _stars(settings: Settings) -> list[str]:
 
 def _unknown_names(settings: Settings) -> list[str]:
     """Return a warning for each name in a filter that nobody knows. Without a store there are none."""
+    from collector.report.names import name_warnings
+
+    async def read(store: Store) -> list[str]:
+        return await store.with_read_view(lambda view: name_warnings(view, settings.profiles))
+
+    return _from_store(settings, read) or []
+
+
+def _from_store(settings: Settings, read: Callable[[Store], Awaitable[T]]) -> T | None:
+    """Return the result of *read*; None if the store cannot be read, because the check needs no store."""
     import asyncio
 
     from collector.errors import CollectorError
-    from collector.report.names import name_warnings
     from collector.store import Store
 
-    async def read() -> list[str]:
+    async def work() -> T:
         async with (
             asyncio.timeout(_STORE_TIMEOUT_SECONDS),
             Store.open(settings.database.url.reveal(), owner=None) as store,
         ):
-            return await store.with_read_view(lambda view: name_warnings(view, settings.profiles))
+            return await read(store)
 
     try:
-        return asyncio.run(read())
-    except (CollectorError, TimeoutError):  # the check needs no store
-        return []
+        return asyncio.run(work())
+    except (CollectorError, TimeoutError):
+        return None
 
 
 @config_command.command("show", short_help="Print every effective setting and its origin.")
