@@ -104,7 +104,7 @@ def test_wrong_usage_is_named(filled, arguments, code, text):
 
 
 def test_an_empty_store_says_how_to_get_the_lists_and_an_old_one_how_to_upgrade(tmp_path):
-    with simulating() as (_, url):  # it has no lists
+    with simulating(siblings="no route") as (_, url):  # it has no lists
         collector = Collector(tmp_path, url, catalogue=True)
         collector.configure(profile_toml("all", "1h", 1))
         assert "there is no store" in collector.call("logs", expect=1).stderr
