@@ -12,8 +12,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from collector.analysis.marks import Mark
 from collector.datasets.catalogue import CatalogueEntry, EntryDetails
 from collector.interval import AggInterval, Grid
+from collector.profile import STAR
 from collector.radar.errors import Unavailable
 from collector.rules.clock_difference import ClockDifference
 from collector.rules.normalization import Verdict
@@ -48,6 +50,8 @@ SOON = 3.0
 ALL = query()
 ASKED = batch((ALL, hours(0, 4)))
 WANTED = BackfillRequest(("all",), DAY, DAY + HOUR)
+SUMS = profile("owners", dimension="CA_OWNER").series[0].query
+STARRED = profile("starred", caOwner=(STAR,))
 HOURLY = AggInterval.ONE_HOUR
 BODY = NewBody(1, "odd", NOW, 200, 2, pack(b"{}"), write_question(ASKED))
 READ = ReadBody(1, ASKED, answer(ASKED, [1, 2, 3, 4]))
@@ -115,6 +119,12 @@ WRITES = {
     "save_details": lambda store: store.save_details("logs", EntryDetails("a", "{}"), NOW),
     "save_absence": lambda store: store.save_absence("logs", "a", NOW),
     "finish_catalogue_item": lambda store: store.finish_catalogue_item("logs", NOW, None),
+    "add_mark": lambda store: store.add_mark(Mark(start=DAY, text="it"), NOW),
+    "remove_mark": lambda store: store.remove_mark(1),
+    "compare_sums": lambda store: store.compare_sums(SUMS, 0),
+    "mark_reread": lambda store: store.mark_reread(SUMS, [(0, 1)], NOW),
+    "learn_publication": lambda store: store.learn_publication({HOURLY: (NOW, DAY)}),
+    "learn_revisions": lambda store: store.learn_revisions(NOW),
 }
 READS = {
     "adopt": lambda store: store.adopt(NOW),
@@ -191,6 +201,13 @@ READS = {
     "catalogue_states": lambda store: store.catalogue_states(),
     "next_details": lambda store: store.next_details(1),
     "upstream_lag": lambda store: store.upstream_lag("all"),
+    "list_marks": lambda store: store.list_marks(),
+    "newest_values": lambda store: store.newest_values(["all"], NOW, 10),
+    "placed": lambda store: store.placed([STARRED]),
+    "count_groups": lambda store: store.count_groups([SUMS]),
+    "remainders": lambda store: store.remainders(SUMS, hours(0, 4)),
+    "differing_windows": lambda store: store.differing_windows([SUMS]),
+    "stream_view": lambda store: anext(store.stream_view(lambda state: iter([state.info()]))),
 }
 EVERYTHING = {**WRITES, **READS}
 NOT_IN_THE_DATABASE = {"announce", "backend", "open"}
