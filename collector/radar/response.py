@@ -6,8 +6,7 @@ This module and those beside it decide what is accepted, left out or rejected; a
 JSON and number parsers accept more than JSON allows (NaN, 1_000, digits of other scripts, the last of two equal keys).
 Each of these is rejected explicitly.
 
-Meta and the series are taken from the documented place, or from one of the usual alternatives. A place that is
-ambiguous is not used: then the series counts as absent. Each kind of harmless deviation is recorded as one sentence.
+Each kind of harmless deviation is recorded as one sentence.
 """
 
 from __future__ import annotations
@@ -20,21 +19,19 @@ from typing import TYPE_CHECKING, Any
 
 from collector.model import Answer, Points
 from collector.radar.classify import quote
-from collector.radar.errors import Coarsened, OffGrid, Untrusted
+from collector.radar.errors import Coarsened, Untrusted
 from collector.radar.request import series_names
 from collector.radar.response_deviations import Deviations
-from collector.radar.response_groups import arrange_groups, first_of_others, grouped_points
+from collector.radar.response_groups import first_of_others, grouped_points
+from collector.radar.response_layout import arrange, arrange_groups, holds_series, sole_object
 from collector.radar.response_meta import names_interval, parse_meta
 from collector.radar.response_points import (
     JsonNumber,
     folded,
     is_ascending,
-    member,
-    parse_answer_time,
-    parse_span,
+    on_one_grid,
     parse_timestamps,
     parse_values,
-    unwrapped,
     without_absent,
 )
 from collector.radar.response_usual import parse_usual
@@ -42,7 +39,7 @@ from collector.radar.response_usual import parse_usual
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from collector.model import Batch, Window
+    from collector.model import Batch, Slice, Window
 
     Content = Mapping[str, Any]
     Hook = Callable[[list[tuple[str, Any]]], dict[str, Any]]
@@ -66,7 +63,7 @@ def parse_answer(body: bytes, batch: Batch) -> Answer:
 def parse_groups(body: bytes, batch: Batch) -> Answer:
     """Parse an answer whose series have an array for each group; see parse_answer."""
     deviations, names = Deviations(), series_names(batch)
-    content_of_meta, by_name = arrange_groups(parse_envelope(body, deviations, hook=first_of_others), deviations)
+    content_of_meta, by_name = arrange_groups(parse_envelope(body, deviations, hook=first_of_others), names, deviations)
     by_position = _by_position(by_name, names, deviations)
     missing = frozenset(position for position, content in enumerate(by_position) if content is None)
     meta = parse_meta(content_of_meta, batch, deviations)
@@ -95,30 +92,19 @@ def parse_any(body: bytes, batch: Batch) -> Answer:
 
 
 def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
-    """Return the points of every slice.
+    """Return the points of every slice."""
+    counts = [0]
 
-    Raises OffGrid if all series that have buckets are off the grid by one distance, Untrusted if only some are.
-    """
-    series: list[Points] = []
-    off_grid: list[OffGrid] = []
-    values = unreadable = 0
-    for content, slice_ in zip(contents, batch.slices, strict=True):
-        try:
-            points, count = _points(content, slice_.window, batch.agg_interval.seconds, deviations)
-        except OffGrid as error:
-            off_grid.append(error)
-            continue
-        series.append(points)
-        values += len(content["values"])
-        unreadable += count
-    several_grids = len({error.offset for error in off_grid}) > 1
-    if several_grids or (off_grid and any(points.timestamps for points in series)):
-        raise Untrusted("the series are on several grids")
-    if off_grid:
-        raise off_grid[0]
+    def read(content: Content, slice_: Slice) -> Points:
+        points, unreadable = _points(content, slice_.window, batch.agg_interval.seconds, deviations)
+        counts.append(unreadable)
+        return points
+
+    series = on_one_grid(contents, batch, read)
+    values, unreadable = sum(len(content["values"]) for content in contents), sum(counts)
     if unreadable * 2 > values:
         raise Untrusted(f"{unreadable} of {values} values are no finite number")
-    return tuple(series)
+    return series
 
 
 def parse_envelope(body: bytes, deviations: Deviations, hook: Hook | None = None) -> Content:
@@ -268,194 +254,3 @@ def _check_spacing(contents: Iterable[Content], batch: Batch) -> None:
         raise Untrusted("nothing names the width of the buckets")
     if gaps and min(gaps) != step:
         raise Coarsened(f"timestamps are at least {min(gaps)} s apart instead of {step} s")
-
-
-_TIMESTAMPS = ("timestamps", "timestamp", "times", "time", "dates", "date")
-_VALUES = ("values", "value", "counts", "count")
-_ARRAYS = frozenset({"timestamps", "values"})
-_META = ("meta", "metadata")
-_INSIDE = ("result", "data", "series", "timeseries")
-_BESIDE_POINTS = frozenset({*_META, "name"})
-_MAX_DEPTH = 4
-
-
-def arrange(result: Content, names: Sequence[str], deviations: Deviations) -> tuple[Any, dict[str, Any]]:
-    """Return meta (None if there is none) and the series of *result* by name, in their order.
-
-    *names* are the requested names. A series of the documented form may lack one of its arrays.
-    """
-    meta = member(result, *_META)
-    if meta is not None and "meta" not in result:
-        deviations.note("meta is called otherwise")
-    container: Any = result
-    for depth in range(_MAX_DEPTH):
-        series = _series_of(container, names)
-        if series:
-            if depth:
-                deviations.note("series stand deeper in the document than usual")
-            if any(content is not container.get(key) for key, content in series.items()):
-                deviations.note("series are arranged otherwise than in arrays of timestamps and values")
-            return _meta_inside(series, deviations) if meta is None else meta, series
-        inner = [content for key, content in container.items() if folded(key) in _INSIDE and content]
-        if len(inner) != 1 or _asked(container, names):
-            break
-        container = _by_names(inner[0], names) or sole_object(inner[0]) or {}
-        meta = member(container, *_META) if meta is None else meta
-    return meta, {}
-
-
-def sole_object(content: Any) -> Content | None:
-    """Return an object, or the single object of a list; None for anything else."""
-    inner = content[0] if isinstance(content, list) and len(content) == 1 else content
-    return inner if isinstance(inner, dict) else None
-
-
-def holds_series(content: Content) -> bool:
-    """Return whether *content* contains a series of any name."""
-    return isinstance(_column(content, _TIMESTAMPS), list) or bool(arrange(content, (), Deviations())[1])
-
-
-def _by_names(content: Any, names: Sequence[str]) -> Content:
-    """Return the series of a list by their `name` keys; a single series needs no name."""
-    if not isinstance(content, list) or not all(isinstance(series, dict) for series in content):
-        return {}
-    called = [series.get("name") for series in content]
-    if called == [None] == [None] * len(names) and _as_series(content[0]) is not None:
-        called = [*names]
-    if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):
-        return {}
-    return dict(zip(called, content, strict=True))
-
-
-def _meta_inside(series: Content, deviations: Deviations) -> Any:
-    """Return the meta inside the series if all of them have the same; otherwise None."""
-    inside = [member(content, *_META) for content in series.values()]
-    if any(meta is None for meta in inside) or any(meta != inside[0] for meta in inside):
-        return None
-    deviations.note("meta stands inside of the series")
-    return inside[0]
-
-
-def _series_of(container: Content, names: Sequence[str]) -> dict[str, Any]:
-    """Return the series directly inside *container*, in the documented form.
-
-    Other forms count only if no series has the documented form. Unexpected names count only if no series has an
-    expected name, because a table or list of something else may be beside the series; one that differs from a
-    requested name in its number alone always counts.
-    """
-    candidates = {key: content for key, content in container.items() if folded(key) not in _META}
-    halves = {
-        key: content for key, content in candidates.items() if isinstance(content, dict) and _is_half(content, names)
-    }
-    documented = {
-        key: content if {*content} >= _ARRAYS else _as_series(content) or content for key, content in halves.items()
-    }
-    requested = _asked(candidates, names)
-    if documented and (not requested or not requested.isdisjoint(documented)):
-        return documented
-    shared = _column(container, _TIMESTAMPS)
-    if isinstance(shared, list):
-        return _columns(container, shared, names)
-    series = {key: _as_series(candidates[key]) for key in (requested and _alike(candidates, names)) or candidates}
-    return {key: content for key, content in series.items() if content is not None}
-
-
-def _is_half(content: Content, names: Sequence[str]) -> bool:
-    """Return whether *content* has an array of a series; not if it holds the series beside shared timestamps."""
-    return {*content} >= _ARRAYS or not (_ARRAYS.isdisjoint(content) or _asked(content, names))
-
-
-def _asked(content: Content, names: Sequence[str]) -> set[str]:
-    """Return the keys of *content* that are requested names, in any spelling."""
-    requested = {*map(folded, names)}
-    return {key for key in content if folded(key) in requested}
-
-
-def _alike(content: Content, names: Sequence[str]) -> set[str]:
-    """Return the keys of *content* that differ from a requested name in spelling or number only."""
-    requested = {_without_number(name) for name in names}
-    return {key for key in content if _without_number(key) in requested}
-
-
-def _without_number(name: str) -> str:
-    return folded(name).rstrip("0123456789")
-
-
-def _columns(container: Content, timestamps: list[Any], names: Sequence[str]) -> dict[str, Any]:
-    """Return series for timestamps that occur once beside the values of every series, or of the only series."""
-    values = _column(container, _VALUES)
-    if isinstance(values, list) and len(names) == 1:
-        return {names[0]: {"timestamps": timestamps, "values": values}}
-    alike = _alike(container, names) if _asked(container, names) else set()
-    columns = {key: values for key, values in container.items() if key in alike}
-    return {
-        key: {"timestamps": timestamps, "values": values} if isinstance(values, list) else values
-        for key, values in columns.items()
-        if isinstance(values, list | dict)  # an object is a series too many, which rejects the answer
-    }
-
-
-def _as_series(content: Any, depth: int = 0) -> Content | None:
-    """Return *content* in the form of a series; None if it is no series."""
-    if isinstance(content, list):
-        return _of_records(content)
-    if not isinstance(content, dict):
-        return None
-    timestamps, values = _column(content, _TIMESTAMPS), _column(content, _VALUES)
-    if isinstance(timestamps, list) and isinstance(values, list):
-        return {**content, "timestamps": timestamps, "values": values}
-    inner = member(content, "data", "points")
-    if inner is not None and depth == 0:
-        series = _as_series(inner, depth + 1)
-        return None if series is None else {**content, **series}
-    return _of_mapping(content)
-
-
-def _column(content: Content, names: Sequence[str]) -> Any:
-    """Return the value of the first of *names*; of one of the other names only if exactly one of them exists.
-
-    The first one counts before the others in another spelling, too, if it occurs once.
-    """
-    if names[0] in content:
-        return content[names[0]]
-    first = [inner for key, inner in content.items() if folded(key) == names[0]]
-    matches = first if len(first) == 1 else [inner for key, inner in content.items() if folded(key) in names]
-    return matches[0] if len(matches) == 1 else None
-
-
-def _of_records(content: list[Any]) -> Content | None:
-    """Parse [[timestamp, value], …] or [{"timestamp": …, "value": …}, …]; None if the first entry has neither form."""
-    places = _places(content[0]) if content else None
-    if places is None or not _is_time(content[0][places[0]]):
-        return None
-    at, of = places
-    try:
-        return {"timestamps": [record[at] for record in content], "values": [record[of] for record in content]}
-    except (TypeError, LookupError):
-        return None
-
-
-def _places(record: Any) -> tuple[Any, Any] | None:
-    """Return the keys or indices of timestamp and value in a record."""
-    if isinstance(record, list):
-        return (0, 1) if len(record) == 2 else None  # noqa: PLR2004 - a timestamp and a value
-    keys = [_key(record, names) for names in (_TIMESTAMPS, _VALUES)] if isinstance(record, dict) else [None]
-    return None if None in keys else (keys[0], keys[1])
-
-
-def _is_time(content: Any) -> bool:
-    is_span = isinstance(content, dict) and parse_span(content) is not None
-    return content is None or is_span or parse_answer_time(unwrapped(content)) is not None
-
-
-def _key(record: Content, names: Sequence[str]) -> str | None:
-    matches = [key for key in record if folded(key) in names]
-    return matches[0] if len(matches) == 1 else None
-
-
-def _of_mapping(content: Content) -> Content | None:
-    """Parse {timestamp: value, …}; meta and a name may be beside the points."""
-    points = {key: value for key, value in content.items() if folded(key) not in _BESIDE_POINTS}
-    if not points or any(parse_answer_time(key) is None for key in points):
-        return None
-    return {**content, "timestamps": [*points], "values": [*points.values()]}

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from collector.datasets import dataset_of
 from collector.model import GroupedPoints, Normalization, Points, Remainder, is_absolute, is_known
 from collector.radar.errors import Untrusted
-from collector.radar.response_points import folded, is_ascending, member, parse_timestamps, parse_values, text_of
+from collector.radar.response_points import (
+    folded,
+    is_ascending,
+    on_one_grid,
+    parse_timestamps,
+    parse_values,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -49,58 +56,55 @@ def first_of_others(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {_GROUP_CALLED_OTHER: next(value for key, value in pairs if key == _OTHER), **dict(pairs)}
 
 
-def arrange_groups(result: Content, deviations: Deviations) -> tuple[Any, Content]:
-    """Return meta (None if there is none) and the series of *result* by name, in their order."""
-    meta = member(result, "meta", "metadata")
-    series = {
-        key: content
-        for key, content in result.items()
-        if content is not meta and isinstance(content, dict) and isinstance(content.get(_TIMESTAMPS), list)
-    }
-    if any(isinstance(content, dict) and content is not meta and key not in series for key, content in result.items()):
-        deviations.note("an object beside the series has no timestamps")
-    return meta, series
-
-
 def grouped_points(
     contents: Sequence[Content], batch: Batch, normalization: str, deviations: Deviations
 ) -> tuple[GroupedPoints, ...]:
     """Return the points of every slice. Raises Untrusted if a sum of the values would mean nothing, or in doubt."""
     if normalization and is_known(normalization) and not is_absolute(normalization):
         raise Untrusted(f"{normalization} values of groups are relative to one answer and have no sum")
-    return tuple(
-        _points(content, slice_, normalization, deviations)
-        for content, slice_ in zip(contents, batch.slices, strict=True)
-    )
+    return on_one_grid(contents, batch, lambda content, slice_: _points(content, slice_, normalization, deviations))
 
 
 def _points(content: Content, slice_: Slice, normalization: str, deviations: Deviations) -> GroupedPoints:
     moments = parse_timestamps(content[_TIMESTAMPS], slice_.window, slice_.series.agg_interval.seconds, deviations)
-    order = _order(moments, deviations)
-    columns = {
-        name: [values[at] for at in order] for name, values in _columns(content, len(moments), deviations).items()
-    }
+    arrays = _columns(content, len(moments), deviations)
+    rest = _rest(arrays, deviations)
+    smallest = _smallest([values for name, values in arrays.items() if name != rest])
+    order = _order(moments, arrays, deviations)
+    columns = {name: [values[at] for at in order] for name, values in arrays.items()}
     timestamps = [moment for at in order if (moment := moments[at]) is not None]
-    rest = _rest(columns, deviations)
     others = columns.pop(rest) if rest else None
     listed = _named(columns, slice_.series, deviations)
     sums = _sums([*listed.values(), *([others] if others else [])], len(timestamps), normalization)
     groups = {name: _present(timestamps, values) for name, values in listed.items()}
     kept = _present(timestamps, sums)
-    remainders = _remainders(timestamps, listed, others, slice_.series.most_groups, deviations)
+    if others is not None:
+        pairs = zip(timestamps, others, strict=True)
+        remainders = {at: Remainder(other, other if smallest is None else smallest) for at, other in pairs if other}
+    elif slice_.series.most_groups and len(listed) >= slice_.series.most_groups:
+        remainders = _unsaid_remainders(timestamps, smallest, deviations)
+    else:
+        remainders = {}
     return GroupedPoints(kept.timestamps, kept.values, groups, remainders)
 
 
-def _order(moments: Sequence[int | None], deviations: Deviations) -> Sequence[int]:
-    """Return the places of the buckets in the window, ascending; raises Untrusted for a bucket that comes twice."""
+def _order(moments: Sequence[int | None], columns: Columns, deviations: Deviations) -> Sequence[int]:
+    """Return the places of the buckets in the window, ascending, each bucket once.
+
+    Raises Untrusted for a bucket that comes with two values.
+    """
     places = [at for at, moment in enumerate(moments) if moment is not None]
     starts = [moment for moment in moments if moment is not None]
     if is_ascending(starts):
         return places
-    if len({*starts}) < len(starts):
-        raise Untrusted("two columns for one bucket")
-    deviations.note("timestamps are not ascending")
-    return [at for _, at in sorted(zip(starts, places, strict=True))]
+    by_bucket: dict[int, int] = {}
+    for at, moment in zip(places, starts, strict=True):
+        first = by_bucket.setdefault(moment, at)
+        if any(values[first] != values[at] for values in columns.values()):
+            raise Untrusted("two values for one bucket")
+    if [*by_bucket] != sorted(by_bucket):
+        deviations.note("timestamps are not ascending")
+    return [at for _, at in sorted(by_bucket.items())]
 
 
 def _columns(content: Content, count: int, deviations: Deviations) -> dict[str, Sequence[float | None]]:
@@ -108,6 +112,8 @@ def _columns(content: Content, count: int, deviations: Deviations) -> dict[str, 
     arrays = {key: values for key, values in content.items() if key != _TIMESTAMPS and isinstance(values, list)}
     if len(arrays) < len(content) - 1:
         deviations.note("a key of a series by dimension has no array")
+    if [*map(folded, arrays)] in (["values"], ["value"]):
+        raise Untrusted("one array of values instead of one for each group")
     if len(arrays) > _ACCEPTED_GROUPS:
         raise Untrusted(f"{len(arrays)} groups are more than {_ACCEPTED_GROUPS}")
     columns: dict[str, Sequence[float | None]] = {}
@@ -176,22 +182,19 @@ def _present(timestamps: Sequence[int], values: Sequence[float | None]) -> Point
     return Points([moment for moment, _ in points], [value for _, value in points])
 
 
-def _remainders(
-    timestamps: Sequence[int],
-    listed: Columns,
-    others: Sequence[float | None] | None,
-    most_groups: int,
-    deviations: Deviations,
-) -> dict[int, Remainder]:
-    """Return what is left beside the groups in each bucket, and the least that a listed group has in the whole window.
+def _smallest(listed: Sequence[Sequence[float | None]]) -> float | None:
+    """Return the least that a listed group has in the whole answer; None if every one lacks a value.
 
     The largest groups of the window are listed, so no other one has more in it, and in none of its buckets.
     """
-    smallest = min((fsum(value or 0 for value in values) for values in listed.values()), default=None)
-    if others is not None:
-        pairs = zip(timestamps, others, strict=True)
-        return {at: Remainder(other, other if smallest is None else smallest) for at, other in pairs if other}
-    if not most_groups or len(listed) < most_groups or smallest is None:
-        return {}
+    return min((fsum(values) for values in listed if None not in values), default=None)  # type: ignore[arg-type]
+
+
+def _unsaid_remainders(
+    timestamps: Sequence[int], smallest: float | None, deviations: Deviations
+) -> dict[int, Remainder]:
+    """Return what may be left beside as many groups as were asked for, where nothing says it."""
     deviations.note("as many groups as were asked for, and nothing says what is left")
-    return {at: Remainder(smallest, smallest) for at in timestamps}
+    if smallest is None and timestamps:
+        raise Untrusted("as many groups as were asked for, all with missing values, and nothing says what is left")
+    return {at: Remainder(smallest or 0, smallest or 0) for at in timestamps}

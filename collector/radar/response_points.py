@@ -9,7 +9,7 @@ from decimal import Decimal, InvalidOperation
 from functools import cache, lru_cache
 from math import isfinite
 from operator import lt
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 import orjson
 
@@ -19,10 +19,12 @@ from collector.radar.errors import OffGrid, Untrusted
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from collector.model import Window
+    from collector.model import Batch, Slice, Window
     from collector.radar.response_deviations import Deviations
+
+T = TypeVar("T", bound=Points)
 
 _DAY = 86_400
 _EPOCH = from_epoch(0)
@@ -52,6 +54,28 @@ def parse_timestamps(
     if len(in_window) < count:
         deviations.note("timestamps outside of the window asked for are left out")
     return [None if moment is None else (moment - _EPOCH) // _SECOND for moment in inside]
+
+
+def on_one_grid(
+    contents: Sequence[Mapping[str, Any]], batch: Batch, read: Callable[[Mapping[str, Any], Slice], T]
+) -> tuple[T, ...]:
+    """Read the series of every slice. *read* raises OffGrid for one that is off the grid.
+
+    Raises OffGrid if all series that have buckets are off the grid by one distance, Untrusted if only some are.
+    """
+    series: list[T] = []
+    off_grid: list[OffGrid] = []
+    for content, slice_ in zip(contents, batch.slices, strict=True):
+        try:
+            series.append(read(content, slice_))
+        except OffGrid as error:
+            off_grid.append(error)
+    several_grids = len({error.offset for error in off_grid}) > 1
+    if several_grids or (off_grid and any(points.timestamps for points in series)):
+        raise Untrusted("the series are on several grids")
+    if off_grid:
+        raise off_grid[0]
+    return tuple(series)
 
 
 def parse_usual_timestamps(contents: Sequence[Any], window: Window, step: int) -> Sequence[int] | None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from collector.contract.group_parser import SERIES, GroupsPlace, parse_groups
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.datasets import DATASETS, DEFAULT, dataset_of
@@ -172,7 +173,13 @@ class Simulator:
         if how == "not found":
             return NOT_FOUND
         pairs = decode_query(received.raw_query)
-        return sibling(*path, DEFAULT, pairs, self._history, self.options, received.at)
+        reply = sibling(*path, DEFAULT, pairs, self._history, self.options, received.at)
+        if path[0] != SERIES:
+            return reply
+        asked = parse_groups(GroupsPlace(DEFAULT, *path), pairs, self.options, received.at).request
+        answered = json.loads(reply.body)["result"]
+        series = tuple(requested for requested in asked.series if requested.name in answered)
+        return self._vary(replace(asked, series=series), reply, received.at)
 
     def _vary(self, api_request: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
         """Return a correct answer in the chosen variations; CSV has none."""

@@ -38,8 +38,47 @@ def test_it_works():
     points, _ = parsed(f'{TIMES},"A":["5","6"],"B, Inc.":["1",null],"other":["2","0"]')
     assert columns(points) == {"A": {NOON: 5, NOON + 3600: 6}, "B, Inc.": {NOON: 1}}
     assert list(points.values) == [8, 6]
-    assert points.remainders == {NOON: Remainder(2, 1)}  # no group that is not listed has more than 1 in the window
-    assert points.remainders[NOON].most == 1
+    assert points.remainders == {NOON: Remainder(2, 11)}  # no group that is not listed has more than A in the window
+    assert points.remainders[NOON].most == 2
+
+
+def test_a_group_that_lacks_a_value_bounds_no_other_one():
+    points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1","0"],"C":[null,"1"],"other":["2","3"]')
+    assert [left.most for left in points.remainders.values()] == [1, 1]
+    points, _ = parsed(f'{TIMES},"C":[null,"1"],"other":["2","3"]')
+    assert [left.most for left in points.remainders.values()] == [2, 3]
+    with pytest.raises(Untrusted, match="all with missing values, and nothing says what is left"):
+        parsed(f'{TIMES},"A":[null,"6"],"B":["1",null]', most_groups=2)
+
+
+PLACED = {
+    "records": '[{"timestamp":"2026-03-01T00:00:00Z","A":"5"},{"timestamp":"2026-03-01T01:00:00Z","A":"6","B":"1"}]',
+    "by time": '{"2026-03-01T00:00:00Z":{"A":"5"},"2026-03-01T01:00:00Z":{"B":"1","A":"6"}}',
+    "one step deeper": f'{{{TIMES},"groups":{{"A":["5","6"],"B":[null,"1"]}}}}',
+    "a list with names": f'{{{TIMES},"values":[{{"name":"A","values":["5","6"]}},{{"name":"B","values":[null,"1"]}}]}}',
+    "below data": f'{{"data":{{{TIMES},"A":["5","6"],"B":[null,"1"]}}}}',
+}
+
+
+@pytest.mark.parametrize("form", PLACED.values(), ids=PLACED)
+def test_groups_are_found_where_they_usually_stand(form):
+    question = Question(AggInterval.ONE_HOUR, {}, dimension="CA_OWNER")
+    whole = body("").replace(b'"serie_0":{}', f'"serie_0":{form}'.encode())
+    (points,) = parse_answer(whole, Batch((Slice(question, WINDOW),))).series
+    assert columns(points) == {"A": {NOON: 5, NOON + 3600: 6}, "B": {NOON + 3600: 1}}
+
+
+@pytest.mark.parametrize(
+    "series",
+    [
+        f'{TIMES},"values":["5","6"]',
+        f'{TIMES},"total":["5","6"],"groups":{{"A":["5","6"]}}',
+        '"timestamps":["2026-03-01T00:00:00Z","2026-03-01T00:00:00Z"],"A":["5","6"]',
+    ],
+)
+def test_values_whose_group_or_bucket_is_in_doubt_are_refused(series):
+    with pytest.raises(Untrusted):
+        parsed(series)
 
 
 def test_a_group_that_is_called_other_is_told_from_what_is_left():

@@ -2,7 +2,8 @@
 
 import pytest
 
-from collector.radar.response import Deviations, arrange
+from collector.radar.response_deviations import Deviations
+from collector.radar.response_layout import arrange
 
 TIMES = ["2026-03-01T00:00:00Z", "2026-03-01T01:00:00Z"]
 ONE = {"timestamps": TIMES, "values": ["1", "2"]}

@@ -88,7 +88,7 @@ def _newest(draft: Draft) -> None:
     """Keep only the newest buckets of a long window."""
     if _is_long(draft):
         for series in draft.series:
-            for key in ("timestamps", "values"):
+            for key in series:
                 series[key] = series[key][-_most(draft) :]
 
 
@@ -117,7 +117,13 @@ LIMITS = (
         for name, line, reply in _REPLIES
     ),
     Variation(
-        "coarsen", "limits", "A long window: the next coarser interval", "take", "limits", _coarsened(says_so=True)
+        "coarsen",
+        "limits",
+        "A long window: the next coarser interval",
+        "take",
+        "limits",
+        _coarsened(says_so=True),
+        of_groups=False,
     ),
     Variation(
         "coarsen-unsaid",
@@ -126,6 +132,7 @@ LIMITS = (
         "take",
         "limits meta.aggInterval",
         _coarsened(says_so=False),
+        of_groups=False,
     ),
     Variation("cap-newest", "limits", "A long window: its newest buckets, without a word", "take", "limits", _newest),
 )

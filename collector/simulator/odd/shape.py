@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from collector.simulator.odd.variation import Draft, Variation, encode, verbatim
+from collector.simulator.odd.variation import Draft, Variation, arrays_of, encode, verbatim
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,13 +30,23 @@ def _pairs(series: Document) -> list[tuple[Any, Any]]:
     return [*zip(series["timestamps"], series["values"], strict=False)]
 
 
+def _records(series: Document) -> list[Document]:
+    """Return an object for each bucket, with its value or the values of all groups."""
+    names = {key: "value" if key == "values" else key for key in series if key != "timestamps"}
+    return [
+        {"timestamp": moment, **{name: series[key][at] for key, name in names.items() if at < len(series[key])}}
+        for at, moment in enumerate(series["timestamps"])
+    ]
+
+
 def _by_timestamp(draft: Draft) -> None:
     """Write {timestamp: value} where no timestamp is null, none comes twice and all are texts."""
     for name in draft.names:
         series = draft.result[name]
         if all(isinstance(moment, str) and "\0" not in moment for moment in series["timestamps"]):
-            pairs = dict(_pairs(series))
-            draft.result[name] = pairs if len(pairs) == len(series["timestamps"]) else series
+            records = _records(series)
+            points = {record.pop("timestamp"): record.get("value", record) for record in records}
+            draft.result[name] = points if len(points) == len(records) else series
 
 
 def _shared_timestamps(draft: Draft) -> None:
@@ -44,7 +54,7 @@ def _shared_timestamps(draft: Draft) -> None:
     series = [draft.result.pop(name) for name in draft.names]
     if all(document["timestamps"] == series[0]["timestamps"] for document in series):
         draft.result["timestamps"] = series[0]["timestamps"]
-        series = [document["values"] for document in series]
+        series = [document.get("values", {key: document[key] for key in arrays_of(document)}) for document in series]
     for name, content in zip(draft.names, series, strict=True):
         draft.result[name] = content
 
@@ -98,8 +108,10 @@ def _of_keys(spell: Callable[[str], str]) -> Callable[[Draft], None]:
     """Spell every key of the answer in another way, not the names of the series."""
 
     def change(draft: Draft) -> None:
+        groups = {key for series in draft.series for key in arrays_of(series)} - {"values"}
+        kept = {*draft.names, *groups}
         draft.document["result"] = _spelt(
-            draft.result, lambda key: spell(key) if key[:1].isalpha() and key not in draft.names else key
+            draft.result, lambda key: spell(key) if key[:1].isalpha() and key not in kept else key
         )
 
     return change
@@ -123,7 +135,7 @@ _SHAPES: tuple[_Row, ...] = (
         "lists of {timestamp, value}",
         "take",
         "series.shape",
-        _each_series(lambda series: [{"timestamp": moment, "value": value} for moment, value in _pairs(series)]),
+        _each_series(_records),
     ),
     ("series-pairs", "lists of [timestamp, value]", "take", "series.shape", _each_series(_pairs)),
     ("series-by-timestamp", "objects of {timestamp: value}", "take", "series.shape", _by_timestamp),
@@ -212,8 +224,11 @@ _RESULTS: tuple[_Row, ...] = (
     ("result-number", "a number", "refuse", "result", _result(lambda _: verbatim("5"))),
 )
 
+_OF_VALUES = ("series-pairs", "series-more-arrays", "series-other-arrays", "series-numbers")
+"""Forms that an answer by dimension cannot have, because its arrays are those of groups."""
+
 SHAPE = tuple(
-    Variation(name, group, f"{what} {line}", verdict, part, change)
+    Variation(name, group, f"{what} {line}", verdict, part, change, of_groups=name not in _OF_VALUES)
     for group, what, rows in (
         ("series", "Series", _SHAPES),
         ("meta", "meta", _META_INSIDE),

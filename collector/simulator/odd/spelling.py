@@ -6,7 +6,16 @@ from datetime import timedelta, timezone
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
-from collector.simulator.odd.variation import Draft, Variation, epoch, is_marked, on_timestamps, on_values, verbatim
+from collector.simulator.odd.variation import (
+    Draft,
+    Variation,
+    arrays_of,
+    epoch,
+    is_marked,
+    on_timestamps,
+    on_values,
+    verbatim,
+)
 from collector.timestamps import from_epoch, rfc3339
 
 if TYPE_CHECKING:
@@ -165,10 +174,11 @@ def _with_a_digit(text: str) -> str:
 
 def _mixed(draft: Draft) -> None:
     for series in draft.series:
-        series["values"] = [
-            verbatim(text) if n % 2 and isinstance(text, str) and text.isdecimal() else text
-            for n, text in enumerate(series["values"])
-        ]
+        for key in arrays_of(series):
+            series[key] = [
+                verbatim(text) if n % 2 and isinstance(text, str) and text.isdecimal() else text
+                for n, text in enumerate(series[key])
+            ]
 
 
 def _grouped(text: str) -> str:
@@ -247,10 +257,12 @@ def _on_points(arrange: Callable[[Points, int], Points]) -> Callable[[Draft], No
     """Arrange (timestamp, value) of every series anew; a timestamp that stays an integer is written as usual."""
 
     def change(draft: Draft) -> None:
-        for series, points in zip(draft.series, draft.points(), strict=True):
-            arranged = arrange([*points], draft.step)
-            series["timestamps"] = [_written(moment) for moment, _ in arranged]
-            series["values"] = [value for _, value in arranged]
+        for series in draft.series:
+            starts = [epoch(moment) for moment in series["timestamps"]]
+            for key in arrays_of(series):
+                arranged = arrange([*zip(starts, series[key], strict=True)], draft.step)
+                series["timestamps"] = [_written(moment) for moment, _ in arranged]
+                series[key] = [value for _, value in arranged]
 
     return change
 
@@ -284,7 +296,8 @@ def _outside(draft: Draft) -> None:
         for start in (requested.start - draft.step, requested.end):
             moments, texts = draft.honest(requested.query, start, start + draft.step)
             series["timestamps"] += [rfc3339(from_epoch(moment)) for moment in moments]
-            series["values"] += texts
+            for key in arrays_of(series):
+                series[key] += texts
 
 
 def _ends(points: Points, step: int) -> Points:
@@ -295,9 +308,10 @@ def _several_grids(points: Points, step: int) -> Points:
     return [(at + 60 * is_marked(at, step), value) for at, value in points]
 
 
-def _fewer(key: str) -> Callable[[Draft], None]:
+def _fewer(of_timestamps: bool) -> Callable[[Draft], None]:  # noqa: FBT001 - one of two keys
     def change(draft: Draft) -> None:
         for series in draft.series:
+            key = "timestamps" if of_timestamps else arrays_of(series)[0]
             series[key] = series[key][:-1]
 
     return change
@@ -412,7 +426,7 @@ BUCKETS = (
             f"Of {key} the last one is missing",
             "refuse",
             "buckets.length series.shape",
-            _fewer(key),
+            _fewer(key == "timestamps"),
         )
         for key in ("timestamps", "values")
     ),

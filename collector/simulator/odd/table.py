@@ -74,7 +74,8 @@ def with_options(options: SimulatorOptions, variations: Sequence[Variation]) -> 
 def write(reply: HttpReply, draft: Draft, variations: Sequence[Variation]) -> HttpReply:
     """Return *reply*, a correct JSON answer with the document *draft*, in the form of *variations*."""
     for variation in variations:
-        variation.change(draft)
+        if variation.of_groups or not draft.has_groups:
+            variation.change(draft)
         if draft.instead:
             return draft.instead
     body = encode(draft.document)

@@ -76,12 +76,10 @@ class Draft:
         """The width of a bucket in seconds."""
         return self.request.agg_interval.seconds
 
-    def points(self) -> list[list[tuple[int, Any]]]:
-        """Return (epoch seconds, value) of each series; only while no variation has changed the timestamps."""
-        return [
-            [(epoch(moment), value) for moment, value in zip(series["timestamps"], series["values"], strict=True)]
-            for series in self.series
-        ]
+    @property
+    def has_groups(self) -> bool:
+        """Whether each series has an array for each group instead of one of values."""
+        return any("values" not in series for series in self.series)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +89,7 @@ class Variation:
     *change* changes the document, *rewrite* its text, *resend* the reply; *options* replace those of the simulator.
     *part* names what it changes, as one or several dotted paths: two variations contradict each other if two of their
     parts are equal or one contains the other. *loses* says which buckets cannot be read: none, the marked ones, all
-    others, or all.
+    others, or all. It is not made of an answer by dimension unless it can be *of_groups*.
     """
 
     name: str
@@ -103,6 +101,7 @@ class Variation:
     rewrite: Callable[[bytes], bytes] = as_it_is
     resend: Callable[[HttpReply], HttpReply] = as_it_is
     options: Mapping[str, Any] = field(default_factory=dict)
+    of_groups: bool = True
     loses: Literal["nothing", "marked", "others", "all"] = "nothing"
 
     def common_part(self, other: Variation) -> str | None:
@@ -150,12 +149,18 @@ def encode(document: Any) -> bytes:
     return _VERBATIM.sub(r"\1", json.dumps(document)).encode()
 
 
+def arrays_of(series: Document) -> list[str]:
+    """Return the keys of the arrays of values: one, or one for each group."""
+    return [key for key in series if key != "timestamps"]
+
+
 def on_values(spell: Callable[[str], Any]) -> Callable[[Draft], None]:
     """Return a change that spells every number with *spell*."""
 
     def change(draft: Draft) -> None:
         for series in draft.series:
-            series["values"] = [spell(text) if _is_number(text) else text for text in series["values"]]
+            for key in arrays_of(series):
+                series[key] = [spell(text) if _is_number(text) else text for text in series[key]]
 
     return change
 
