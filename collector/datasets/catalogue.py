@@ -47,6 +47,12 @@ class CatalogueList:
         """The path behind the base URL."""
         return f"/radar/{self.path}"
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of an entry that have a meaning here, in the API's spelling."""
+        of_filters = (key for keys in self.filters.values() for key in keys)
+        return (self.slug_key, self.title_key, self.state_key, *of_filters, *self.trust_keys, *self.measure_keys)
+
     def names(self, item: Item, filter_name: str) -> list[str]:
         """Return the names of an entry that the filter may take, the most likely one first."""
         values = (item.get(key) for key in self.filters.get(filter_name, ()))

@@ -1,7 +1,8 @@
 """Reads the answers about the catalogue: a page of a list, and the details of one entry.
 
 Nothing in them is trusted: an entry without a usable slug, or that is too large, is left out, and an answer without any
-entry that can be read is rejected. Unknown keys stay, and an unknown word is text like any other.
+entry that can be read is rejected. Unknown keys stay, and an unknown word is text like any other. A known key may be
+spelt in another case or with other punctuation; a list or object of entries may have another key if it is the only one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from collector.datasets.catalogue import CatalogueEntry, EntryDetails
 from collector.radar.classify import classify_response, quote
 from collector.radar.errors import ANSWERED, Misdirected, NotFound, Unavailable, Untrusted
+from collector.radar.response_points import folded, member
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from collector.datasets.catalogue import CatalogueList
     from collector.radar.client import RadarResponse
 
@@ -24,6 +24,7 @@ MAX_BODY_BYTES = 16_777_216
 _MAX_ENTRY_CHARACTERS = 65_536
 _MAX_SLUG_LENGTH = 100
 _NO_SUCH_OBJECT = 7003
+_NO_SUCCESS = frozenset({"false", "0"})
 
 
 class ListPage(NamedTuple):
@@ -36,12 +37,13 @@ class ListPage(NamedTuple):
 
 def read_page(response: RadarResponse, known: CatalogueList) -> ListPage:
     """Return a page of a list. Raises the RadarError that the response stands for if it is none."""
-    rows = _result(response).get(known.rows_key)
-    if not isinstance(rows, list):
+    rows = _rows(_result(response), known)
+    if rows is None:
         raise Untrusted(f"there is no list {known.rows_key} in the result", status=response.status)
     entries: dict[str, CatalogueEntry] = {}
     unreadable = 0
-    for row in rows:
+    for content in rows:
+        row = _with_known_keys(content, known)
         slug, text = _slug(row, known), _canonical(row)
         if slug is None or text is None:
             unreadable += 1
@@ -56,8 +58,8 @@ def read_details(response: RadarResponse, known: CatalogueList, slug: str) -> En
     """Return the details of one entry. Raises NotFound if Radar does not know it, else as `read_page`."""
     if _is_unknown(response):
         raise NotFound(f"Radar has no {known.noun} {slug}", status=response.status)
-    row = _result(response).get(known.row_key)
-    if _slug(row, known) != slug:
+    row = _with_known_keys(_row(_result(response), known), known)
+    if (_slug(row, known) or "").casefold() != slug.casefold():
         raise Untrusted(f"the details are of {quote(_slug(row, known))}, not of {slug}", status=response.status)
     assert isinstance(row, dict), "it has a slug"
     measures = {key: value for key, value in row.items() if key in known.measure_keys}
@@ -67,7 +69,40 @@ def read_details(response: RadarResponse, known: CatalogueList, slug: str) -> En
     return EntryDetails(slug, content, _canonical(measures) if measures else None)
 
 
-def _result(response: RadarResponse) -> Mapping[str, Any]:
+def _rows(result: Any, known: CatalogueList) -> list[Any] | None:
+    """Return the list of entries: at its key, or the only list of objects."""
+    if isinstance(result, list):
+        return result
+    rows = member(result, known.rows_key)
+    lists = [rows] if isinstance(rows, list) else [content for content in result.values() if _has_objects(content)]
+    return lists[0] if len(lists) == 1 else None
+
+
+def _has_objects(content: Any) -> bool:
+    return isinstance(content, list) and any(isinstance(row, dict) for row in content)
+
+
+def _row(result: Any, known: CatalogueList) -> Any:
+    """Return the entry of an answer with details: at its key, the result itself, or its only object."""
+    if not isinstance(result, dict):
+        return result[0] if len(result) == 1 else None
+    row = member(result, known.row_key)
+    if row is None and member(result, known.slug_key) is not None:
+        return result
+    objects = [content for content in result.values() if isinstance(content, dict)]
+    return objects[0] if row is None and len(objects) == 1 else row
+
+
+def _with_known_keys(row: Any, known: CatalogueList) -> Any:
+    """Return *row* with its known keys in the API's spelling."""
+    if not isinstance(row, dict) or known.slug_key in row:
+        return row
+    spelling = {folded(key): key for key in known.keys}
+    named = {spelling.get(folded(key), key): content for key, content in row.items()}
+    return named if len(named) == len(row) else row
+
+
+def _result(response: RadarResponse) -> dict[str, Any] | list[Any]:
     if response.trouble:
         raise response.trouble
     body = response.body
@@ -77,10 +112,10 @@ def _result(response: RadarResponse) -> Mapping[str, Any]:
         document = json.loads(body)
     except (ValueError, RecursionError):
         raise Unavailable("the body is not JSON", status=response.status) from None
-    if not isinstance(document, dict) or document.get("success") is False:
+    if not isinstance(document, dict) or str(document.get("success")).lower() in _NO_SUCCESS:
         _reject(response)
     result = document.get("result")
-    if not isinstance(result, dict):
+    if not isinstance(result, dict | list):
         raise Untrusted("there is no result", status=response.status)
     return result
 

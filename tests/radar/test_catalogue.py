@@ -31,6 +31,47 @@ def test_it_works():
     assert (read.rows, read.unreadable) == (3, 0)
 
 
+ROW = {"slug": "a", "state": "USABLE", "submittedCertCount": "7", "new": 1}
+UPPER = {"SLUG": "a", "STATE": "USABLE", "SUBMITTEDCERTCOUNT": "7", "new": 1}
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        [ROW],
+        {"certificate_logs": [ROW]},
+        {"logs": [ROW], "total": 1, "links": []},
+        {"CertificateLogs": [UPPER]},
+    ],
+)
+def test_a_list_is_found_under_another_key(result):
+    (entry,) = read_page(response({"result": result}), LOGS).entries
+    assert (entry.slug, json.loads(entry.content)["state"]) == ("a", "USABLE")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [
+        ROW,
+        [ROW],
+        {"log": ROW},
+        {"certificate_log": UPPER},
+        {"certificateLog": {**ROW, "slug": "A"}},
+    ],
+)
+def test_details_are_found_under_another_key(result):
+    details = read_details(response({"success": "true", "result": result}), LOGS, "a")
+    assert (details.slug, details.measures) == ("a", '{"submittedCertCount":"7"}')
+    assert json.loads(details.content).items() >= {"state": "USABLE", "new": 1}.items()
+
+
+def test_of_several_lists_none_is_chosen():
+    with pytest.raises(Untrusted, match="no list certificateLogs"):
+        read_page(response({"result": {"a": [ROW], "b": [ROW]}}), LOGS)
+    with pytest.raises(Untrusted, match="not of a"):
+        read_details(response({"result": {"a": ROW, "b": ROW}}), LOGS, "a")
+
+
 @pytest.mark.parametrize("slug", [None, 7, "", " a", "a\nb", "x" * 101, ["a"]])
 def test_an_entry_without_a_usable_slug_is_left_out(slug):
     read = read_page(page({"slug": slug}, "text", None, {"slug": "ok"}, {"slug": "big", "x": "y" * 70_000}), LOGS)
@@ -50,6 +91,7 @@ def test_an_entry_without_a_usable_slug_is_left_out(slug):
         (b"[" * 100_000, 200, Unavailable),
         ({"success": False, "errors": [{"code": 2001, "message": "limit"}]}, 400, Refused),
         ({"success": False, "errors": [{"code": 10000}]}, 200, Unauthorized),
+        ({"success": "false", "result": {"certificateLogs": [{"slug": "a"}]}}, 200, Unavailable),
         ({"error": "Not Found."}, 404, Misdirected),
     ],
 )
