@@ -88,7 +88,7 @@ def _by_names(content: Any, names: Sequence[str], form: _Form) -> Content:
     """Return the series of a list by their `name` keys; a single series needs no name."""
     if not isinstance(content, list) or not all(isinstance(series, dict) for series in content):
         return {}
-    called = [series.get("name") for series in content]
+    called = [member(series, "name") for series in content]
     if called == [None] == [None] * len(names) and form.as_series(content[0]) is not None:
         called = [*names]
     if not all(isinstance(name, str) for name in called) or len({*called}) < len(called):

@@ -92,3 +92,22 @@ async def test_every_variation_is_read_as_the_table_says(batch):
             elif any(most < bounds(documented)[at] for at, most in bounds(came).items()):
                 wrong[variation.name] = "a bound is too low"
     assert wrong == {}, "\n".join(f"{name}: {what}" for name, what in wrong.items())
+
+
+PAIRS = [
+    ("keys-lower", "series-nested"),
+    ("keys-upper", "series-list"),
+    ("timestamps-epoch", "values-numbers"),
+    ("series-records", "meta-inside"),
+    ("series-shared", "values-numbers"),
+    ("series-by-timestamp", "names-upper"),
+]
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+async def test_several_variations_are_read_together(pair):
+    async with radar_and_simulator() as (radar, simulator):
+        documented = (await radar.request(BATCHES["two series"])).answer
+        simulator.be_odd(*pair)
+        came = (await radar.request(BATCHES["two series"])).answer
+        assert came.series == documented.series

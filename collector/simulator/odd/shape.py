@@ -108,8 +108,7 @@ def _of_keys(spell: Callable[[str], str]) -> Callable[[Draft], None]:
     """Spell every key of the answer in another way, not the names of the series."""
 
     def change(draft: Draft) -> None:
-        groups = {key for series in draft.series for key in arrays_of(series)} - {"values"}
-        kept = {*draft.names, *groups}
+        kept = {*draft.names, *draft.groups}
         draft.document["result"] = _spelt(
             draft.result, lambda key: spell(key) if key[:1].isalpha() and key not in kept else key
         )

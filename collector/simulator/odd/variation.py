@@ -34,7 +34,8 @@ class Draft:
 
     *request* is the parsed request. *now* and *last_updated* are epoch seconds. *honest* returns the timestamps and the
     texts of values of a query between two moments on its grid. *names* are the names of the series in the document, by
-    position. *instead* is a reply that replaces the answer.
+    position. *has_groups*: each series has an array for each group instead of one of values; *groups* are their keys.
+    *instead* is a reply that replaces the answer.
     """
 
     request: ApiRequest
@@ -43,10 +44,15 @@ class Draft:
     honest: Callable[[Question, int, int], tuple[Sequence[int], Sequence[str]]]
     document: Document
     names: list[str] = field(init=False)
+    groups: frozenset[str] = field(init=False)
+    has_groups: bool = field(init=False)
     instead: HttpReply | None = None
 
     def __post_init__(self) -> None:
         self.names = [requested.name for requested in self.request.series]
+        arrays = [{*arrays_of(series)} for series in self.series]
+        self.has_groups = any(names != {"values"} for names in arrays)
+        self.groups = frozenset().union(*arrays) if self.has_groups else frozenset()
 
     @property
     def result(self) -> Document:
@@ -75,11 +81,6 @@ class Draft:
     def step(self) -> int:
         """The width of a bucket in seconds."""
         return self.request.agg_interval.seconds
-
-    @property
-    def has_groups(self) -> bool:
-        """Whether each series has an array for each group instead of one of values."""
-        return any("values" not in series for series in self.series)
 
 
 @dataclass(frozen=True, slots=True)
