@@ -244,6 +244,11 @@ _OTHERS = {"info": {"total": 12}, "notes": ["x"], "summary_0": {"a": "1"}, "seri
 _GREEK = ("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta")
 
 
+def _greek(position: int) -> str:
+    repeats, letter = divmod(position, len(_GREEK))
+    return _GREEK[letter] * (repeats + 1)
+
+
 def _named(name: Callable[[int], str]) -> Callable[[Draft], None]:
     """Return a change that renames the series, by position."""
 
@@ -296,7 +301,7 @@ _NAMES: tuple[tuple[str, str, Verdict, str, Callable[[Draft], object]], ...] = (
         "as alpha, beta: taken where one is asked for alone",
         "take",
         "series.names",
-        _named(_GREEK.__getitem__),
+        _named(_greek),
     ),
     ("names-from-one", "numbered from one", "refuse", "series.names", _named(lambda n: f"serie_{n + 1}")),
     ("series-reversed", "in reverse order", "take", "series.order", _ordered(lambda keys: keys[::-1])),
