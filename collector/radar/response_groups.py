@@ -67,10 +67,10 @@ def grouped_points(
 
 def _points(content: Content, slice_: Slice, normalization: str, deviations: Deviations) -> GroupedPoints:
     moments = parse_timestamps(content[_TIMESTAMPS], slice_.window, slice_.series.agg_interval.seconds, deviations)
-    arrays = _columns(content, len(moments), deviations)
+    arrays, doubtful = _columns(content, len(moments), deviations)
     rest = _rest(arrays, deviations)
     smallest = _smallest([values for name, values in arrays.items() if name != rest])
-    order = _order(moments, arrays, deviations)
+    order = [at for at in _order(moments, arrays, deviations) if at not in doubtful]
     columns = {name: [values[at] for at in order] for name, values in arrays.items()}
     timestamps = [moment for at in order if (moment := moments[at]) is not None]
     others = columns.pop(rest) if rest else None
@@ -107,8 +107,15 @@ def _order(moments: Sequence[int | None], columns: Columns, deviations: Deviatio
     return [at for _, at in sorted(by_bucket.items())]
 
 
-def _columns(content: Content, count: int, deviations: Deviations) -> dict[str, Sequence[float | None]]:
-    """Return the values of each array beside the timestamps; None for one that is absent."""
+def _columns(
+    content: Content, count: int, deviations: Deviations
+) -> tuple[dict[str, Sequence[float | None]], set[int]]:
+    """Return the values of each array beside the timestamps, and the places of buckets that are in doubt.
+
+    A value that is null is absent, and None. With a value that cannot be read, a bucket has no sum.
+    """
+    if isinstance(content.get(_OTHER), str | int | float | dict):
+        raise Untrusted("what is left beside the listed groups is no array")
     arrays = {key: values for key, values in content.items() if key != _TIMESTAMPS and isinstance(values, list)}
     if len(arrays) < len(content) - 1:
         deviations.note("a key of a series by dimension has no array")
@@ -117,15 +124,18 @@ def _columns(content: Content, count: int, deviations: Deviations) -> dict[str, 
     if len(arrays) > _ACCEPTED_GROUPS:
         raise Untrusted(f"{len(arrays)} groups are more than {_ACCEPTED_GROUPS}")
     columns: dict[str, Sequence[float | None]] = {}
-    unreadable = 0
+    unreadable, doubtful = 0, set[int]()
     for key, values in arrays.items():
         if len(values) != count:
             raise Untrusted(f"{count} timestamps but {len(values)} values of a group")
         columns[key], wrong = parse_values(values, deviations)
         unreadable += wrong
+        if wrong:
+            pairs = enumerate(zip(values, columns[key], strict=True))
+            doubtful |= {at for at, (sent, value) in pairs if value is None and sent is not None}
     if unreadable * 2 > count * len(arrays):
         raise Untrusted(f"{unreadable} of {count * len(arrays)} values are no finite number")
-    return columns
+    return columns, doubtful
 
 
 def _rest(columns: Columns, deviations: Deviations) -> str | None:

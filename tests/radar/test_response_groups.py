@@ -51,6 +51,13 @@ def test_a_group_that_lacks_a_value_bounds_no_other_one():
         parsed(f'{TIMES},"A":[null,"6"],"B":["1",null]', most_groups=2)
 
 
+@pytest.mark.parametrize("wrong", ['"n/a"', '""', '"1e999"', "true"])
+def test_a_bucket_with_a_value_that_cannot_be_read_is_left_out(wrong):
+    points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1",{wrong}],"other":["2","3"]')
+    assert columns(points) == {"A": {NOON: 5}, "B": {NOON: 1}}
+    assert ([*points.values], [*points.remainders]) == ([8], [NOON])
+
+
 PLACED = {
     "records": '[{"timestamp":"2026-03-01T00:00:00Z","A":"5"},{"timestamp":"2026-03-01T01:00:00Z","A":"6","B":"1"}]',
     "by time": '{"2026-03-01T00:00:00Z":{"A":"5"},"2026-03-01T01:00:00Z":{"B":"1","A":"6"}}',
@@ -74,6 +81,7 @@ def test_groups_are_found_where_they_usually_stand(form):
         f'{TIMES},"values":["5","6"]',
         f'{TIMES},"total":["5","6"],"groups":{{"A":["5","6"]}}',
         '"timestamps":["2026-03-01T00:00:00Z","2026-03-01T00:00:00Z"],"A":["5","6"]',
+        f'{TIMES},"A":["5","6"],"other":"2"',
     ],
 )
 def test_values_whose_group_or_bucket_is_in_doubt_are_refused(series):
