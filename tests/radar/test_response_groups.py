@@ -47,7 +47,7 @@ def test_a_group_that_lacks_a_value_bounds_no_other_one():
     assert [left.most for left in points.remainders.values()] == [1, 1]
     points, _ = parsed(f'{TIMES},"C":[null,"1"],"other":["2","3"]')
     assert [left.most for left in points.remainders.values()] == [2, 3]
-    with pytest.raises(Untrusted, match="all with missing values, and nothing says what is left"):
+    with pytest.raises(Untrusted, match="all of these lack values"):
         parsed(f'{TIMES},"A":[null,"6"],"B":["1",null]', most_groups=2)
 
 
@@ -56,6 +56,20 @@ def test_a_bucket_with_a_value_that_cannot_be_read_is_left_out(wrong):
     points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1",{wrong}],"other":["2","3"]')
     assert columns(points) == {"A": {NOON: 5}, "B": {NOON: 1}}
     assert ([*points.values], [*points.remainders]) == ([8], [NOON])
+
+
+@pytest.mark.parametrize(("count", "unknown"), [(9, False), (10, True), (11, False), (50, True)])
+def test_a_list_that_may_have_been_cut_leaves_other_groups_unknown(count, unknown):
+    listed = ",".join(f'"G{number}":["{number + 3}","{number + 4}"]' for number in range(count))
+    points, deviations = parsed(f"{TIMES},{listed}", most_groups=1000)
+    assert points.remainders == ({NOON: Remainder(7, 7), NOON + 3600: Remainder(7, 7)} if unknown else {})
+    assert ("there may be more groups than are listed, and nothing says what is left" in deviations) == unknown
+
+
+def test_a_list_of_words_is_whole_however_many_there_are():
+    listed = ",".join(f'"W{number}":["1","1"]' for number in range(10))
+    points, _ = parsed(f"{TIMES},{listed}", "DURATION")
+    assert points.remainders == {}
 
 
 PLACED = {
