@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from collector.contract.catalogue import NOT_FOUND
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
 from collector.datasets import DATASETS, DEFAULT, dataset_of
@@ -26,7 +27,7 @@ from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, c
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.options import SimulatorOptions
 from collector.simulator.response import answer, scaled
-from collector.simulator.siblings import NOT_FOUND, place, sibling
+from collector.simulator.siblings import place, sibling
 from collector.simulator.values import is_known
 from collector.timestamps import from_epoch
 
@@ -160,19 +161,19 @@ class Simulator:
 
     def _sibling(self, received: LoggedRequest) -> HttpReply:
         """Return the answer of a path beside the time series, as the options say."""
-        how, path = self.options.siblings, place(received.path.removeprefix(BASE_PATH), DEFAULT)
-        catalogue = catalogue_place(received.path.removeprefix(BASE_PATH))
+        how, path = self.options.siblings, received.path.removeprefix(BASE_PATH)
+        groups, catalogue = place(path, DEFAULT), catalogue_place(path)
         if catalogue and (self.options.catalogue or how == "served"):
             lists = self.options.catalogue or CatalogueOptions()
             return catalogue_reply(catalogue, DEFAULT, decode_query(received.raw_query), lists, received.at)
         if isinstance(how, ErrorCode):
             raise ApiError(how, "Refused")
-        if how == "no route" or path is None:
+        if how == "no route":
             raise ApiError(NO_ROUTE, "No route for that URI")
-        if how == "not found":
+        if how == "not found" or groups is None:
             return NOT_FOUND
         pairs = decode_query(received.raw_query)
-        return sibling(*path, DEFAULT, pairs, self._history, self.options, received.at)
+        return sibling(*groups, DEFAULT, pairs, self._history, self.options, received.at)
 
     def _vary(self, api_request: ApiRequest, honest: HttpReply, now: float) -> HttpReply:
         """Return a correct answer in the chosen variations; CSV has none."""
