@@ -11,7 +11,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from collector.model import Window
-from collector.profile import on_grids
+from collector.profile import on_grids, with_delays
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
 from collector.store.read import (
@@ -120,8 +120,9 @@ class ReadView:
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
     def placed(self, profiles: Sequence[Profile]) -> list[Profile]:
-        """Return *profiles* on the grids in force, with the known names in place of each star."""
-        return on_grids(groups.placed(self._connection, profiles), self.grids())
+        """Return *profiles* with what is known: their grids, when they are due, and the names in place of each star."""
+        delays = publication.due_delays(self._connection)
+        return with_delays(on_grids(groups.placed(self._connection, profiles), self.grids()), delays)
 
     def remainders(self, query: Question, window: Window, as_of: datetime | None = None) -> dict[int, Remainder]:
         """Read what answers left beside the groups of *query* in *window*; see `remainders.read`."""
