@@ -128,8 +128,11 @@ def _wrong(timestamps: Sequence[int], groups: Groups, options: SimulatorOptions)
 
 def _spelt(group: str, options: SimulatorOptions) -> str:
     """Return the key of a group: the filter's value, or another spelling of it."""
-    if options.group_keys == "filter" or group == OTHER:
-        return group
+    return group if options.group_keys == "filter" or group == OTHER else spelt_otherwise(group)
+
+
+def spelt_otherwise(group: str) -> str:
+    """Return another spelling of a group."""
     return group.partition(",")[0].lower().replace("_", "-")
 
 

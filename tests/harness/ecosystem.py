@@ -3,6 +3,7 @@
 import json
 import re
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -49,9 +50,13 @@ class Truth:
 
     simulator: Simulator
     profiles: tuple
+    spelt: Callable = str
 
     def questions(self, profile):
-        """Yield (label, question for the same values from the time series) of all that *profile* should have."""
+        """Yield (label, question for the same values from the time series) of all that *profile* should have.
+
+        The answers spell a group as *spelt* returns.
+        """
         for series in profile.series:
             if not profile.dimension:
                 yield series.label, series.query
@@ -59,7 +64,7 @@ class Truth:
             parameter = DEFAULT.dimensions[profile.dimension]
             for group in dimension_of(parameter, self.simulator._history.population).values:
                 filters = {**series.query.filters, parameter.name: (group,)}
-                yield f"{series.label}/{group}", Question(profile.agg_interval, filters)
+                yield f"{series.label}/{self.spelt(group)}", Question(profile.agg_interval, filters)
 
     def problems(self, stored, window, now, *, is_whole=True):
         """Return a sentence for each way in which *stored*, {label: {timestamp: value}}, is wrong at *now*.
@@ -72,7 +77,7 @@ class Truth:
             inside = Window(profile.grid.floor(window.start), profile.grid.floor(window.end))
             for label, question in self.questions(profile):
                 unknown.discard(label)
-                points, right = stored.get(label, {}), self._values(question, inside.start, now)
+                points, right = stored.get(label, {}), self.values(question, inside.start, now)
                 wrong = sorted(t for t, value in points.items() if right.get(t) != value)
                 needed = {t for t in right if inside.start.timestamp() <= t < inside.end.timestamp()}
                 if profile.dimension:
@@ -82,7 +87,8 @@ class Truth:
                 found += [f"{label}: lacks {_shown(lacking)}"] if lacking else []
         return found + [f"{label}: unexpected" for label in sorted(unknown)]
 
-    def _values(self, question, start, now):
+    def values(self, question, start, now):
+        """Return {timestamp: value} of all that is published at *now*, from two days before *start*."""
         points = self.simulator.truth(question, Window(start - _EARLIER, from_epoch(now)), now)
         return dict(zip(points.timestamps, points.values, strict=True))
 
