@@ -19,6 +19,7 @@ from collector.store.read import (
     comparison,
     gaps,
     group_bounds,
+    group_series,
     known_values,
     listing,
     newest_values,
@@ -235,6 +236,7 @@ class ReadView:
     empty = _of_known(status.empty)
     unconfirmed = _of_known(status.unconfirmed)
     daily_sums = _of_known(status.daily_sums)
+    daily_group_sums = _of_known(group_series.daily_sums)
     doubtful_annotations = _of_connection(doubtful)
     newest_answer = _of_connection(fetches.newest_answer)
     last_fires = _of_connection(fires.last_of)
@@ -402,6 +404,7 @@ class Reader:
     series_states = _in_thread(ReadView.series_states)
     doubtful_annotations = _in_thread(ReadView.doubtful_annotations)
     daily_sums = _in_thread(ReadView.daily_sums)
+    daily_group_sums = _in_thread(ReadView.daily_group_sums)
     unconfirmed = _in_thread(ReadView.unconfirmed)
     list_series = _in_thread(ReadView.list_series)
     renamed = _in_thread(ReadView.renamed)
