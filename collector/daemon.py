@@ -133,10 +133,10 @@ async def _server(service: Daemon, server: ServerSettings) -> AsyncIterator[str]
 
 
 def groups(profiles: tuple[Profile, ...]) -> dict[tuple[RequestKind, timedelta], list[Profile]]:
-    """The profiles that are due together, by (kind of requests without the dimension, publication delay)."""
+    """The profiles that are due together, by (kind of requests without the dimension, delay of the due moment)."""
     grouped: dict[tuple[RequestKind, timedelta], list[Profile]] = defaultdict(list)
     for profile in profiles:
-        grouped[profile.request_kind._replace(dimension=""), profile.publication_delay].append(profile)
+        grouped[profile.request_kind._replace(dimension=""), profile.due_delay].append(profile)
     return dict(grouped)
 
 
@@ -220,11 +220,11 @@ class Daemon:
                 await first_of(self._stop, seconds=backoff(failures))
 
     async def _placed(self, settings: Settings) -> Settings:
-        """Put the profiles on the grids that are known, with the known names in place of each star."""
+        """Put the profiles on the known grids and due moments, with the known names in place of each star."""
         return replace(settings, profiles=tuple(await self.store.placed(settings.profiles)))
 
     async def _follow_grids(self, batch_runner: BatchRunner) -> None:
-        """End the generation when another grid, or name for a star, becomes known; the next one uses it."""
+        """End the generation when another grid, due moment, or name for a star, becomes known; the next one uses it."""
         while not self._stop.is_set():
             await first_of(self._stop, batch_runner.grids.moved, seconds=_LOOK_FOR_GRIDS)
             batch_runner.grids.moved.clear()
@@ -234,9 +234,8 @@ class Daemon:
             except StoreUnavailable:
                 continue
             if changed and not self._stop.is_set():
-                log.info(
-                    "reload", extra={"outcome": "ok", "reason": "buckets start elsewhere, or more names are known"}
-                )
+                reason = "buckets start or are published at another time, or more names are known"
+                log.info("reload", extra={"outcome": "ok", "reason": reason})
                 self._stop.set()
 
     async def _run_generation(self, radar: RadarClient) -> None:
@@ -398,7 +397,7 @@ class Daemon:
         reasons: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
-            newest = profile.due_edges(None, now)[0] + profile.publication_delay
+            newest = profile.due_edges(None, now)[0] + profile.due_delay
             due = due_past_grace(
                 newest, profile.agg_interval.step, now - host_jitter()
             )  # because a retry may come before the jitter has passed

@@ -46,6 +46,7 @@ class Profile:
     than those of the usual grid, if answers have shown that. *dataset* is the name of a record in `datasets`. With a
     *dimension*, each of its questions is answered by a series for each group; see Question for *most_groups* and
     *normalization*. *names* are what a STAR in *each* stands for, as far as is known: the filter's name to values.
+    A profile that *waits* is due after the *learned_delay*, if that is longer than its *publication_delay*.
     """
 
     name: str
@@ -64,6 +65,8 @@ class Profile:
     most_groups: int = 0
     normalization: str = ""
     names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    waits: bool = False
+    learned_delay: timedelta = timedelta(0)
 
     @property
     def grid(self) -> Grid:
@@ -103,6 +106,11 @@ class Profile:
         return dataset_named(self.dataset).snapshot_filters([*self.filters, *self.each])
 
     @property
+    def due_delay(self) -> timedelta:
+        """How long after the end of a bucket it is due."""
+        return max(self.publication_delay, self.learned_delay)
+
+    @property
     def reach(self) -> Reach:
         """How far back its snapshots reach, if it has any."""
         return Reach(self.since, self.lookback)
@@ -112,7 +120,7 @@ class Profile:
 
         A fire is identified by its edge, so a changed delay makes no second fire of one edge.
         """
-        newest = self.grid.floor(now - self.publication_delay)
+        newest = self.grid.floor(now - self.due_delay)
         if after is None:
             return [newest]
         missed = (newest - self.grid.floor(after)) // self.agg_interval.step
@@ -120,8 +128,8 @@ class Profile:
 
     def next_due(self, now: datetime) -> datetime:
         """Return the first time after *now* at which the profile is due."""
-        edge = self.grid.floor(now - self.publication_delay)
-        return edge + self.agg_interval.step + self.publication_delay
+        edge = self.grid.floor(now - self.due_delay)
+        return edge + self.agg_interval.step + self.due_delay
 
     def expected(self, stored: Window | None, published: datetime) -> Window | None:
         """Return the window that one series should have: from `since` or the first stored bucket to *published*.
@@ -144,6 +152,15 @@ def on_grids(profiles: Iterable[Profile], grids: Mapping[AggInterval, Grid]) -> 
     return [
         profile if profile.offset == grid.offset else replace(profile, offset=grid.offset) for profile, grid in pairs
     ]
+
+
+def with_delays(profiles: Iterable[Profile], delays: Mapping[AggInterval, timedelta]) -> list[Profile]:
+    """Return *profiles* with the learned *delays*, which matter to those that wait."""
+    chosen = []
+    for profile in profiles:
+        learned = delays.get(profile.agg_interval, timedelta(0)) if profile.waits else timedelta(0)
+        chosen.append(profile if profile.learned_delay == learned else replace(profile, learned_delay=learned))
+    return chosen
 
 
 def with_names(profiles: Iterable[Profile], names: Mapping[str, tuple[str, ...]]) -> list[Profile]:

@@ -53,6 +53,10 @@ GROUPS = {
     "limits": Group(
         "a year of 50 series under every hidden limit and way of refusing", ("collect/test_fewest_requests.py",)
     ),
+    "ecosystem": Group(
+        "the whole ecosystem: 60 kills of replicas and of backfills, each switch of the simulator, a week",
+        ("acceptance/test_ecosystem.py", "faults/test_ecosystem.py", "faults/test_ecosystem_switches.py"),
+    ),
     "memory": Group("200 profiles in 128 MiB", ("faults/test_memory.py",)),
 }
 _REST = "rest"

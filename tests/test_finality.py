@@ -17,6 +17,7 @@ from collector.rules.finality import (
     GapRequest,
     absent_runs,
     compact,
+    doubted,
     final_windows,
     floor_bucket,
     fold,
@@ -471,3 +472,17 @@ def test_windows_are_merged_and_subtracted(found):
 
 def test_bucket_starts_are_joined_to_runs():
     assert join_buckets([0, 10, 20, 40, 60, 70], 10) == [(0, 30), (40, 50), (60, 80)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "buckets"),
+    [([], []), ([(2, 3)], [2]), ([(2, 4), (6, 7)], [6, 3, 2]), ([], [9])],
+)
+def test_changed_parts_of_a_sum_make_it_doubtful_if_it_was_past_settle(changed, buckets):
+    """Ten buckets of an hour with one of settle; the answer comes after ten hours, so that the last one is younger."""
+    asked_at = 10 * STEP
+    row = Evidence(0, 10 * STEP, asked_at, asked_at, 0, None, confirmed=True)
+    after = doubted([row], [bucket * STEP for bucket in buckets], STEP, STEP, asked_at)
+    assert [(r.start // STEP, r.end // STEP) for r in after if r.changed_at == asked_at] == changed
+    assert all(row.confirmed == (row.changed_at is None) for row in after)
+    assert [*subtract((0, 10 * STEP), [row[:2] for row in after])] == []

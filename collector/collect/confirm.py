@@ -22,7 +22,7 @@ from collector.collect.planning import packing
 from collector.collect.refetch import settle_of
 from collector.datasets import adds_up_over_time
 from collector.interval import AggInterval, Grid, grid_of
-from collector.model import Normalization, Question, Slice, Window, known_spelling
+from collector.model import GroupedPoints, Normalization, Question, Slice, Window, known_spelling
 from collector.rules.finality import DAY, final_windows, floor_bucket
 from collector.timestamps import from_epoch, rfc3339, utc
 from collector.windows import hull, merge, subtract
@@ -204,6 +204,7 @@ class _DailyAnswers:
 
     def __init__(self) -> None:
         self.values: dict[Question, dict[int, float]] = defaultdict(dict)
+        self.groups: dict[Question, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
         self.answered: dict[Question, list[tuple[EpochWindow, float]]] = defaultdict(list)
 
     def keep(self, _fetch_id: int, batch: Batch, answer: Answer) -> None:
@@ -214,6 +215,9 @@ class _DailyAnswers:
             window = int(slice_.window.start.timestamp()), int(slice_.window.end.timestamp())
             self.answered[slice_.series].append((window, answer.meta.last_updated.timestamp()))
             self.values[slice_.series].update(zip(points.timestamps, points.values, strict=True))
+            for name, group in points.groups.items() if isinstance(points, GroupedPoints) else ():
+                for timestamp, value in zip(group.timestamps, group.values, strict=True):
+                    self.groups[slice_.series][timestamp][name] = value
 
     def covers(self, query: Question, day: EpochWindow, settle: int) -> bool:
         """Return whether an answer past settle has covered *day*."""
@@ -229,16 +233,33 @@ def _days(windows: Iterable[EpochWindow]) -> list[EpochWindow]:
 
 async def _differing_days(unconfirmed: Unconfirmed, answers: _DailyAnswers, store: Store) -> list[EpochWindow]:
     """Confirm the days whose sums equal the daily values. Returns those that differ."""
-    sums = await store.daily_sums(
-        unconfirmed.query, _window((unconfirmed.days[0][0], unconfirmed.days[-1][1])), unconfirmed.offset
-    )
-    values = answers.values.get(unconfirmed.daily_query, {})
     covered = [
         day for day in _days(unconfirmed.days) if answers.covers(unconfirmed.daily_query, day, unconfirmed.settle)
     ]
-    equal = [day for day in covered if sums.get(day[0]) == values.get(day[0])]
+    differing = await _unequal(unconfirmed, covered, answers, store)
+    equal = [day for day in covered if day not in differing]
     await store.confirm(unconfirmed.query, merge(equal), unconfirmed.settle)
-    return [day for day in covered if sums.get(day[0]) != values.get(day[0])]
+    return differing
+
+
+async def _unequal(
+    unconfirmed: Unconfirmed, days: Sequence[EpochWindow], answers: _DailyAnswers, store: Store
+) -> list[EpochWindow]:
+    """Return those of *days*, ascending, whose sum differs from the daily value, in all or in a group."""
+    if not days:
+        return []
+    query, window = unconfirmed.query, _window((days[0][0], days[-1][1]))
+    sums = await store.daily_sums(query, window, unconfirmed.offset)
+    values = answers.values.get(unconfirmed.daily_query, {})
+    differing = {day for day in days if sums.get(day[0]) != values.get(day[0])}
+    if query.has_groups:
+        of_groups = await store.daily_group_sums(query, window, unconfirmed.offset)
+        listed = answers.groups[unconfirmed.daily_query]
+        for day in days:  # where a group is unknown in an hour, its sum is, too
+            known = of_groups.get(day[0])
+            if known is not None and any(known.get(name, 0.0) != value for name, value in listed[day[0]].items()):
+                differing.add(day)
+    return sorted(differing)
 
 
 async def _judge_sums(
@@ -251,9 +272,8 @@ async def _judge_sums(
         if state
         else []
     )
-    sums = await store.daily_sums(unconfirmed.query, _window((days[0][0], days[-1][1])), unconfirmed.offset)
-    values = answers.values.get(unconfirmed.daily_query, {})
-    confirmed_days = [day for day in days if sums.get(day[0]) != values.get(day[0]) and not subtract(day, confirmed)]
+    differing = await _unequal(unconfirmed, days, answers, store)
+    confirmed_days = [day for day in differing if not subtract(day, confirmed)]
     if confirmed_days:
         await store.set_sums_differ(unconfirmed.query)
         day = rfc3339(from_epoch(confirmed_days[0][0]))

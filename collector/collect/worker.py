@@ -143,7 +143,7 @@ class ProfileWorker:
         if item.success is None or item.failures:
             return False
         profile = self._profiles[item.name]
-        newest = profile.due_edges(None, now)[0] + profile.publication_delay
+        newest = profile.due_edges(None, now)[0] + profile.due_delay
         return not newest <= item.success <= now + NAMED_FROM
 
     def _dues(self, item: WorkItem, now: datetime) -> list[datetime]:
@@ -228,7 +228,8 @@ def rechecks(view: ReadView, profiles: Sequence[Profile], now: datetime) -> dict
         if profile.name in closed:
             known = learned.get(profile.agg_interval)
             lag = timedelta(seconds=known.published_after) if known and known.published_after else lags[profile.name]
-            published = closed[profile.name] + ahead + lag + profile.publication_delay
+            delay = max(lag + profile.publication_delay, profile.due_delay)
+            published = closed[profile.name] + ahead + delay
             look = max(published, now + _RECHECK_INTERVAL)
             if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
                 recheck_at[profile.name] = look

@@ -187,7 +187,7 @@ CT_TIMESERIES = Dataset(
     siblings=(
         Sibling("summary", "ct/summary/CA_OWNER"),
         Sibling("timeseries groups", "ct/timeseries_groups/CA_OWNER", "aggInterval=1d"),
-        Sibling("authorities", "ct/authorities", "limit=5", has_dates=False, lists="caOwner"),
-        Sibling("logs", "ct/logs", "limit=5", has_dates=False, lists="log"),
+        Sibling("authorities", "ct/authorities", "limit=5", has_dates=False),
+        Sibling("logs", "ct/logs", "limit=5", has_dates=False),
     ),
 )

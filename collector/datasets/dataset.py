@@ -93,14 +93,12 @@ class Sibling:
     """A path of the API about the same objects in another form; `collector probe` requests it once.
 
     *query* are parameters in addition to the dates, which are sent only if *has_dates*.
-    *lists* is the filter whose values the path lists; None if it lists none.
     """
 
     name: str
     path: str
     query: str = ""
     has_dates: bool = True
-    lists: str | None = None
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,7 @@ def gaps_of_profiles(
     relative = store.relative_queries(queries)
     labelled, expected = [], []
     for profile, row in zip(profiles, rows, strict=True):
-        published = now - row.ahead - profile.publication_delay - row.behind
+        published = now - row.ahead - max(profile.publication_delay + row.behind, profile.due_delay)
         expected_of = cache(partial(profile.expected, published=published))  # most series have the same extent
         for series in () if profile.takes_snapshots else profile.series:  # a snapshot has no gaps
             within = expected_of(stored.get(series.query))

@@ -110,8 +110,13 @@ def _document(
         + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
         "publication": [
-            {"agg_interval": interval.value, "published_after_seconds": after, "revised_until_seconds": until}
-            for interval, (after, until) in store.publication_times().items()
+            {
+                "agg_interval": interval.value,
+                "published_after_seconds": after,
+                "revised_until_seconds": until,
+                "due_after_seconds": due,
+            }
+            for interval, (after, until, due) in store.publication_times().items()
         ],
         "deviations": [deviation_document(deviation) for deviation in store.deviations()],
         "waiting": _waiting(facts.wait),
@@ -207,7 +212,7 @@ def _profile(
     queries, answered_at = [series.query for series in profile.series], row.last_success
     row = _with_fire(row, facts.fires.get(profile.name))
     failed = row.failures > 0 or _is_failed(store, profile, facts.fires.get(profile.name))
-    due = profile.due_edges(None, now)[0] + profile.publication_delay
+    due = profile.due_edges(None, now)[0] + profile.due_delay
     is_owed = failed or row.last_success is None or row.last_success < due
     gaps = facts.gaps[profile.name]
     relative = any(query in facts.relative for query in queries)
@@ -271,13 +276,15 @@ def lag_seconds(profile: Profile, row: ProfileStatus, now: datetime) -> float | 
     """Return the seconds from the end of the newest stored bucket to the end of the newest one that should be stored.
 
     A bucket should be stored when the usual lag of Radar, the publication delay and two minutes have passed since its
-    end. Of several series, the one that is furthest behind counts. 0 if nothing is late, None if a series has no point.
+    end, and two minutes since its due moment. Of several series, the one that is furthest behind counts. 0 if nothing
+    is late, None if a series has no point.
     """
     if row.last_point is None:
         return None
     behind = row.behind if row.behind < _UNUSUAL_LAG else timedelta(0)  # because it counts until a usual lag is known
     usual = behind if row.usual_lag is None else row.usual_lag
-    published = profile.grid.floor(now - row.ahead - usual - profile.publication_delay - GRACE)
+    delay = max(usual + profile.publication_delay, profile.due_delay)
+    published = profile.grid.floor(now - row.ahead - delay - GRACE)
     return max((published - row.last_point - profile.agg_interval.step).total_seconds(), 0.0)
 
 
@@ -287,7 +294,7 @@ def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: 
     The first that is true counts. A profile whose requests wait for Radar is `waiting`, even if its newest requests
     failed. If they wait for the budget, it is `waiting` only if its newest requests did not fail.
     """
-    due = due_past_grace(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    due = due_past_grace(profile.due_edges(None, now)[0] + profile.due_delay, profile.agg_interval.step, now)
     is_late = row.last_success is not None and row.last_success < due
     states = {
         "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
@@ -331,5 +338,5 @@ def snapshot_word(profile: Profile, asked_at: datetime | None, record: PassRecor
         return "failing"
     if asked_at is None:
         return "new"
-    due = due_past_grace(profile.due_edges(None, now)[0] + profile.publication_delay, profile.agg_interval.step, now)
+    due = due_past_grace(profile.due_edges(None, now)[0] + profile.due_delay, profile.agg_interval.step, now)
     return "late" if asked_at + (_DAY if record.daily else timedelta(0)) < due else "snapshot"

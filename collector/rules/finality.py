@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from collector.windows import join_buckets, merge, subtract
+from collector.windows import intersect, join_buckets, merge, subtract
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,6 +114,23 @@ def fold(  # noqa: PLR0913 - all but two are keywords
         else:
             rows.append(_agreed(old, scope, start, end))
     return compact(rows, settle)
+
+
+def doubted(
+    rows: Iterable[Evidence], buckets: Iterable[int], step: int, settle: int, asked_at: float
+) -> list[Evidence]:
+    """Return *rows* after an answer has changed parts of the values of *buckets*, whose sums may be as before.
+
+    Those that were past settle when it was requested, at *asked_at*, are fetched again as if the sums had changed.
+    """
+    late = [timestamp for timestamp in buckets if timestamp + step + settle <= asked_at]
+    doubtful, changed = join_buckets(sorted(late), step), []
+    for row in rows:
+        window = (row.start, row.end)
+        inside = intersect([window], doubtful)
+        changed += [row.within(*part)._replace(changed_at=asked_at, confirmed=False) for part in inside]
+        changed += [row.within(*part) for part in subtract(window, inside)]
+    return compact(changed, settle)
 
 
 def _evidence(scope: AnswerScope, start: int, end: int) -> Evidence:

@@ -246,6 +246,7 @@ class ProfileReader:
             self._reject((*base, *path), text)
         collection = self.collection.model_dump()
         collection |= {key: value for key in collection if (value := getattr(table, key)) is not None}
+        is_fixed = table.publication_delay is not None or "publication_delay" in self.collection.model_fields_set
         own = next((key for key in ("settle", "lookback") if getattr(table, key) is not None), None)
         if own:
             location = self.document.location((*base, own))
@@ -261,6 +262,7 @@ class ProfileReader:
             dimension=table.dimension or "",
             most_groups=table.groups or 0,
             normalization=asked,
+            waits=not is_fixed,
         )
 
 

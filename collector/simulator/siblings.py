@@ -1,11 +1,10 @@
-"""The paths beside the time series: sums and series by group of a dimension, and the lists of authorities and logs.
+"""The paths beside the time series that have groups: sums, and series, by group of a dimension.
 
 They have the form of the published contract, without CSV. Groups are the values that the synthetic data knows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from collector.simulator.response import meta, scaled
 from collector.simulator.values import dimension_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from collector.contract.group_parser import GroupsRequest
     from collector.contract.request_parser import ApiRequest, SeriesRequest
@@ -28,18 +27,14 @@ if TYPE_CHECKING:
     Groups = Mapping[str, Sequence[int]]
 
 
-NOT_FOUND = HttpReply(404, b'{"error":"Not Found."}')
-"""What the contract has for an unknown object: no envelope."""
 _OF_GROUPS = (SUMMARY, SERIES)
 _GROUPS = 10
-_LISTED = 5
 
 
 def place(path: str, dataset: Dataset) -> tuple[str, str] | None:
     """Return the two parts of a URL path beside that of *dataset*, as `summary`, `CA_OWNER`; None if there is none."""
-    folder, slash, name = path.removeprefix(dataset.url_path.rpartition("/")[0] + "/").partition("/")
-    is_there = (folder in _OF_GROUPS and name) or (folder in _LISTS and not slash)
-    return (folder, name) if is_there else None
+    folder, _, name = path.removeprefix(dataset.url_path.rpartition("/")[0] + "/").partition("/")
+    return (folder, name) if folder in _OF_GROUPS and name else None
 
 
 def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answers it
@@ -52,9 +47,6 @@ def sibling(  # noqa: PLR0913, PLR0917 - the parts of a request, and what answer
     now: float,
 ) -> HttpReply:
     """Return the answer of a path beside that of *dataset*; raises ApiError for what the API would reject at *now*."""
-    if folder in _LISTS:
-        key, rows = _LISTS[folder]
-        return _reply({key: _page(rows(dataset), pairs)})
     accepted = parse_groups(GroupsPlace(dataset, folder, name), pairs, options, now)
     request, own, is_series = _positions(accepted.request, options), accepted.parameter.name, not accepted.is_summary
     most = _most_groups(accepted, options)
@@ -136,8 +128,11 @@ def _wrong(timestamps: Sequence[int], groups: Groups, options: SimulatorOptions)
 
 def _spelt(group: str, options: SimulatorOptions) -> str:
     """Return the key of a group: the filter's value, or another spelling of it."""
-    if options.group_keys == "filter" or group == OTHER:
-        return group
+    return group if options.group_keys == "filter" or group == OTHER else spelt_otherwise(group)
+
+
+def spelt_otherwise(group: str) -> str:
+    """Return another spelling of a group."""
     return group.partition(",")[0].lower().replace("_", "-")
 
 
@@ -155,68 +150,6 @@ def _largest(groups: Groups, most: int | None) -> dict[str, Sequence[int]]:
     rest = [groups[group] for group in ordered if group not in names]
     largest = {group: groups[group] for group in names}
     return largest | ({OTHER: [sum(column) for column in zip(*rest, strict=True)]} if rest else {})
-
-
-def _page(rows: Sequence[Mapping[str, Any]], pairs: Pairs) -> list[Mapping[str, Any]]:
-    start = _number(pairs, "offset", 0, least=0)
-    return [*rows[start : start + _number(pairs, "limit", _LISTED, least=1)]]
-
-
-def _number(pairs: Pairs, name: str, default: int, *, least: int) -> int:
-    texts = [text for key, text in pairs if key == name]
-    if not texts:
-        return default
-    if not (texts[-1].isascii() and texts[-1].isdecimal() and int(texts[-1]) >= least):
-        raise bad_request(f"{name}: expected an integer of at least {least}")
-    return int(texts[-1])
-
-
-def _authorities(dataset: Dataset) -> list[Mapping[str, Any]]:
-    return [
-        {
-            "certificateRecordType": "ROOT_CERTIFICATE",
-            "country": "US",
-            "countryName": "United States",
-            "name": f"{owner} Root",
-            "owner": owner,
-            "parentName": "",
-            "parentSha256Fingerprint": "",
-            "revocationStatus": "NOT_REVOKED",
-            "sha256Fingerprint": hashlib.sha256(owner.encode()).hexdigest().upper(),
-        }
-        for owner in _known(dataset, "authorities")
-    ]
-
-
-def _logs(dataset: Dataset) -> list[Mapping[str, Any]]:
-    return [
-        {
-            "api": "RFC6962",
-            "description": log,
-            "endExclusive": "2027-01-01T00:00:00Z",
-            "operator": log.partition(" ")[0],
-            "slug": log.lower().replace(" ", "-"),
-            "startInclusive": "2026-01-01T00:00:00Z",
-            "state": "USABLE",
-            "stateTimestamp": "2025-06-01T00:00:00Z",
-            "url": f"https://ct.example.com/{log.lower().replace(' ', '/')}/",
-        }
-        for log in _known(dataset, "logs")
-    ]
-
-
-def _known(dataset: Dataset, folder: str) -> Iterable[str]:
-    """Return the values that the sibling at *folder* lists."""
-    names = [
-        sibling.lists for sibling in dataset.siblings if sibling.lists and sibling.path.rpartition("/")[2] == folder
-    ]
-    return dimension_of(dataset.filters[names[0]]).values if names else ()
-
-
-_LISTS: Mapping[str, tuple[str, Callable[[Dataset], list[Mapping[str, Any]]]]] = {
-    "authorities": ("certificateAuthorities", _authorities),
-    "logs": ("certificateLogs", _logs),
-}
 
 
 def _reply(result: Mapping[str, Any]) -> HttpReply:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from collector.contract.catalogue import NOT_FOUND
 from collector.contract.group_parser import SERIES, GroupsPlace, parse_groups
 from collector.contract.request_parser import ApiRequest, decode_query, parse_request
 from collector.contract.response import NO_METHOD, NO_ROUTE, ApiError, ErrorCode, HttpReply, bad_request, quote
@@ -27,7 +28,7 @@ from collector.simulator.gateway import LoggedRequest, RateLimiter, caller_id, c
 from collector.simulator.history import SimulatedHistory
 from collector.simulator.options import SimulatorOptions
 from collector.simulator.response import answer, scaled
-from collector.simulator.siblings import NOT_FOUND, place, sibling
+from collector.simulator.siblings import place, sibling
 from collector.simulator.values import is_known
 from collector.timestamps import from_epoch
 
@@ -161,22 +162,22 @@ class Simulator:
 
     def _sibling(self, received: LoggedRequest) -> HttpReply:
         """Return the answer of a path beside the time series, as the options say."""
-        how, path = self.options.siblings, place(received.path.removeprefix(BASE_PATH), DEFAULT)
-        catalogue = catalogue_place(received.path.removeprefix(BASE_PATH))
+        how, path = self.options.siblings, received.path.removeprefix(BASE_PATH)
+        groups, catalogue = place(path, DEFAULT), catalogue_place(path)
         if catalogue and (self.options.catalogue or how == "served"):
             lists = self.options.catalogue or CatalogueOptions()
             return catalogue_reply(catalogue, DEFAULT, decode_query(received.raw_query), lists, received.at)
         if isinstance(how, ErrorCode):
             raise ApiError(how, "Refused")
-        if how == "no route" or path is None:
+        if how == "no route":
             raise ApiError(NO_ROUTE, "No route for that URI")
-        if how == "not found":
+        if how == "not found" or groups is None:
             return NOT_FOUND
         pairs = decode_query(received.raw_query)
-        reply = sibling(*path, DEFAULT, pairs, self._history, self.options, received.at)
-        if path[0] != SERIES:
+        reply = sibling(*groups, DEFAULT, pairs, self._history, self.options, received.at)
+        if groups[0] != SERIES:
             return reply
-        asked = parse_groups(GroupsPlace(DEFAULT, *path), pairs, self.options, received.at).request
+        asked = parse_groups(GroupsPlace(DEFAULT, *groups), pairs, self.options, received.at).request
         answered = json.loads(reply.body)["result"]
         series = tuple(requested for requested in asked.series if requested.name in answered)
         return self._vary(replace(asked, series=series), reply, received.at)

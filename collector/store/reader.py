@@ -11,7 +11,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack
 
 from collector.model import Window
-from collector.profile import on_grids
+from collector.profile import on_grids, with_delays
 from collector.store.db import sql
 from collector.store.ledger import backfills, bodies, fetches, fires, publication, replicas, upstream
 from collector.store.read import (
@@ -19,6 +19,7 @@ from collector.store.read import (
     comparison,
     gaps,
     group_bounds,
+    group_series,
     known_values,
     listing,
     newest_values,
@@ -120,8 +121,9 @@ class ReadView:
         return snapshots.load_record(self.get_state(snapshots.record_key(profile)))
 
     def placed(self, profiles: Sequence[Profile]) -> list[Profile]:
-        """Return *profiles* on the grids in force, with the known names in place of each star."""
-        return on_grids(groups.placed(self._connection, profiles), self.grids())
+        """Return *profiles* with what is known: their grids, when they are due, and the names in place of each star."""
+        delays = publication.due_delays(self._connection)
+        return with_delays(on_grids(groups.placed(self._connection, profiles), self.grids()), delays)
 
     def remainders(self, query: Question, window: Window, as_of: datetime | None = None) -> dict[int, Remainder]:
         """Read what answers left beside the groups of *query* in *window*; see `remainders.read`."""
@@ -234,6 +236,7 @@ class ReadView:
     empty = _of_known(status.empty)
     unconfirmed = _of_known(status.unconfirmed)
     daily_sums = _of_known(status.daily_sums)
+    daily_group_sums = _of_known(group_series.daily_sums)
     doubtful_annotations = _of_connection(doubtful)
     newest_answer = _of_connection(fetches.newest_answer)
     last_fires = _of_connection(fires.last_of)
@@ -401,6 +404,7 @@ class Reader:
     series_states = _in_thread(ReadView.series_states)
     doubtful_annotations = _in_thread(ReadView.doubtful_annotations)
     daily_sums = _in_thread(ReadView.daily_sums)
+    daily_group_sums = _in_thread(ReadView.daily_group_sums)
     unconfirmed = _in_thread(ReadView.unconfirmed)
     list_series = _in_thread(ReadView.list_series)
     renamed = _in_thread(ReadView.renamed)

@@ -128,3 +128,20 @@ def test_a_hundred_groups_are_ranked_with_their_rest_and_closed_ones_are_named(d
     assert box.locator(".lines > li").count() == 2  # the one that fits, and how many more there are
     assert "after the end of a bucket" in box.locator("[data-part=times]").inner_text()
     assert Axe().run(page).response["violations"] == []
+
+
+def test_the_state_of_trust_says_how_many_sums_of_groups_are_proven(dashboard, served):
+    """The groups of the newest 14 days are not final; before them, each day has the total of another answer."""
+    eventually(lambda: _get(served[1], "status")["profiles"][1]["proof"]["proven"])
+    dashboard.open(f"#profile=groups&start={rfc3339(midnight(20))}&end={rfc3339(LAST)}")
+    dashboard.settled()
+    (first, *_) = _get(served[1], f"proof?profile=groups&start={rfc3339(midnight(20))}&end={rfc3339(LAST)}")["proof"]
+    assert first["state"] == "proven"
+    eventually(lambda: f"{first['buckets']} sums proven" in dashboard.text("#trust"))
+    dashboard.open(f"#series=all&{RANGE}")
+    dashboard.settled()
+    assert "proven" not in dashboard.text("#trust")
+    module = dashboard.page.evaluate("document.querySelector('script[type=module]').src").replace("app.js", "proof.js")
+    counts = {"proven": 4, "differing": 1, "not_comparable": 2}
+    said = dashboard.page.evaluate(f"import('{module}').then((m) => m.proofWords({json.dumps(counts)}))")
+    assert (said["text"], said["kind"]) == ("1 sum differs from the total", "bad")

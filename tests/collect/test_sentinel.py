@@ -81,8 +81,10 @@ async def test_publication_and_revisions_are_shown_for_each_interval(store_url):
             core.clock.now = MIDNIGHT.replace(hour=hour, minute=7)
             await collect(core.profiles, core.clock(), core.store, core.batch_runner)
         await core.store.learn_revisions(core.clock())
-        after, until = (await core.store.with_read_view(lambda view: view.publication_times()))[AggInterval.ONE_HOUR]
-        assert after == 52 * 60
+        after, until, due = (await core.store.with_read_view(lambda view: view.publication_times()))[
+            AggInterval.ONE_HOUR
+        ]
+        assert (after, due) == (52 * 60, None)
         ages = [row.replaced_at - row.timestamp - HOUR.step for row in await core.store.list_revisions()]
         assert until == int(max(ages).total_seconds())
 

@@ -88,12 +88,14 @@ class Replicas:
 
 
 @contextmanager
-def replicas(folder, database, profiles, count, rate=1, **options):
+def replicas(folder, database, profiles, count, rate=1, *, catalogue=False, **options):  # noqa: PLR0913 - what they share
     """Run *count* replicas with *profiles*, TOML tables, under a clock *rate* times as fast as the real one."""
     started = time.time()
     now = fast_clock(started, rate)
     with simulating(lambda: now().timestamp(), **options) as (simulator, url):
-        shared = SharedCollector(folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false")
+        shared = SharedCollector(
+            folder, url, f'{database}"\nlease = "{LEASE}s', server="enabled = false", catalogue=catalogue
+        )
         shared.configure(*profiles)
         shared.database = database
         pool = ReplicaPool(shared, started, rate)

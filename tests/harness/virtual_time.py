@@ -141,8 +141,11 @@ class DaemonRun:
 
 
 @asynccontextmanager
-async def running_daemon(loop, folder, config, **options):
-    """Start the daemon with *config*, TOML in which `{url}` is the simulator's address, on SQLite in *folder*."""
+async def running_daemon(loop, folder, config, *, with_catalogue=False, **options):
+    """Start the daemon with *config*, TOML in which `{url}` is the simulator's address, on SQLite in *folder*.
+
+    *options* are those of the simulator. The daemon reads Radar's lists only *with_catalogue*.
+    """
     path = Path(folder, "config.toml")
     simulator = Simulator(SimulatorOptions(**{**CALM, **options}), lambda: loop.now().timestamp())
     opened = Store.open(f"sqlite:///{folder}/collector.db", owner="run")
@@ -150,7 +153,8 @@ async def running_daemon(loop, folder, config, **options):
 
         def settings():
             path.write_text(config.replace("{url}", base_url))
-            return load(str(path), environ={"CLOUDFLARE_API_TOKEN": TOKEN, **WITHOUT_CATALOGUE}, now=loop.now())
+            environ = {"CLOUDFLARE_API_TOKEN": TOKEN, **({} if with_catalogue else WITHOUT_CATALOGUE)}
+            return load(str(path), environ=environ, now=loop.now())
 
         service = Daemon(settings(), store, settings, loop.now)
         task = asyncio.create_task(service.run())

@@ -44,6 +44,14 @@ def test_every_key_of_collection_can_stand_in_a_profile(load):
     assert profile.heal is True
 
 
+@pytest.mark.parametrize(("waits", "table", "own"), [(True, "", ""), (False, "[collection]\n", ""), (False, "", "x")])
+def test_a_profile_waits_for_the_publication_unless_a_delay_is_set(waits, table, own, load):
+    line = 'publication_delay = "2m"\n'
+    text = f'{table and table + line}[[profiles]]\nname = "all"\nagg_interval = "1h"\n{own and line}'
+    (profile,) = load(text).profiles
+    assert (profile.waits, profile.publication_delay) == (waits, timedelta(minutes=2))
+
+
 @pytest.mark.parametrize("since", ["2026-01-31", '"2026-01-31"', "2026-01-31T00:00:00Z", '"2026-01-31T01:00:00+01:00"'])
 def test_since_is_text_or_a_date_of_toml(since, load):
     (profile,) = load(f'[[profiles]]\nname = "a"\nagg_interval = "1d"\nsince = {since}').profiles

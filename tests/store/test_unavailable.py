@@ -136,6 +136,7 @@ READS = {
     "budget": lambda store: store.budget(NOW, 10),
     "budget_free_at": lambda store: store.budget_free_at(NOW, Budget(1, 1, None)),
     "commands": lambda store: store.commands(),
+    "daily_group_sums": lambda store: store.daily_group_sums(ALL, hours(0, 4)),
     "daily_sums": lambda store: store.daily_sums(ALL, hours(0, 4)),
     "ahead": lambda store: store.ahead(),
     "clock_difference": lambda store: store.clock_difference(),

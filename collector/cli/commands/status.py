@@ -124,8 +124,9 @@ def _publication(times: dict[str, Any]) -> str:
     """Return how soon the buckets of an interval are published, and how late they were revised."""
     from collector.cli.output import duration
 
-    after, until = times["published_after_seconds"], times["revised_until_seconds"]
+    after, until, due = (times[f"{key}_seconds"] for key in ("published_after", "revised_until", "due_after"))
     words = [f"published {duration(after)} after their end" if after is not None else "not seen published yet"]
+    words += [f"due {duration(due)} after their end"] if due else []
     words += [f"revised up to {duration(until)} after it"] if until is not None else []
     return f"buckets of {times['agg_interval']}: {', '.join(words)}"
 

@@ -4,6 +4,7 @@ import { $, forgetColours, h, keepingFocus } from "./dom.js";
 import { compact, moment, number, percent, period as inWords, signed } from "./format.js";
 import { frame as makeFrame, holdsPoints } from "./frame.js";
 import { describe } from "./notes.js";
+import { proofWords } from "./proof.js";
 import { readout, showKey, showMeasure } from "./readout.js";
 import { ink, marks, restyle, state } from "./state.js";
 import { headline, trust } from "./summary.js";
@@ -96,6 +97,8 @@ function showTrust() {
   parts.push(facts.missing ? to("gaps-title", `${many(facts.missing, "bucket", "buckets")} missing`, "bad") : h("span", {}, "no gaps"));
   if (facts.upstream) parts.push(to("gaps-title", `${many(facts.upstream, "bucket", "buckets")} Radar has not`, "warn"));
   parts.push(h("span", {}, facts.revised === null ? "revisions are not counted for so many profiles" : facts.known ? (facts.revised ? `${many(facts.revised, "value", "values")} revised` : "none revised") : "revised: …"));
+  const proof = proofWords(state.context.proof);
+  if (proof) parts.push(h("span", { class: `text ${proof.kind}`, title: proof.title }, proof.text));
   if (facts.annotations) parts.push(to("annotations-title", many(facts.annotations, "annotation", "annotations"), ""));
   if (facts.marks) parts.push(to("annotations-title", many(facts.marks, "mark", "marks"), ""));
   const bad = facts.missing > 0;

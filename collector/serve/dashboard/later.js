@@ -4,6 +4,7 @@ import { get } from "./api.js";
 import { columnsOf, loadRevisions, loadUnits, moved } from "./data.js";
 import { iso } from "./format.js";
 import { totalOf } from "./frame.js";
+import { loadProof } from "./proof.js";
 import { control } from "./view.js";
 
 const OVERVIEW_COLUMNS = 300;
@@ -13,14 +14,16 @@ const MOST_REVISIONS_OF = 10;
 export async function loadContext({ view, data }, profiles, signal) {
   if (!view.series.length || !data.series.length) return {};
   const range = { start: data.start, end: data.end };
-  const few = profiles.filter((one) => one.series.some((label) => view.series.includes(label))).length <= MOST_REVISIONS_OF;
+  const shown = profiles.filter((one) => one.series.some((label) => view.series.includes(label)));
+  const few = shown.length <= MOST_REVISIONS_OF;
   const back = data.previous ? data.shift : control(data.requested ?? range);
-  const [previous, revisions, now] = await Promise.all([
+  const [previous, revisions, now, proof] = await Promise.all([
     data.previous ?? loadUnits(view, moved(range, back, null), data.thin, signal).then((read) => read.drawn),
     data.detailed || !few ? data.revisions : loadRevisions(view.series, range, profiles, signal),
     view.asOf ? loadUnits({ ...view, asOf: null }, range, data.thin, signal) : null,
+    few ? loadProof(shown, range, signal) : null,
   ]);
-  return { previous, shift: back, revisions: few || data.detailed ? revisions : null, since: now ? changes(data.series, now.drawn) : null };
+  return { previous, shift: back, revisions: few || data.detailed ? revisions : null, since: now ? changes(data.series, now.drawn) : null, proof };
 }
 
 /** How the history of today differs from *series*, that of an earlier moment: changed and new columns, and the change of the sum. */

@@ -23,10 +23,14 @@ _CONSIDERED = timedelta(days=60)
 
 
 class PublicationTimes(NamedTuple):
-    """Seconds from the end of a bucket to its publication, and to the latest revision of a value; None if unknown."""
+    """Seconds from the end of a bucket to its publication, and to the latest revision of a value; None if unknown.
+
+    *due_after*: the seconds from the end of a bucket to its due moment, None until enough answers have shown it.
+    """
 
     published_after: int | None
     revised_until: int | None
+    due_after: int | None = None
 
 
 def learn(connection: sa.Connection, samples: Mapping[AggInterval, tuple[datetime, datetime]]) -> None:
@@ -60,8 +64,15 @@ def times(connection: sa.Connection) -> dict[AggInterval, PublicationTimes]:
     facts = {row.key: row.value for row in connection.execute(select)}
     known = {}
     for interval in AggInterval:
-        delay = Publication.load(facts.get(_PUBLISHED_KEY.format(interval.value))).delay
+        published = Publication.load(facts.get(_PUBLISHED_KEY.format(interval.value)))
         revised = facts.get(_REVISED_KEY.format(interval.value))
-        if delay is not None or revised is not None:
-            known[interval] = PublicationTimes(delay, int(revised) if revised else None)
+        if published.delay is not None or revised is not None:
+            until = int(revised) if revised else None
+            known[interval] = PublicationTimes(published.delay, until, published.due_after)
     return known
+
+
+def due_delays(connection: sa.Connection) -> dict[AggInterval, timedelta]:
+    """Return how long after its end a bucket is due, for each interval of which that is known."""
+    known = times(connection)
+    return {interval: timedelta(seconds=each.due_after) for interval, each in known.items() if each.due_after}

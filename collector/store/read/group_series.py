@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.store.db.column_types import epoch
-from collector.store.db.schema import groups, series, vanished
+from collector.store.db.schema import groups, points, series, vanished
 from collector.store.series import generations, remainders
 from collector.store.series.generations import same_measure
 from collector.timestamps import from_epoch
@@ -17,8 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
+    from collector.model import Question, Window
+    from collector.store.read.stored_series import StoredQuestions
     from collector.windows import EpochWindow
 
+_DAY = 86_400
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _COLUMNS = (series.c.id, series.c.digest, series.c.normalization, series.c.unit)
 _SUMS = sa.select(*_COLUMNS).where(series.c.id.in_(_IDS))
@@ -60,6 +63,38 @@ def read_group_series(
     every = [series_id for same in ids.values() for series_id in same]
     still_open = frozenset(timestamp for timestamp, other in left.items() if other)
     return GroupSeries(dict(ids), still_open, _vanished(connection, every, window, as_of))
+
+
+def daily_sums(
+    connection: sa.Connection, known: StoredQuestions, query: Question, window: Window, offset: int = 0
+) -> dict[int, dict[str, float]]:
+    """Sum the stored values of each group of *query* by day: epoch seconds of its begin to the sums by group.
+
+    Days begin *offset* seconds after midnight UTC. A day in which a group is unknown in a bucket is absent.
+    """
+    current = known.current([query]).get(query)
+    if current is None:
+        return {}
+    span = int(window.start.timestamp()), int(window.end.timestamp())
+    its_groups = read_group_series(connection, [current.id], span, None)
+    unknown = {_day(timestamp, offset) for timestamp in its_groups.open}
+    sums: dict[int, dict[str, float]] = {
+        day: {} for day in range(_day(span[0], offset), span[1], _DAY) if day not in unknown
+    }
+    names = {series_id: name for name, ids in its_groups.ids.items() for series_id in ids}
+    table, ids = points.c, sorted(names)
+    day = ((epoch(table.timestamp) - offset) // _DAY).label("day")
+    select = sa.select(table.series_id, day, sa.func.sum(table.value)).group_by(table.series_id, day)
+    select = select.where(table.timestamp >= window.start, table.timestamp < window.end).order_by(table.series_id)
+    for at in range(0, len(ids), _AT_ONCE):
+        for series_id, number, total in connection.execute(select.where(table.series_id.in_(ids[at : at + _AT_ONCE]))):
+            if (start := number * _DAY + offset) in sums:
+                sums[start][names[series_id]] = total
+    return sums
+
+
+def _day(timestamp: int, offset: int) -> int:
+    return (timestamp - offset) // _DAY * _DAY + offset
 
 
 def _belongs(row: Any, its_sum: Any) -> bool:

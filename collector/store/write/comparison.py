@@ -67,8 +67,7 @@ class Change:
     def changed_buckets(self) -> Iterator[tuple[int, int]]:
         """Yield the (series_id, timestamp) of each stored value that is another one now, or is gone or back."""
         for series_id, difference in self.differences.items():
-            yield from ((series_id, revision.timestamp) for revision in difference.revised)
-            yield from ((series_id, timestamp) for timestamp in (*difference.vanished, *difference.returned))
+            yield from ((series_id, timestamp) for timestamp in difference.changed)
 
     def count(self, ids: Mapping[Question, int], of_groups: Mapping[int, SaveResult]) -> SaveResult:
         """Count what changed, in all and of each series; of a series with groups what changed in these."""

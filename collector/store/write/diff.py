@@ -103,13 +103,12 @@ class AnswerPart:
             any(scope.start <= t < scope.end for t in timestamps) for timestamps in (stored, difference.inserted)
         )
         first = brought and not held  # an answer without any value agrees with a store without any
-        changed = [*(revision.timestamp for revision in difference.revised), *difference.vanished, *difference.returned]
         return fold(
             rows,
             scope,
             first=first,
             inserted=() if first else (t for t in difference.inserted if scope.start <= t < scope.end),
-            changed=(t for t in changed if scope.start <= t < scope.end),
+            changed=(t for t in difference.changed if scope.start <= t < scope.end),
             overruled=[] if first else overruled,
         )
 
@@ -149,6 +148,11 @@ class Difference:
     vanished: list[int] = field(default_factory=list)
     returned: list[int] = field(default_factory=list)
     ignored: int = 0
+
+    @property
+    def changed(self) -> list[int]:
+        """The stored buckets whose value is another one now, or is gone or back."""
+        return [*(revision.timestamp for revision in self.revised), *self.vanished, *self.returned]
 
 
 def diff(

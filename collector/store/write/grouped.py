@@ -21,7 +21,7 @@ from collector.store.write.points import NewPoints
 from collector.windows import SeriesWindow, join_buckets, merge
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     import sqlalchemy as sa
 
@@ -39,10 +39,14 @@ class Scope(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class GroupsSaved:
-    """What one answer changed in groups: *counts* by the series_id of their sum, and the *windows* it answered."""
+    """What one answer changed in groups: *counts* by the series_id of their sum, and the *windows* it answered.
+
+    *changed* has the buckets in which a value of a group was replaced, vanished or came back, by the same series_id.
+    """
 
     counts: Mapping[int, SaveResult] = field(default_factory=dict)
     windows: Sequence[AnsweredWindow] = ()
+    changed: Mapping[int, Collection[int]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -83,7 +87,7 @@ def save(
     connection: sa.Connection, arrival: ReceivedAnswer, ids: Mapping[Question, int], scopes: Mapping[int, Scope]
 ) -> GroupsSaved:
     """Save the groups of an answer whose sums are saved. Values that are relative to one answer are not stored."""
-    counts, windows = {}, []
+    counts, windows, changed = {}, [], {}
     for series_id, part in _parts(arrival, ids).items() if arrival.absolute else ():
         known = groups.resolve(connection, part.query, series_id, part.names, arrival.now)
         differences = _compare(connection, part, known, scopes[series_id])
@@ -93,8 +97,9 @@ def save(
         counting = {t: rest for t, rest in left.items() if not any(a <= t < b for a, b in overruled)}
         remainders.write(connection, series_id, counting, Seen(arrival.fetch_id, arrival.now))
         counts[series_id] = _counted(differences)
+        changed[series_id] = {t for difference in differences.values() for t in difference.changed}
         windows += _answered(arrival, part, differences, is_overruled=_is_overruled(part, overruled))
-    return GroupsSaved(counts, windows)
+    return GroupsSaved(counts, windows, changed)
 
 
 def _parts(arrival: ReceivedAnswer, ids: Mapping[Question, int]) -> dict[int, _Part]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collector.rules.finality import DEFAULT_SETTLE, doubted
 from collector.store.checksums import answered_range, checksum
 from collector.store.db.schema import fetches as fetches_table
 from collector.store.db.schema import points as points_table
@@ -41,8 +42,12 @@ if TYPE_CHECKING:
 
     from collector.model import Batch, Question, Window
     from collector.rules.edge import Edge
+    from collector.rules.finality import Evidence
     from collector.store.ledger.fetches import ReceivedAnswer, SaveResult
     from collector.store.write.changed_days import ChangedDays
+    from collector.store.write.grouped import GroupsSaved
+
+    EvidenceRows = Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]
 
 
 _BUCKETS_AT_ONCE = 30_000
@@ -130,7 +135,7 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     _write(connection, changes)
     _write_days(connection, changed)
     of_groups = [grouped.save(connection, change.arrival, ids, change.scopes) for change in changes]
-    evidence.write(connection, rows)
+    evidence.write(connection, _with_changed_groups(connection, rows, changes, of_groups))
     for change in changes:
         evidence.add_absences(connection, change.arrival.fetch_id, change.absences)
     for change in changes:
@@ -144,6 +149,26 @@ def _save_new(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> 
     save_annotations(connection, [AnsweredAnnotations(a.batch, a.answer.meta, a.time) for a in arrivals])
     proofs.reopen(connection, chain.from_iterable(change.changed_buckets() for change in changes))
     return saved
+
+
+def _with_changed_groups(
+    connection: sa.Connection, rows: EvidenceRows, changes: Sequence[Change], saved: Sequence[GroupsSaved]
+) -> EvidenceRows:
+    """Return the evidence after groups have changed, also where their sum has not."""
+    changed = [
+        (change.arrival, i, buckets)
+        for change, each in zip(changes, saved, strict=True)
+        for i, buckets in each.changed.items()
+        if buckets
+    ]
+    if not changed:
+        return rows
+    settles, doubtful = evidence.settles(connection, {i for _, i, _ in changed}), dict(rows)
+    for arrival, i, buckets in changed:
+        (before, after), step = doubtful[i], arrival.batch.agg_interval.seconds
+        asked_at = (arrival.asked_at or arrival.now).timestamp()
+        doubtful[i] = before, doubted(after, buckets, step, settles.get(i, DEFAULT_SETTLE), asked_at)
+    return doubtful
 
 
 def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
