@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.datasets import why_not_over_time
+from collector.datasets import dataset_of, why_not_over_time
 from collector.interval import AggInterval, Grid
 from collector.model import Normalization, Question, known_spelling
 from collector.store.db.column_types import epoch
@@ -55,11 +55,14 @@ Shape = tuple[int, Bucket, int]
 """The width of columns, the bucket they hold, and where one of them starts."""
 
 
-def why_not_summed(query: Question, normalization: str) -> str | None:
-    """Return why values of *query* may not be summed to those of a coarser bucket; None if they may."""
+def why_not_summed(query: Question, normalization: str, *, in_snapshot: bool = False) -> str | None:
+    """Return why values of *query* may not be summed to those of a coarser bucket; None if they may.
+
+    *in_snapshot*: all of them are of one snapshot.
+    """
     if known_spelling(normalization) != Normalization.RAW_VALUES:
         return f"their normalization is {normalization}"
-    return why_not_over_time(query)
+    return why_not_over_time(query, in_snapshot=in_snapshot)
 
 
 def common_buckets(
@@ -167,6 +170,22 @@ class SelectedSeries:
     def asked_at(self) -> datetime | None:
         """When the snapshot that is read was requested; None for a history."""
         return self.snapshot.asked_at if self.snapshot else None
+
+    @property
+    def why_no_total(self) -> str | None:
+        """Why the values that are read have no sum over time; None if they have one.
+
+        Those of one snapshot were judged at one moment, so they have one.
+        """
+        if self.snapshot is None or self.query is None:
+            return self.why_not_summed
+        return why_not_summed(self.query, self.normalization, in_snapshot=True)
+
+    @property
+    def counts_once(self) -> bool:
+        """Whether counts are of objects that count once in a bucket, so that a sum of buckets is a bound."""
+        is_count = known_spelling(self.normalization) == Normalization.RAW_VALUES
+        return is_count and self.query is not None and dataset_of(self.query).counts_once(self.query.filters)
 
     def under(self, other: Generation) -> SelectedSeries:
         """Return the series that has the label for the buckets of another generation."""
