@@ -131,7 +131,8 @@ class History:
 
         The words: per="hour" to "year", share=True, of=PROFILE, within=FILTER, top=N, rank=True, compare="previous",
         "1w", "4w", "52w", "usual" or a date, growth=True, cumulative=True, mean=N. `collector export --help` explains
-        them. A value that would not be true is None, and `reason` says why; RequestRefused if that concerns the whole answer.
+        them. A value that would not be true is None, and `reason` says why; RequestRefused if that concerns the whole
+        answer.
         """
         chosen, asked = self._query(profile, series, (start, end, as_of)), _words(words)
         with self._view() as view:
