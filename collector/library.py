@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from collector.analysis.words import Words, make_words
 from collector.errors import UsageError, did_you_mean
 from collector.report.analysis.absent import absent_rows
+from collector.report.analysis.counted import counted_notes
 from collector.report.analysis.points import answer_points
 from collector.report.analysis.stats import COLUMNS, answer_stats
 from collector.report.analysis.top import answer_top, top_columns
@@ -128,9 +129,10 @@ class History:
     ) -> Table:
         """Return points, and what *words* derive from them.
 
-        The words: per="hour" to "year", share=True, of=PROFILE, top=N, rank=True, compare="previous", "1w", "4w", "52w"
-        or a date, growth=True, cumulative=True, mean=N. `collector export --help` explains them. A value that would not
-        be true is None, and `reason` says why; RequestRefused if that concerns the whole answer.
+        The words: per="hour" to "year", share=True, of=PROFILE, within=FILTER, top=N, rank=True, compare="previous",
+        "1w", "4w", "52w", "usual" or a date, growth=True, cumulative=True, mean=N. `collector export --help` explains
+        them. A value that would not be true is None, and `reason` says why; RequestRefused if that concerns the whole
+        answer.
         """
         chosen, asked = self._query(profile, series, (start, end, as_of)), _words(words)
         with self._view() as view:
@@ -147,12 +149,16 @@ class History:
         as_of: Time = None,
         per: str | None = None,
         of: str | None = None,
+        within: str | None = None,
     ) -> Table:
         """Return figures about each series over a range, as `collector stats` does."""
-        chosen, asked = self._query(profile, series, (start, end, as_of)), _words({"per": per, "of": of})
+        chosen, asked = (
+            self._query(profile, series, (start, end, as_of)),
+            _words({"per": per, "of": of, "within": within}),
+        )
         with self._view() as view:
             _check(view, chosen.profiles, chosen.series)
-            return _of_rows(answer_stats(view, chosen, asked), COLUMNS)
+            return _of_rows(answer_stats(view, chosen, asked), COLUMNS, counted_notes(view.selected(chosen)))
 
     def top(  # noqa: PLR0913 - all but one are keywords
         self,
@@ -163,14 +169,16 @@ class History:
         as_of: Time = None,
         top: int | None = None,
         of: str | None = None,
+        within: str | None = None,
         compare: str | date | None = None,
     ) -> Table:
         """Return the largest series by their sum over a range, and the rest, as `collector top` does."""
-        asked = _words({"top": top, "of": of, "compare": compare})
+        asked = _words({"top": top, "of": of, "within": within, "compare": compare})
         chosen = self._query(profile, None, (start, end, as_of))
         with self._view() as view:
             _check(view, chosen.profiles, ())
-            return _of_rows(answer_top(view, chosen, asked), top_columns(asked))
+            rows = answer_top(view, chosen, asked)
+            return _of_rows(rows, top_columns(asked), counted_notes(view.selected(chosen)))
 
     def annotations(self, *, start: Time = None, end: Time = None) -> Table:
         """Return Cloudflare's annotations, by start date."""
@@ -269,8 +277,8 @@ def _answer(view: ReadView, chosen: PointQuery, words: Words) -> Table:
     return Table(columns, answer.notes)
 
 
-def _of_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
-    return Table({name: [row[name] for row in rows] for name in names})
+def _of_rows(rows: Sequence[Mapping[str, Any]], names: Sequence[str], notes: Sequence[str] = ()) -> Table:
+    return Table({name: [row[name] for row in rows] for name in names}, notes)
 
 
 def _table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:

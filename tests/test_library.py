@@ -50,7 +50,8 @@ def test_it_works_beside_a_writer(history, store_url):
 def test_words_derive_values(history):
     shares = history.points("by", share=True, end="2026-04-30T05:00:00Z")
     assert shares["share"][:5] == [pytest.approx(100 * h / (h + 3)) for h in range(5)]
-    assert shares.notes == ("by: share is in percent of the sum of the 2 series of by",)
+    assert shares.notes[0] == "by: share is in percent of the sum of the 2 series of by"
+    assert shares.notes[1].startswith("by counts entries, not certificates: ")
     frame = shares.to_pandas()
     assert frame[frame.series == "by/B"].share.iloc[0] == 100
     assert shares.to_arrow().column("timestamp").type.tz == "UTC"

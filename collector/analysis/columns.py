@@ -89,6 +89,16 @@ def added(columns: Sequence[Column]) -> Column:
     return Column(values, known, expected, unknown, most)
 
 
+def mean_of(columns: Sequence[Column]) -> Column:
+    """Return the mean of *columns*, which have the same periods; None where a bucket of one of them is absent."""
+    if len(columns) == 1:
+        return columns[0]
+    sums = added(columns)
+    rows = zip(sums.values, sums.whole, strict=True)
+    values = [value / len(columns) if is_whole and value is not None else None for value, is_whole in rows]
+    return Column(values, sums.known, sums.expected)
+
+
 def without(whole: Column, columns: Sequence[Column]) -> Column:
     """Return what *whole*, the sum of all groups, has beside the groups of *columns*, in buckets of *whole*.
 

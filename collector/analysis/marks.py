@@ -12,7 +12,7 @@ _MAX_URL = 2_000
 _BALLOT = (
     "https://cabforum.org/2025/04/11/ballot-sc081v3-introduce-schedule-of-reducing-validity-and-data-reuse-periods/"
 )
-_CHROME = "https://googlechrome.github.io/CertificateTransparency/ct_policy.html"
+_CHROME = "https://github.com/GoogleChrome/CertificateTransparency/blob/main/changes.md"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,16 +44,20 @@ POLICY = (
     _policy(
         "2018-03-01",
         "CA/B Forum ballot 193: at most 825 days",
-        "https://cabforum.org/2017/03/17/ballot-193-825-day-certificate-lifetimes/",
+        "https://cabforum.org/wp-content/uploads/CA-Browser-Forum-BR-1.6.7.pdf",
     ),
     _policy("2018-05-01", "Chrome: all new certificates need CT", _CHROME),
     _policy("2020-09-01", "Apple: at most 398 days", "https://support.apple.com/en-us/102028"),
-    _policy("2022-04-15", "Chrome: two or three SCTs by lifetime, of any operators", _CHROME),
+    _policy(
+        "2022-04-15",
+        "Chrome: SCTs of two operators, none need be Google's; three from 180 days on",
+        "https://groups.google.com/a/chromium.org/g/ct-policy/c/507lPdbbwSk",
+    ),
     _policy("2026-03-15", "CA/B Forum SC-081v3: at most 200 days", _BALLOT),
     _policy("2027-03-15", "CA/B Forum SC-081v3: at most 100 days", _BALLOT),
     _policy("2029-03-15", "CA/B Forum SC-081v3: at most 47 days", _BALLOT),
 )
-"""Dates from which on rules for public certificates hold, ascending, each with its source."""
+"""Dates from which on rules for public certificates hold, ascending, each with a source that states date and rule."""
 
 
 def make_mark(date: str, text: str, end: str | None = None, url: str | None = None) -> Mark:

@@ -6,11 +6,26 @@ from typing import TYPE_CHECKING
 
 from collector.analysis.periods import weeks
 from collector.analysis.refusals import RequestRefused
+from collector.analysis.words import USUAL_WEEKS
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from collector.analysis.periods import Periods
+
+
+def shifts_of(compare: str | datetime, periods: Periods, start: int) -> list[int]:
+    """Return how many *periods* each range to compare with is before the one that begins at *start*.
+
+    There are several for `usual`, whose mean is compared with. Raises what `shift_of` raises.
+    """
+    if compare != "usual":
+        return [shift_of(compare, periods, start)]
+    try:
+        week = shift_of("1w", periods, start)
+    except RequestRefused as refused:
+        raise RequestRefused(refused.reason.replace("1w", "usual", 1), refused.nearest) from None
+    return [number * week for number in range(1, USUAL_WEEKS + 1)]
 
 
 def shift_of(compare: str | datetime, periods: Periods, start: int) -> int:
@@ -32,7 +47,13 @@ def shift_of(compare: str | datetime, periods: Periods, start: int) -> int:
 
 
 def shifted_range(compare: str | datetime, start: int, end: int) -> tuple[int, int]:
-    """Return the range that [start, end) is compared with as a whole; it has the same length."""
+    """Return the range that [start, end) is compared with as a whole; it has the same length.
+
+    Raises RequestRefused for `usual`, which means several ranges.
+    """
+    if compare == "usual":
+        reason = "compare usual: it is the mean of several weeks, which a range as a whole does not have"
+        raise RequestRefused(reason, "1w, or usual with export")
     if compare == "previous":
         return start - (end - start), start
     if not isinstance(compare, str):

@@ -1,4 +1,4 @@
-"""The words of a request, the same everywhere: per, share, of, top, rank, compare, growth, cumulative, mean."""
+"""The words of a request, the same everywhere: per, share, of, within, top, rank, compare, growth, cumulative, mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from collector.timestamps import parse_time
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COMPARISONS = ("previous", "1w", "4w", "52w")
+COMPARISONS = ("previous", "1w", "4w", "52w", "usual")
+USUAL_WEEKS = 4
 MOST = 100_000
 """The largest number that `top` and `mean` take."""
 
@@ -24,15 +25,17 @@ class Words:
     """What to derive from the values of series.
 
     *per*: sum them to periods. *share*: in percent of the sum of the profile's series, or of the profile *of*.
-    *top*: only the largest series by their sum over the range, and the rest as one. *rank*: 1 is the largest.
-    *compare*: add the value of another period: one of COMPARISONS, or when the range to compare with begins.
-    *growth*: the change against it in percent. *cumulative*: the sum since the start of the range. *mean*: the mean of
-    the last so many periods.
+    *within*: share, rank and top among the series with one value of this filter, instead of among all. *top*: only the
+    largest series by their sum over the range, and the rest as one. *rank*: 1 is the largest. *compare*: add the value
+    of another period: one of COMPARISONS, or when the range to compare with begins. `usual` is the mean of the same
+    time in each of the USUAL_WEEKS weeks before. *growth*: the change against it in percent. *cumulative*: the sum
+    since the start of the range. *mean*: the mean of the last so many periods.
     """
 
     per: Per | None = None
     share: bool = False
     of: str | None = None
+    within: str | None = None
     top: int | None = None
     rank: bool = False
     compare: str | datetime | None = None
@@ -47,6 +50,11 @@ class Words:
     def needs_all_series(self) -> bool:
         """Whether the answer for one series depends on the others of its profile."""
         return self.share or self.rank or self.top is not None
+
+    def check(self) -> None:
+        """Raise UsageError for words that mean nothing together."""
+        if self.within is not None and not self.needs_all_series:
+            raise UsageError("within: needs share, of, rank or top")
 
 
 def make_words(values: Mapping[str, Any], now: datetime) -> Words:

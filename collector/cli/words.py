@@ -22,6 +22,11 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     ),
     "share": click.option("--share", is_flag=True, default=None, help="Add the share in percent of the profile's sum."),
     "of": click.option("--of", metavar="PROFILE", help="Add the share in percent of PROFILE instead."),
+    "within": click.option(
+        "--within",
+        metavar="FILTER",
+        help="Shares and ranks among the series with one value of FILTER, such as ca_owner; with --of, of those there.",
+    ),
     "top": click.option(
         "--top",
         type=click.IntRange(1, MOST),
@@ -32,7 +37,8 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
     "compare": click.option(
         "--compare",
         metavar="WHAT",
-        help=f"Add the value of another time: {', '.join(COMPARISONS)}, or the date at which that time begins.",
+        help=f"Add the value of another time: {', '.join(COMPARISONS)} (the mean of the same time in the four weeks"
+        " before), or the date at which that time begins.",
     ),
     "growth": click.option(
         "--growth", is_flag=True, default=None, help="Add the change against it in percent. Default: against previous."

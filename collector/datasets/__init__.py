@@ -72,8 +72,11 @@ def adds_up_over_values(query: Question, name: str) -> bool:
     return dataset_of(query).adds_up_over_values(query.filters, name)
 
 
-def why_not_over_time(query: Question) -> str | None:
-    """Return why counts of *query* may not be added up over time; None if they may."""
+def why_not_over_time(query: Question, *, in_snapshot: bool = False) -> str | None:
+    """Return why counts of *query* may not be added up over time; None if they may.
+
+    *in_snapshot*: all of them are of one snapshot.
+    """
     if query.normalization:
         return f"their normalization is {query.normalization}"
-    return dataset_of(query).why_not_over_time(query.filters)
+    return dataset_of(query).why_not_over_time(query.filters, in_snapshot=in_snapshot)

@@ -123,6 +123,7 @@ def _of_entries(
     reason: str = "an entry lies in one log of one operator and one API, but a certificate is entered in several logs",
     *,
     is_text: bool = False,
+    repeats: str = "",
 ) -> FilterParameter:
     """Return a filter by a property of an entry, of which a certificate has several."""
     return FilterParameter(
@@ -132,6 +133,7 @@ def _of_entries(
         over_values=Sums.UNLESS_DISTINCT,
         over_time=Sums.ALWAYS,
         reason=reason,
+        repeats=repeats,
         shares=tuple(shares.items()),
     )
 
@@ -148,6 +150,7 @@ CT_TIMESERIES = Dataset(
             "entryType",
             {"PRECERTIFICATE": 560, "CERTIFICATE": 440},
             "an entry has one type, but a certificate is entered as a precertificate and as itself",
+            repeats="as a precertificate and as itself",
         ),
         FilterParameter(
             "expirationStatus",
@@ -157,7 +160,7 @@ CT_TIMESERIES = Dataset(
         ),
         _of_certificates("hasIps", {"true": 4, "false": 996}),
         _of_certificates("hasWildcards", {"true": 310, "false": 690}),
-        _of_entries("log", _LOGS, is_text=True),
+        _of_entries("log", _LOGS, is_text=True, repeats="in each of its logs"),
         _of_entries("logApi", {"RFC6962": 870, "STATIC": 130}),
         _of_entries("logOperator", _OPERATORS, is_text=True),
         _of_certificates("publicKeyAlgorithm", {"DSA": 1, "ECDSA": 560, "RSA": 439}),

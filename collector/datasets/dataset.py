@@ -35,6 +35,8 @@ class FilterParameter:
     *is_snapshot*: the API judges the filter at the moment of the request, so the values of one bucket change for ever.
     *is_distinct*: the value `true` counts each object once in a bucket, however often it occurs.
 
+    *repeats* says how an object counts several times unless one value of the filter is chosen; empty if it does not.
+
     *shares* are frequent values with their parts of the whole, in any unit. The simulator's data is made of them;
     without them all *values* are equally frequent.
     """
@@ -49,6 +51,7 @@ class FilterParameter:
     reason: str = "nothing is known about its sums"
     is_snapshot: bool = False
     is_distinct: bool = False
+    repeats: str = ""
     shares: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -159,13 +162,28 @@ class Dataset:
         """Return those of the filters *names* that the API judges at the moment of the request."""
         return [name for name in names if name in self.filters and self.filters[name].is_snapshot]
 
-    def why_not_over_time(self, filters: Mapping[str, tuple[str, ...]]) -> str | None:
-        """Return why counts under *filters* may not be added up over time; None if they may."""
+    def why_not_over_time(self, filters: Mapping[str, tuple[str, ...]], *, in_snapshot: bool = False) -> str | None:
+        """Return why counts under *filters* may not be added up over time; None if they may.
+
+        *in_snapshot*: all of them are of one snapshot, so that they were judged at one moment.
+        """
         moving = self.snapshot_filters(filters)
-        for name in [*moving, *filters]:
+        for name in [*filters] if in_snapshot else [*moving, *filters]:
+            if in_snapshot and name in moving:
+                continue
             if not self._may(self.filters[name].over_time, filters):
                 return f"{name}: {self.filters[name].reason}"
         return None
+
+    def counts_once(self, filters: Mapping[str, tuple[str, ...]]) -> bool:
+        """Return whether each object counts once in a bucket under *filters*."""
+        return any(each.is_distinct and "true" in filters.get(each.name, ()) for each in self.parameters)
+
+    def repeats(self, filters: Mapping[str, tuple[str, ...]]) -> list[str]:
+        """Return how one object counts several times in a bucket under *filters*."""
+        if self.counts_once(filters):
+            return []
+        return [each.repeats for each in self.parameters if each.repeats and len(filters.get(each.name, ())) != 1]
 
     def adds_up_over_values(self, filters: Mapping[str, tuple[str, ...]], name: str) -> bool:
         """Return whether counts of single values of the filter *name* add up to their OR, beside *filters*."""
@@ -175,7 +193,5 @@ class Dataset:
 
     def _may(self, sums: Sums, filters: Mapping[str, tuple[str, ...]]) -> bool:
         if sums is Sums.UNLESS_DISTINCT:
-            return not any(
-                parameter.is_distinct and "true" in filters.get(parameter.name, ()) for parameter in self.parameters
-            )
+            return not self.counts_once(filters)
         return sums is Sums.ALWAYS

@@ -14,6 +14,7 @@ PAGES = {
     "commands": "every command and option, exit codes, signals",
     "http": "every route: `/api/v1`, Cloudflare's own contract, the page",
     "analysis": "shares, ranks, growth, citations, marks on charts, the Python interface",
+    "questions": "what people ask, each as a command, a URL and a view of the page",
     "recipes": "DuckDB, pandas, Datasette, Prometheus and Grafana with the history",
     "metrics": "every metric, the states of a profile, log events",
     "store": "tables, backup, restore, upgrade, moving, retention, pausing, deleting",

@@ -51,6 +51,7 @@ from collector.store.ledger.upstream import (
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
 from collector.store.read.comparison import ProofCount, QuestionProof, total_of
+from collector.store.read.day_columns import ChartBucket
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.group_bounds import GroupBounds, UnknownWindow
 from collector.store.read.known_values import KnownValue
@@ -59,7 +60,6 @@ from collector.store.read.newest_values import NewestValue, NewestValues
 from collector.store.read.points import Block, Run
 from collector.store.read.selection import (
     Bucket,
-    ChartBucket,
     Downsampled,
     PointCursor,
     PointQuery,

@@ -29,7 +29,7 @@ def test_words_are_read_from_text():
         ("mean: '٣' is not a whole number", {"mean": "٣"}),
         ("mean: True is not a whole number", {"mean": True}),
         ("share: 'yes' is not one of true, false", {"share": "yes"}),
-        ("compare: '3w' is not one of previous, 1w, 4w, 52w, or a date", {"compare": "3w"}),
+        ("compare: '3w' is not one of previous, 1w, 4w, 52w, usual, or a date", {"compare": "3w"}),
         ("compare: '2025-13-01' is not one of", {"compare": "2025-13-01"}),
         ("names no time zone", {"compare": datetime(2025, 1, 1)}),  # noqa: DTZ001 - what is rejected
     ],

@@ -8,6 +8,7 @@ from tests.bench import decode as decoding
 from tests.bench import growth as growing
 from tests.bench import live as living
 from tests.bench import peers as others
+from tests.bench import questions as questioning
 from tests.bench import report, run
 from tests.bench import requests as asking
 from tests.bench import serve as serving
@@ -91,6 +92,16 @@ def requests() -> None:
 def commands(runs: int) -> None:
     """Measure the CPU of commands as whole processes on an empty store, beside Python that does nothing."""
     click.echo(processes.table(processes.measure(runs)))
+
+
+@main.command()
+@click.option("--series", default=100, show_default=True, help="Series of each store, at 1h.")
+@click.option("--days", default=365, show_default=True, help="Days of each series.")
+@click.option("--runs", default=9, show_default=True, help="Answers to each question, by turns.")
+@click.option("--backend", "backends", type=click.Choice(BACKENDS), multiple=True, help="One store only.")
+def questions(series: int, days: int, runs: int, backends: tuple[str, ...]) -> None:
+    """Ask for shares, ranks, growth, medians and the past. CPU time is of this process, without Postgres."""
+    click.echo(questioning.table(questioning.measure(backends or BACKENDS, series, days, runs)))
 
 
 @main.command()

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 from click.testing import CliRunner
 
-from tests.bench import answer, commands, decode, growth, live, peers, report, run, serve
+from tests.bench import answer, commands, decode, growth, live, peers, questions, report, run, serve
 from tests.bench.__main__ import main
 from tests.bench.run import Case, Measured
 
@@ -212,3 +212,12 @@ def test_peers_load_the_same_points(monkeypatch):
     assert loaded == ["floor", "collector", *installed]
     monkeypatch.setitem(peers.PACKAGES, "dlt", ("no-such-package",))
     assert peers.table(results, report.medians).splitlines()[-1] == "dlt: no-such-package not installed"
+
+
+def test_every_question_is_answered(postgres_server, monkeypatch):
+    monkeypatch.setenv("COLLECTOR_TEST_PG_URL", postgres_server.url.render_as_string(hide_password=False))
+    done = CliRunner().invoke(main, ["questions", "--series", "3", "--days", "9", "--runs", "1"])
+    assert done.exit_code == 0, done.output
+    lines = done.output.splitlines()[1:]
+    assert len(lines) == 2 * len(questions.QUESTIONS)
+    assert {line.split()[0] for line in lines} == {"sqlite", "postgresql"}

@@ -98,7 +98,8 @@ def test_a_citation_names_value_range_licence_and_permalink(run):
     assert sentence.startswith(
         "by/B, Inc.: 24 certificates from 2026-04-30T00:00:00Z until 2026-05-01T00:00:00Z (sum of all 24 buckets "
         "of 1h, lastUpdated 2026-05-01T12:00:00.123456Z, as known at 2026-05-02T00:00:00Z). "
-        "Data: Cloudflare Radar, CC BY-NC 4.0. https://radar.test/api/v1/stats?series=by%2FB%2C%20Inc.&start="
+        "Counted are entries, not certificates: one of them may count as a precertificate and as itself, "
+        "and in each of its logs. Data: Cloudflare Radar, CC BY-NC 4.0. https://radar.test/api/v1/stats?series=by%2FB%2C%20Inc.&start="
     )
     assert "title = {by/B, Inc., 2026" in _out(run("cite", "by/B, Inc.", *DAY, "--format", "bibtex"))
     part = run("cite", "all", *DAY, "--format", "json")

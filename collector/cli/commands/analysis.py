@@ -37,7 +37,7 @@ _format_option = click.option(
 @click.command("stats")
 @click.argument("profile")
 @period_options
-@words_options("per", "of")
+@words_options("per", "of", "within")
 @_as_of_option
 @_format_option
 @config_option
@@ -78,7 +78,7 @@ def stats_command(
     metavar="N",
     help="Show N series.",
 )
-@words_options("of", "compare")
+@words_options("of", "within", "compare")
 @_as_of_option
 @_format_option
 @config_option
@@ -117,8 +117,9 @@ def _answer(
     import asyncio
 
     from collector.cli.bootstrap import load_settings
-    from collector.cli.output import show
+    from collector.cli.output import say, show
     from collector.cli.words import read_words
+    from collector.report.analysis.counted import counted_notes
     from collector.report.analysis.output import plain_rows
     from collector.report.export import LICENCE
     from collector.store import PointQuery
@@ -126,16 +127,22 @@ def _answer(
     answer, columns, output = how
     words, settings = read_words(values), load_settings(config, required=False)
     chosen = PointQuery(profiles=(profile,), start=times[0], end=times[1], as_of=times[2])
-    rows = asyncio.run(_read(settings, profile, lambda view: answer(view, chosen, words)))
+    rows, notes = asyncio.run(
+        _read(settings, profile, lambda view: (answer(view, chosen, words), counted_notes(view.selected(chosen))))
+    )
     rows = [{name: row[name] for name in columns} for row in rows]
     if output == "csv":
         _show_csv(rows, columns)
     else:
         show(_short(rows) if output == "table" else plain_rows(rows), output)
+    for note in notes:
+        say(note)
     click.echo(LICENCE, err=True)
 
 
-async def _read(settings: Settings, profile: str, work: Callable[[ReadView], Rows]) -> Rows:
+async def _read(
+    settings: Settings, profile: str, work: Callable[[ReadView], tuple[Rows, list[str]]]
+) -> tuple[Rows, list[str]]:
     from collector.cli.output import check_profile
     from collector.store import Store
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.command("plot")
 @click.argument("profile")
 @period_options
-@words_options("per", "share", "of", "top", "compare", "growth", "cumulative", "mean")
+@words_options("per", "share", "of", "within", "top", "compare", "growth", "cumulative", "mean")
 @click.option("--as-of", type=TIME, metavar="T", help="Draw the values that were known at T. Default: now.")
 @click.option("--policy", is_flag=True, help="Mark the dates of policies for public certificates, too.")
 @click.option("--log", is_flag=True, help="Use a logarithmic axis, for series of very different size.")

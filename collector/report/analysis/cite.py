@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from collector.analysis.refusals import RequestRefused
 from collector.errors import CollectorError, UsageError, did_you_mean
 from collector.report.analysis import ranges
+from collector.report.analysis.counted import what_is_counted
 from collector.report.analysis.output import number_text
 from collector.report.analysis.scope import scopes, span_text
 from collector.timestamps import from_epoch, rfc3339
@@ -34,7 +35,8 @@ _SPECIAL = str.maketrans(
 class Citation:
     """The *value* of a series from *start* up to, not including, *end*, as it was known at *as_of*.
 
-    *last_updated* is that of Radar's newest answer about the series. *link* is relative without a public address.
+    *last_updated* is that of Radar's newest answer about the series. *counted* says what the values count, if that is
+    not one each; None if nothing is known of it. *link* is relative without a public address.
     """
 
     series: str
@@ -49,6 +51,7 @@ class Citation:
     last_updated: datetime | None
     as_of: datetime
     link: str
+    counted: str | None = None
 
     @property
     def document(self) -> dict[str, Any]:
@@ -63,9 +66,10 @@ class Citation:
         unit = self.unit if self.unit not in {"", "*"} else "in Radar's unit"
         coverage = f"all {self.known:,}" if self.known >= self.expected else f"{self.known:,} of {self.expected:,}"
         updated = f", lastUpdated {rfc3339(self.last_updated)}" if self.last_updated else ""
+        counted = f"Counted are {self.counted}. " if self.counted else ""
         return (
             f"{self.series}: {_amount(self.value)} {unit} from {rfc3339(self.start)} until {rfc3339(self.end)} "
-            f"(sum of {coverage} buckets of {self.agg_interval}{updated}, as known at {rfc3339(self.as_of)}). "
+            f"(sum of {coverage} buckets of {self.agg_interval}{updated}, as known at {rfc3339(self.as_of)}). {counted}"
             f"Data: {SOURCE}, {LICENCE}. {self.link}"
         )
 
@@ -130,6 +134,7 @@ def cite(view: ReadView, chosen: PointQuery, as_of: datetime, address: str = "")
         expected=total.expected,
         last_updated=series.snapshot.last_updated if series.snapshot else updated,
         as_of=as_of,
+        counted=what_is_counted(series.query) if series.query else None,
         link=_link(scope, series.label, as_of, address),
     )
 

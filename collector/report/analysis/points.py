@@ -11,8 +11,16 @@ from collector.analysis import columns as derive
 from collector.analysis.cells import ReadColumns, Whole
 from collector.analysis.columns import Column
 from collector.analysis.refusals import RequestRefused, why_no_period
-from collector.analysis.shift import shift_of
-from collector.report.analysis.scope import is_aligned, scope_of, scopes, span_text, whole_profiles
+from collector.analysis.shift import shifts_of
+from collector.report.analysis.counted import counted_notes
+from collector.report.analysis.scope import (
+    check_comparable,
+    is_aligned,
+    scope_of,
+    scopes_within,
+    span_text,
+    whole_profiles,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -81,10 +89,13 @@ def answer_points(view: ReadView, chosen: PointQuery, words: Words) -> PointsAns
             raise RequestRefused("top: cannot be combined with series", "top of the whole profile")
         labels = {series.label for series in view.selected(chosen)}
         chosen = whole_profiles(view, chosen)
-    parts = [Part(scope, words, labels) for scope in scopes(view, chosen)]
+    words.check()
+    parts = [Part(scope, words, labels) for scope in scopes_within(view, chosen, words.within)]
+    parts = [part for part in parts if part.line_count]
     for part in parts:
         part.check()
     notes = list(dict.fromkeys(note for part in parts for note in part.notes()))
+    notes += counted_notes(series for part in parts for series in part.scope.series)
     with_bounds = any(part.scope.has_groups for part in parts)
     return PointsAnswer(cells_of.column_names(words, with_bounds=with_bounds), parts, notes)
 
@@ -100,7 +111,7 @@ class Part:
         self._first, self._last = self._periods.covering(*scope.shown)
         self._edges = self._periods.edges(self._first, self._last)
         self._of: Scope | None = None
-        self._shift = 0
+        self._shifts: list[int] = []
 
     @cached_property
     def starts(self) -> tuple[int, ...]:
@@ -135,13 +146,13 @@ class Part:
             self._of = scope_of(scope.view, words.of, scope)
             _check_whole(self._of, scope, words)
         if words.compare is not None:
-            self._shift = shift_of(words.compare, self._periods, scope.start)
+            self._shifts = shifts_of(words.compare, self._periods, scope.start)
 
     def notes(self) -> list[str]:
         """Return sentences about what the answer means."""
         scope, words, notes = self.scope, self._words, []
         if words.share:
-            notes.append(f"{scope.profile}: share is in percent of {self._whole_name}")
+            notes.append(f"{scope.profile}: share is in percent of {self._whole_text}")
         if not self.starts:
             known = f"stored is {span_text(scope.stored)}" if scope.stored else "nothing is stored"
             notes.append(f"{scope.profile}: no bucket is known in the range; {known}")
@@ -160,9 +171,19 @@ class Part:
                 yield self._line(each, cells_of.make_cells(self._words, read))
 
     @property
+    def _whole_text(self) -> str:
+        """What shares are of, for all parts of a profile."""
+        name = self._words.within
+        if name is None:
+            return self._whole_name
+        return f"{self._words.of or f'the series of {self.scope.profile}'} with the same {name}"
+
+    @property
     def _whole_name(self) -> str:
-        count, profile = len(self.scope.series), self.scope.profile
-        return self._words.of or (f"the sum of the {count} series of {profile}" if count > 1 else profile)
+        if self._of is not None:
+            return self._of.name
+        count, name = len(self.scope.series), self.scope.name
+        return f"the sum of the {count} series of {name}" if count > 1 else name
 
     @cached_property
     def _all_lines(self) -> list[Line]:
@@ -209,7 +230,8 @@ class Part:
         else:
             rest = cells_of.without(self._sums, listed) if self.scope.sums else cells_of.added(others)
             cells = cells_of.make_cells(self._words, rest, whole)
-        return Line(first.profile, REST, first.unit, self.starts, cells, rest=len(others))
+        label = f"{REST} of {self.scope.within[1]}" if self.scope.within else REST
+        return Line(first.profile, label, first.unit, self.starts, cells, rest=len(others))
 
     def _line(self, series: SelectedSeries, cells: dict[str, Sequence[Any]]) -> Line:
         return Line(series.profile, series.label, series.unit, self.starts, cells, asked_at=series.asked_at)
@@ -221,17 +243,18 @@ class Part:
     def _read(self, series: Sequence[SelectedSeries]) -> list[ReadColumns]:
         """Read the requested periods, those to compare with, and earlier ones for the mean."""
         words, first, last, scope = self._words, self._first, self._last, self.scope
-        lead, shift = (words.mean or 1) - 1, self._shift if words.compare is not None else 0
-        earlier = max(lead, shift)
+        lead = (words.mean or 1) - 1
+        earlier = max(lead, *self._shifts, 0)
         if 0 < earlier <= last - first and is_aligned(self._periods, scope.start):  # one read is cheaper than several
             edges = self._periods.edges(first - earlier, last)
             columns = scope.columns(series, edges, (edges[0], scope.end))
             mains = [column[earlier:] for column in columns]
-            if shift >= 0:
+            if all(shift >= 0 for shift in self._shifts):
                 return [self._cut(column, main, earlier) for column, main in zip(columns, mains, strict=True)]
         else:
             mains = scope.columns(series, self._edges, self._bounds)
-        compared = self._other(series, (first - shift, last - shift)) if words.compare is not None else None
+        others = [self._other(series, (first - shift, last - shift)) for shift in self._shifts]
+        compared = [derive.mean_of(each) for each in zip(*others, strict=True)] if others else None
         before = self._other(series, (first - lead, first)) if lead else None
         nothing = [None] * len(series)
         rows = zip(mains, compared or nothing, before or nothing, strict=True)
@@ -239,10 +262,9 @@ class Part:
 
     def _cut(self, column: Column, main: Column, earlier: int) -> ReadColumns:
         """Cut what was read in one column, whose first *earlier* periods are before the requested ones."""
-        words, lead = self._words, (self._words.mean or 1) - 1
-        compared = None
-        if words.compare is not None:
-            compared = column[earlier - self._shift : len(column) - self._shift]
+        lead = (self._words.mean or 1) - 1
+        cuts = [column[earlier - shift : len(column) - shift] for shift in self._shifts]
+        compared = derive.mean_of(cuts) if cuts else None
         return ReadColumns(main, compared, column[earlier - lead : earlier] if lead else None)
 
     def _other(self, series: Sequence[SelectedSeries], numbers: tuple[int, int]) -> list[Column]:
@@ -257,18 +279,17 @@ def _nothing(column: Column | None) -> Column | None:
 
 def _check_series(scope: Scope, series: SelectedSeries, words: Words) -> None:
     own = "its points" if series.asked_at else "share, rank or mean of its own buckets"
-    if words.per and (problem := why_no_period(words.per, scope.grid, series.why_not_summed)):
+    if words.per and (problem := why_no_period(words.per, scope.grid, series.why_no_total)):
         raise RequestRefused(f"per {words.per} of {series.label}: {problem[0]}", problem[1])
     for word, is_used in (("cumulative", words.cumulative), ("top", words.top is not None)):
-        if is_used and series.why_not_summed:
-            reason = f"{word} of {series.label}: its values cannot be added up over time: {series.why_not_summed}"
+        if is_used and series.why_no_total:
+            reason = f"{word} of {series.label}: its values cannot be added up over time: {series.why_no_total}"
             raise RequestRefused(reason, own)
     if (words.compare or words.mean or words.rank or words.share) and scope.is_relative(series):
         reason = f"{series.label}: values of {series.normalization} can be compared only within one answer"
         raise RequestRefused(reason, "its points, without words")
-    if words.compare and series.asked_at:
-        reason = f"compare of {series.label}: in a snapshot, older buckets have had more time to change"
-        raise RequestRefused(reason, "the same range as of another moment, with as_of")
+    if words.compare:
+        check_comparable(series)
 
 
 def _check_whole(of: Scope, like: Scope, words: Words) -> None:
@@ -277,6 +298,6 @@ def _check_whole(of: Scope, like: Scope, words: Words) -> None:
         reason = f"of: {of.profile} has buckets of {of.grid.interval}, {like.profile} of {like.grid.interval}"
         raise RequestRefused(reason, "per day or longer")
     for series in of.series:
-        problem = why_no_period(words.per, of.grid, series.why_not_summed) if words.per else None
+        problem = why_no_period(words.per, of.grid, series.why_no_total) if words.per else None
         if problem and series.normalization:
             raise RequestRefused(f"per {words.per} of {series.label}: {problem[0]}", problem[1])

@@ -53,20 +53,21 @@ def totals(scope: Scope, span: Span, series: Sequence[SelectedSeries] | None = N
     """Return the total of each of *series*, by default all of *scope*, over *span*."""
     refused = [why_no_total(each) for each in (scope.series if series is None else series)]
     columns = scope.totals(span, series)
-    return [total_of(column, reason) for column, reason in zip(columns, refused, strict=True)]
+    bounds = [each.counts_once for each in (scope.series if series is None else series)]
+    return [total_of(*each) for each in zip(columns, refused, bounds, strict=True)]
 
 
-def total_of(column: derive.Column, refused: str | None) -> Total:
-    """Return the total of a column of one period."""
+def total_of(column: derive.Column, refused: str | None, is_bound: bool = False) -> Total:  # noqa: FBT001, FBT002
+    """Return the total of a column of one period; if it is *refused*, the sum may still be the most that it can be."""
     unknown = column.unknown[0] if column.unknown else 0
-    bounds = (None, None) if refused else (column.values[0], column.at_most[0])
+    bounds = (None if refused else column.values[0], column.at_most[0] if is_bound or not refused else None)
     return Total(bounds[0], column.known[0], column.expected[0], refused, bounds[1], unknown)
 
 
 def why_no_total(series: SelectedSeries) -> str | None:
     """Return why the values of *series* have no sum over time; None if they have one."""
-    if series.why_not_summed and series.normalization:
-        return f"its values cannot be added up over time: {series.why_not_summed}"
+    if series.why_no_total and series.normalization:
+        return f"its values cannot be added up over time: {series.why_no_total}"
     return None
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from collector.analysis.columns import Column
 from collector.analysis.periods import buckets_between, expected_buckets, periods_of
 from collector.analysis.refusals import RequestRefused, why_overlapping
+from collector.analysis.within import filters_of, value_of
 from collector.errors import UsageError, did_you_mean
 from collector.interval import DEFAULT_ORIGIN, Grid
 from collector.model import Normalization, known_spelling
@@ -33,7 +34,8 @@ class Scope:
     """The series of one *profile*, all of one interval, and what is known of them in one state of the store.
 
     *stored* is from the first stored bucket of any series to the end of the last one; None if nothing is stored.
-    *start* and *end* are the requested range in whole buckets, or those of *stored*.
+    *start* and *end* are the requested range in whole buckets, or those of *stored*. *within* is (filter, value) if the
+    series are only those of the profile that have this value.
     """
 
     view: ReadView
@@ -45,6 +47,7 @@ class Scope:
     start: int
     end: int
     absolute: frozenset[str]
+    within: tuple[str, str] | None = None
 
     @property
     def step(self) -> int:
@@ -62,6 +65,11 @@ class Scope:
         if self.stored is None:
             return self.start, self.start
         return max(self.start, self.stored[0]), min(self.end, self.stored[1])
+
+    @property
+    def name(self) -> str:
+        """The profile, with the value that its series share."""
+        return f"{self.profile} with {self.within[0]} = {self.within[1]}" if self.within else self.profile
 
     def periods(self, per: Per | None) -> Periods:
         """Return the periods *per*, or the buckets of the series."""
@@ -179,6 +187,27 @@ def _ceiling(moment: datetime | None, step: int, edge: int) -> int | None:
     return None if moment is None else int(-((edge - moment.timestamp()) // step)) * step + edge
 
 
+def scopes_within(view: ReadView, chosen: PointQuery, name: str | None) -> list[Scope]:
+    """Return the scopes of a selection; with the *name* of a filter, one for each of its values in a profile.
+
+    Raises RequestRefused if the series of a profile are not told apart by the filter.
+    """
+    found = scopes(view, chosen)
+    return found if name is None else [part for scope in found for part in _divided(scope, name)]
+
+
+def _divided(scope: Scope, name: str) -> list[Scope]:
+    members: dict[str, list[SelectedSeries]] = {}
+    for series in scope.series:
+        value = value_of(series.query, name)
+        if value is None:
+            known = filters_of(each.query for each in scope.series)
+            nearest = f"within {' or '.join(known)}" if known else "share of the whole profile"
+            raise RequestRefused(f"within {name}: {series.label} is not of one value of it", nearest)
+        members.setdefault(value, []).append(series)
+    return [replace(scope, series=series, within=(name, value)) for value, series in members.items()]
+
+
 def whole_profiles(view: ReadView, chosen: PointQuery) -> PointQuery:
     """Return the selection of all series of the profiles that *chosen* has series of."""
     if not chosen.series:
@@ -202,6 +231,12 @@ def scope_of(view: ReadView, profile: str, like: Scope) -> Scope:
             f"of: there is no profile {profile!r}{did_you_mean(profile, known)}; known: {', '.join(known)}"
         )
     scope = others[0]
+    if like.within:
+        name, value = like.within
+        same = [part for part in _divided(scope, name) if part.within == like.within]
+        if not same:
+            raise RequestRefused(f"of: {profile} has no series with {name} = {value}", "of the whole, without within")
+        scope = same[0]
     units = {series.unit.casefold() for series in (*scope.series, *like.series) if series.unit}
     if len(units) > 1:
         raise RequestRefused(f"of: {profile} and {like.profile} have different units: {', '.join(sorted(units))}", "")
@@ -211,6 +246,17 @@ def scope_of(view: ReadView, profile: str, like: Scope) -> Scope:
         if scope.is_relative(series):
             raise RequestRefused(f"of: {series.label} has values that hold only within one answer", "")
     return scope
+
+
+def check_comparable(series: SelectedSeries) -> None:
+    """Raise RequestRefused if values of *series* cannot be compared with those of another time."""
+    if series.asked_at:
+        reason = f"compare of {series.label}: {NOT_COMPARABLE}"
+        raise RequestRefused(reason, "the same range as of another moment, with as_of")
+
+
+NOT_COMPARABLE = "in a snapshot, older buckets have had more time to change"
+"""Why ranges of one snapshot are not compared."""
 
 
 def is_aligned(periods: Periods, start: int) -> bool:

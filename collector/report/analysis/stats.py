@@ -10,7 +10,7 @@ from collector.analysis.distribution import quantile
 from collector.analysis.refusals import RequestRefused, why_no_period
 from collector.report.analysis import ranges
 from collector.report.analysis.ranges import Total
-from collector.report.analysis.scope import scopes, whole_profiles
+from collector.report.analysis.scope import NOT_COMPARABLE, scopes_within, whole_profiles
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
@@ -53,11 +53,12 @@ COLUMNS = (
 def answer_stats(view: ReadView, chosen: PointQuery, words: Words) -> list[dict[str, Any]]:
     """Return the figures of each series of *chosen*: mean to newest are of its buckets, or of whole periods `per`.
 
-    *words* has per and of. Raises RequestRefused if values cannot be summed per period, or have no share of `of`.
+    *words* has per, of and within. Raises RequestRefused if values cannot be summed per period, or have no share
+    of `of`.
     """
     labels = {series.label for series in view.selected(chosen)} if chosen.series else None
     rows = []
-    for scope in scopes(view, whole_profiles(view, chosen)):
+    for scope in scopes_within(view, whole_profiles(view, chosen), words.within):
         rows += [row for row in _rows(scope, words) if labels is None or row["series"] in labels]
     return rows
 
@@ -75,7 +76,7 @@ class _Compared:
 
 def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
     for series in scope.series:
-        problem = why_no_period(words.per, scope.grid, series.why_not_summed) if words.per else None
+        problem = why_no_period(words.per, scope.grid, series.why_no_total) if words.per else None
         if problem and series.normalization:
             raise RequestRefused(f"per {words.per} of {series.label}: {problem[0]}", problem[1])
     span = scope.start, scope.end
@@ -83,7 +84,7 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
     for series, column, starts in _columns(scope, words):
         figures.append(_figures(scope, series, column, starts))
         reason = ranges.why_no_total(series)
-        now.append(_total(scope, column, reason))
+        now.append(_total(scope, series, column, reason))
     compared = _Compared(
         now,
         ranges.totals(scope, ranges.before(span)),
@@ -95,11 +96,13 @@ def _rows(scope: Scope, words: Words) -> Iterator[dict[str, Any]]:
         yield _row(scope, series, compared, at) | figures[at]
 
 
-def _total(scope: Scope, column: Column, reason: str | None) -> Total:
+def _total(scope: Scope, series: SelectedSeries, column: Column, reason: str | None) -> Total:
     """Return the total of all periods of a column over the range of *scope*."""
     value, known = column.total if any(column.known) and not reason else None, sum(column.known)
     unknown, bound = sum(column.unknown or ()), sum(column.most or ())
-    most = (value or 0) + bound if known + unknown >= scope.expected and not reason else None
+    least = column.total if any(column.known) else 0
+    is_bounded = known + unknown >= scope.expected and (series.counts_once or not reason)
+    most = least + bound if is_bounded else None
     return Total(value, known, scope.expected, reason, most, unknown)
 
 
@@ -137,8 +140,8 @@ def _young(scope: Scope) -> list[Total | None]:
 def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> dict[str, Any]:
     now, previous, year = (each[at] for each in (compared.now, compared.previous, compared.year_before))
     young, standing = compared.young[at], compared.standing
-    growth_previous, no_previous = ranges.change(now, previous)
-    growth_year, no_year = ranges.change(now, year)
+    growth_previous, no_previous = _change(series, now, previous)
+    growth_year, no_year = _change(series, now, year)
     reasons = {
         "total": now.refused,
         "growth_previous": None if now.refused else no_previous,
@@ -167,6 +170,10 @@ def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> 
         "asked_at": series.asked_at,
         "reason": "; ".join(f"{name}: {reason}" for name, reason in reasons.items() if reason) or None,
     }
+
+
+def _change(series: SelectedSeries, now: Total, before: Total) -> tuple[float | None, str | None]:
+    return (None, NOT_COMPARABLE) if series.asked_at else ranges.change(now, before)
 
 
 def _figures(scope: Scope, series: SelectedSeries, column: Column, starts: Sequence[int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from collector.analysis.shift import shifted_range
 from collector.report.analysis import ranges
 from collector.report.analysis.points import REST
 from collector.report.analysis.ranges import Total
-from collector.report.analysis.scope import scopes
+from collector.report.analysis.scope import check_comparable, scopes_within
 from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def top_columns(words: Words) -> tuple[str, ...]:
 def answer_top(view: ReadView, chosen: PointQuery, words: Words) -> list[dict[str, Any]]:
     """Return the `top` series of each profile of *chosen*, the largest first, then the rest of the profile as one row.
 
-    *words* has top (None: all), of and compare. `rest` of a row is the number of series in it, None for a single one.
-    Raises RequestRefused if the values of a series cannot be added up over time.
+    *words* has top (None: all), of, within and compare. `rest` of a row is the number of series in it, None for a
+    single one. Raises RequestRefused if the values of a series cannot be added up over time.
     """
-    return [row for scope in scopes(view, chosen) for row in _rows(scope, words)]
+    return [row for scope in scopes_within(view, chosen, words.within) for row in _rows(scope, words)]
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,11 @@ class _Side:
 
 def _rows(scope: Scope, words: Words) -> list[dict[str, Any]]:
     for series in scope.series:
-        if series.why_not_summed and series.normalization:
-            reason = f"top of {series.label}: its values cannot be added up over time: {series.why_not_summed}"
+        if series.normalization and series.why_no_total:
+            reason = f"top of {series.label}: its values cannot be added up over time: {series.why_no_total}"
             raise RequestRefused(reason, "stats, whose mean and newest value need no sum")
+        if words.compare is not None:
+            check_comparable(series)
     span = scope.start, scope.end
     now = _side(scope, words, span)
     then = _side(scope, words, shifted_range(words.compare, *span)) if words.compare is not None else None
@@ -88,8 +90,12 @@ def _rows(scope: Scope, words: Words) -> list[dict[str, Any]]:
         if others or now.beside(shown)[0].most != 0:
             rows.append(_rest(scope, shown, now, then) | {"rest": len(others)})
     elif others:
-        rows.append(_row(scope, others, now, then) | {"series": REST, "rest": len(others), "rank": None})
+        rows.append(_row(scope, others, now, then) | {"series": _rest_label(scope), "rest": len(others), "rank": None})
     return rows
+
+
+def _rest_label(scope: Scope) -> str:
+    return f"{REST} of {scope.within[1]}" if scope.within else REST
 
 
 def _side(scope: Scope, words: Words, span: Span) -> _Side:
@@ -121,7 +127,9 @@ def _rest(scope: Scope, listed: Sequence[int], now: _Side, then: _Side | None) -
     figures = now.beside(listed)
     reasons = {"share": (now.standing.refused or figures[0].lacks) if figures[1] is None else None}
     compared = (then.span, then.beside(listed)) if then is not None else None
-    return _cells(scope, replace(scope.series[0], label=REST), (now.span, figures), compared, reasons, None)
+    return _cells(
+        scope, replace(scope.series[0], label=_rest_label(scope)), (now.span, figures), compared, reasons, None
+    )
 
 
 def _cells(  # noqa: PLR0913, PLR0917 - what a row has

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from aiohttp import web
 
 from collector.analysis.words import Words, make_words
 from collector.errors import UsageError
+from collector.report.analysis.counted import counted_notes
 from collector.report.analysis.output import json_objects, plain_rows, rows_as_csv, write_csv
 from collector.report.analysis.points import PointsAnswer, answer_points
 from collector.report.analysis.stats import COLUMNS as STATS_COLUMNS
@@ -27,9 +29,18 @@ if TYPE_CHECKING:
 
     Rows = list[dict[str, Any]]
 
+
+class RowsAnswer(NamedTuple):
+    """Rows, the names of their columns in order, and sentences about them."""
+
+    rows: Rows
+    columns: Sequence[str]
+    notes: Sequence[str]
+
+
 WORDS = tuple(Words.__dataclass_fields__)
-_STATS_WORDS = ("per", "of")
-_TOP_WORDS = ("top", "of", "compare")
+_STATS_WORDS = ("per", "of", "within")
+_TOP_WORDS = ("top", "of", "within", "compare")
 _SELECTION = ("profile", "start", "end", "as_of", "format")
 STATS = ("series", *_SELECTION, *_STATS_WORDS)
 TOP = (*_SELECTION, *_TOP_WORDS)
@@ -105,18 +116,20 @@ def _csv_headers(name: str) -> dict[str, str]:
     }
 
 
-async def list_stats(store: Store, parameters: QueryParameters) -> tuple[Rows, Sequence[str]]:
-    """Return the figures of each series, and the names of the columns."""
+async def list_stats(store: Store, parameters: QueryParameters) -> RowsAnswer:
+    """Return the figures of each series."""
     words = read_words(parameters, _STATS_WORDS)
-    return await _rows(store, parameters, words, answer_stats), STATS_COLUMNS
+    rows, notes = await _rows(store, parameters, words, answer_stats)
+    return RowsAnswer(rows, STATS_COLUMNS, notes)
 
 
-async def list_top(store: Store, parameters: QueryParameters) -> tuple[Rows, Sequence[str]]:
-    """Return the largest series of each profile and the rest, and the names of the columns."""
+async def list_top(store: Store, parameters: QueryParameters) -> RowsAnswer:
+    """Return the largest series of each profile and the rest."""
     words = read_words(parameters, _TOP_WORDS)
     if words.top is None:
-        words = make_words({"top": _DEFAULT_TOP, "of": words.of, "compare": words.compare}, parameters.now)
-    return await _rows(store, parameters, words, answer_top), top_columns(words)
+        words = replace(words, top=_DEFAULT_TOP)
+    rows, notes = await _rows(store, parameters, words, answer_top)
+    return RowsAnswer(rows, top_columns(words), notes)
 
 
 async def _rows(
@@ -124,24 +137,25 @@ async def _rows(
     parameters: QueryParameters,
     words: Words,
     answer: Callable[[ReadView, PointQuery, Words], Rows],
-) -> Rows:
+) -> tuple[Rows, list[str]]:
     chosen = point_query(parameters)
 
-    def work(view: ReadView) -> Rows:
-        select_known(view, chosen)
+    def work(view: ReadView) -> tuple[Rows, list[str]]:
+        selection = select_known(view, chosen)
         try:
-            return answer(view, chosen, words)
+            return answer(view, chosen, words), counted_notes(selection.series)
         except UsageError as error:
             raise RequestRejected(str(error)) from None
 
     return await store.with_read_view(work)
 
 
-def as_document(name: str, rows: Rows, columns: Sequence[str]) -> dict[str, Any]:
-    """Return *rows* under *name*, with their keys in the order of *columns*."""
-    return {name: [{key: row[key] for key in columns} for row in plain_rows(rows)]}
+def as_document(name: str, answer: RowsAnswer) -> dict[str, Any]:
+    """Return the rows under *name*, with their keys in the order of the columns, and the notes."""
+    rows = [{key: row[key] for key in answer.columns} for row in plain_rows(answer.rows)]
+    return {name: rows, "notes": [*answer.notes]}
 
 
-def as_csv(name: str, rows: Rows, columns: Sequence[str]) -> web.Response:
-    """Return *rows* as a file of CSV."""
-    return web.Response(text="".join(rows_as_csv(rows, columns)), headers=_csv_headers(f"{name}.csv"))
+def as_csv(name: str, answer: RowsAnswer) -> web.Response:
+    """Return the rows as a file of CSV."""
+    return web.Response(text="".join(rows_as_csv(answer.rows, answer.columns)), headers=_csv_headers(f"{name}.csv"))

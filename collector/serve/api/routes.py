@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from collector import __version__
+from collector.report.analysis.counted import what_is_counted
 from collector.report.gaps import find_gaps
 from collector.report.proof import list_proof
 from collector.serve.api import analysis, catalogue, changes, marks, points
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from collector.store import Store
     from collector.store.read.listing import Filters
 
-    AnalysisRows = Callable[[Store, QueryParameters], Awaitable[tuple[list[dict[str, Any]], Sequence[str]]]]
+    AnalysisRows = Callable[[Store, QueryParameters], Awaitable[analysis.RowsAnswer]]
     Answer = Callable[[ServiceApi, QueryParameters], Awaitable[dict[str, Any]]]
 
 Document = dict[str, Any]
@@ -67,6 +68,7 @@ async def _profile(store: Store, profile: Profile) -> Document:
         "enabled": profile.enabled,
         "dimension": profile.dimension or None,
         "series": labels,
+        "counts": what_is_counted(profile.series[0].query) if profile.series else None,
         "last_updated": newest.last_updated if newest else None,
         "confidence_level": newest.confidence_level if newest else None,
         "final_until": newest.last_updated - profile.settle if newest else None,
@@ -236,10 +238,10 @@ def _rows(
         try:
             parameters = parse_parameters(request, allowed, service.now())
             as_csv = parameters.word("format", ("json", "csv")) == "csv"
-            rows, columns = await read(service.store, parameters)
+            found = await read(service.store, parameters)
         except RequestRejected as error:
             return error_response(error.status, str(error))
-        return analysis.as_csv(name, rows, columns) if as_csv else _json(analysis.as_document(name, rows, columns))
+        return analysis.as_csv(name, found) if as_csv else _json(analysis.as_document(name, found))
 
     return handle
 

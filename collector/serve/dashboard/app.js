@@ -50,7 +50,7 @@ const chart = new Chart($("chart"), {
   wheel: (factor, at) => go(views.zoomed(state.view, range(), factor, bounds(), at)),
   reset: () => page.reset(),
   isolated: (line, add) => page.isolate(line, add),
-  laid: (plot) => layLanes($("lane"), plot, state.drawn.data, openNote, () => $("annotations-title").scrollIntoView({ block: "center" })),
+  laid: (plot) => layLanes($("lane"), plot, state.drawn.data, (one) => openNote(one, page), () => $("annotations-title").scrollIntoView({ block: "center" })),
 });
 page.chart = chart;
 const overview = new Overview((start, end) => go(views.fixed(state.view, start, end, bounds())), () => page.reset());
@@ -110,6 +110,7 @@ function restore() {
   showNotices([...aboutUnknown(unknown), ...aboutUnknown(profiles.filter((name) => !names.has(name)), "profile"), ...aboutUnknown(only.filter((label) => !series.includes(label) && !unknown.includes(label))), ...state.view.odd]);
   state.view = { ...state.view, only: alone, profiles: [] };
   choose({ series, left });
+  if (state.view.lists) lists.open(state.view.lists);
 }
 
 function readCatalogue(signal) {

@@ -8,6 +8,9 @@ const MONDAY = 4 * DAY;
 export const BASE = { hour: HOUR, day: DAY, week: DAY, month: DAY, quarter: DAY, year: DAY };
 const MONTHS = { month: 1, quarter: 3, year: 12 };
 
+/** Whether a period has no fixed length. */
+export const isLong = (per) => Object.hasOwn(MONTHS, per ?? "");
+
 /** The start of the period that contains *at*. */
 export function floor(per, at) {
   if (per === "hour") return Math.floor(at / HOUR) * HOUR;

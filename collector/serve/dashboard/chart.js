@@ -122,7 +122,7 @@ export class Chart {
     const [muted, grid] = [colour("--muted"), colour("--grid")];
     const font = "12px system-ui, sans-serif";
     const bounds = log ? logarithmic(frame) : null;
-    const words = (value) => (frame.type === "share" ? `${Math.round(value * 10) / 10} %` : log && bounds.zeros && value <= bounds.floor ? "" : compact(value));
+    const words = (value) => (frame.type === "share" || ["of", "growth"].includes(frame.lines[0]?.derived) ? `${Math.round(value * 10) / 10} %` : log && bounds.zeros && value <= bounds.floor ? "" : compact(value));
     const value = { stroke: muted, font, ticks: { show: false }, size: 58, gap: 8, values: (_u, all) => all.map((one) => (one === null || !drawn ? "" : words(one))) };
     const second = frame.lines.some((one) => one.axis === "y2");
     const mondays = weeks(frame, this.width - GUTTER - this.gutter);

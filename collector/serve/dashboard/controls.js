@@ -1,10 +1,12 @@
 // Clicks and keys: each changes the view.
 
 import { speak } from "./chart.js";
+import { wordOf } from "./derived.js";
 import { $, h } from "./dom.js";
 import { save } from "./download.js";
 import { local } from "./format.js";
 import { listenToPicker } from "./picker.js";
+import { state } from "./state.js";
 import * as views from "./view.js";
 
 const SWITCHES = ["zero", "log"];
@@ -64,6 +66,10 @@ function listenToChoices(page) {
   $("types").replaceChildren(...Object.entries(views.TYPES).map(([value, text]) => h("button", { type: "button", value, onclick: () => page.change({ type: value }) }, text)));
   options("per", [["", "as stored"], ...views.PERS.map((per) => [per, per])]);
   options("top", [["", "20 largest"], ...views.TOPS.filter((top) => top !== "20").map((top) => [top, top === "all" ? "all" : `${top} largest`])]);
+  options("values", [["", "counted"], ...Object.entries(views.VALUES)]);
+  $("values").addEventListener("change", (event) => page.change(chosenValues(event.target.value)));
+  for (const name of ["of", "within"]) $(name).addEventListener("change", (event) => page.change({ [name]: event.target.value || null }));
+  $("mean").addEventListener("change", (event) => event.target.validity.valid && event.target.value && page.change({ mean: Number(event.target.value) }));
   options("shift", [...Object.entries(views.SHIFTS), ["date", "from a date …"]]);
   $("per").addEventListener("change", (event) => page.change({ per: event.target.value || null }));
   $("top").addEventListener("change", (event) => page.change({ top: event.target.value || null }));
@@ -77,6 +83,37 @@ function listenToChoices(page) {
   $("shift-date").addEventListener("change", (event) => event.target.value && page.change({ compare: event.target.value }));
 }
 
+const NO_VALUES = { of: null, within: null, growth: false, cumulative: false, mean: null, rank: false };
+const DEFAULT_MEAN = 7;
+
+/** The part of a view that shows other values; a share is at first one of the first other profile. */
+function chosenValues(name) {
+  if (!name) return NO_VALUES;
+  const first = name === "of" ? state.profiles.find((one) => !one.series.some((label) => state.view.series.includes(label)))?.name ?? state.profiles[0]?.name : null;
+  return { ...NO_VALUES, [name]: name === "of" ? first : name === "mean" ? DEFAULT_MEAN : true };
+}
+
+/** Show which values are drawn, with what they need: a profile, a filter, a number. */
+function showValuesOf(view) {
+  const word = wordOf(view);
+  $("values").value = word ?? "";
+  $("of").hidden = word !== "of";
+  $("mean").hidden = word !== "mean";
+  if (word === "of") choices("of", state.profiles.map(({ name }) => [name, `of ${name}`]), view.of);
+  if (word === "mean") $("mean").value = view.mean;
+  const shown = state.profiles.filter((one) => one.series.some((label) => view.series.includes(label)));
+  const filters = [...new Set(shown.flatMap((one) => [...Object.keys(one.each), ...(one.dimension ? [one.dimension] : [])].map(snake)))];
+  $("within").hidden = !(word === "rank" || word === "of") || (filters.length < 2 && !view.within && word === "rank") || !filters.length;
+  if (!$("within").hidden) choices("within", [["", "of all"], ...[...new Set([...filters, ...(view.within ? [view.within] : [])])].map((name) => [name, `same ${name}`])], view.within ?? "");
+}
+
+const snake = (name) => name.replace(/([a-z])([A-Z])/g, "$1_$2").toLowerCase();
+
+function choices(id, all, value) {
+  $(id).replaceChildren(...all.map(([one, text]) => h("option", { value: one }, text)));
+  $(id).value = value;
+}
+
 /** Show the view in the controls. */
 export function showControls(view) {
   for (const button of $("presets").children) button.setAttribute("aria-pressed", `${button.value === view.range}`);
@@ -84,6 +121,7 @@ export function showControls(view) {
   for (const name of [...SWITCHES, "compare"]) $(name).setAttribute("aria-pressed", `${Boolean(view[name])}`);
   $("per").value = view.per ?? "";
   $("top").value = view.top === "20" ? "" : view.top ?? "";
+  showValuesOf(view);
   $("shift").hidden = !view.compare;
   const dated = Boolean(view.compare) && !Object.hasOwn(views.SHIFTS, view.compare);
   $("shift").value = dated ? "date" : view.compare ?? "previous";

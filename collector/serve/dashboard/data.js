@@ -2,8 +2,9 @@
 
 import { get, has } from "./api.js";
 import * as calendar from "./calendar.js";
+import { loadDerived, wordOf } from "./derived.js";
 import { iso, seconds } from "./format.js";
-import { FIRST, last, SECONDS, shiftOf } from "./view.js";
+import { FIRST, last, SECONDS, shiftOf, USUAL_WEEKS, WEEK } from "./view.js";
 
 const DETAILED = 32 * 86400;
 const MOST_COLUMNS = 5000; // of the API
@@ -34,11 +35,13 @@ export async function load(view, range, profiles, columns, signal) {
   };
 }
 
+const clipped = ({ start, end }) => ({ start: Math.max(start, FIRST), end: Math.min(Math.max(end, FIRST), last()) });
 /** A range for the API, which accepts times from 2000 until tomorrow. */
-const between = ({ start, end }) => ({ start: iso(Math.max(start, FIRST)), end: iso(Math.min(Math.max(end, FIRST), last())) });
+const between = (range) => ({ start: iso(clipped(range).start), end: iso(clipped(range).end) });
 
 /** Read the lines of the period, and of the one to compare with, per calendar period if the view says so. */
 async function loadDrawn(view, requested, known, { columns, split }, signal) {
+  if (wordOf(view)) return loadWords(view, requested, await known, signal);
   const most = Math.min(MOST_COLUMNS, Math.floor(MOST_CELLS / view.series.length));
   const trial = view.per && calendar.refusal(view.per, 0, requested, most);
   const per = trial ? null : view.per;
@@ -47,10 +50,41 @@ async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const thin = per ? Math.min(MOST_COLUMNS, Math.ceil((range.end - range.start) / width)) : Math.min(columns, most);
   const shift = shiftOf(view.compare, requested);
   const read = async (from) => measured(await loadUnits(view, from, thin, signal, split), await known);
-  const [series, previous] = await Promise.all([read(range), view.compare ? read(moved(range, shift, per)) : null]);
+  const usual = view.compare === "usual";
+  const unusual = usual && calendar.isLong(per) ? `no ${per} begins a week before another one` : null;
+  const before = !view.compare || unusual ? null : usual ? loadUsual(read, range, per) : read(moved(range, shift, per));
+  const [series, previous] = await Promise.all([read(range), before]);
   const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
   if (late) return { ...(await loadDrawn({ ...view, per: null }, requested, known, { columns, split }, signal)), perRefused: late };
-  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null };
+  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null, compareRefused: unusual };
+}
+
+/** Read derived values of the period. */
+export async function loadWords(view, requested, profiles, signal) {
+  const range = view.per ? calendar.whole(view.per, requested) : requested;
+  const read = await loadDerived(view, clipped(range), profiles, parts, signal);
+  return { ...range, requested, per: view.per, perRefused: null, thin: null, series: read.drawn, refused: read.refused, previous: null, notes: read.notes };
+}
+
+/** Read the means of the same time in each of the weeks before, as if they were of the week before. */
+async function loadUsual(read, range, per) {
+  const weeks = await Promise.all(Array.from({ length: USUAL_WEEKS }, (_, i) => read(moved(range, (i + 1) * WEEK, per))));
+  const [first, ...others] = weeks.map(({ drawn }) => drawn);
+  const same = (one, other) => one.label === other.label && one.unit === other.unit && one.width === other.width;
+  return { drawn: first.map((one) => usualOf(one, others.map((drawn) => drawn.find((other) => same(one, other)) ?? null))) };
+}
+
+function usualOf(one, earlier) {
+  const mean = one.mean.map((value, i) => {
+    const at = one.start + i * one.width;
+    const values = earlier.map((other, week) => {
+      const place = other ? Math.round((at - (week + 1) * WEEK - other.start) / other.width) : -1;
+      return other && other.points[place] === one.points[i] ? other.mean[place] ?? null : null;
+    });
+    if (value === null || values.includes(null)) return null;
+    return (value + values.reduce((all, each) => all + each, 0)) / USUAL_WEEKS;
+  });
+  return { ...one, mean, least: mean, most: mean };
 }
 
 const notAdditive = (series) => {
@@ -120,11 +154,12 @@ export function parts(labels, most = Infinity) {
   return all;
 }
 
-/** Say which series can be summed over time: raw counts that count nothing twice. */
+/** Say which series can be summed over time: raw counts that count nothing twice; of which the sum is a bound; and which are snapshots. */
 function measured({ drawn, refused }, profiles) {
-  const twice = ({ filters = {}, each = {} }) => ["uniqueEntries", "expirationStatus"].some((name) => name in each || (filters[name] && filters[name][0] !== "false"));
-  const odd = new Set(profiles.filter(twice).map((one) => one.name));
-  return { drawn: drawn.map((one) => ({ ...one, additive: one.normalization === "RAW_VALUES" && !odd.has(one.profile) })), refused };
+  const having = (name) => new Set(profiles.filter(({ filters = {}, each = {} }) => name in each || (filters[name] && filters[name][0] !== "false")).map((one) => one.name));
+  const [unique, moving] = [having("uniqueEntries"), having("expirationStatus")];
+  const kind = (one) => ({ additive: one.normalization === "RAW_VALUES" && !unique.has(one.profile), bound: one.normalization === "RAW_VALUES" && unique.has(one.profile), snapshot: moving.has(one.profile) });
+  return { drawn: drawn.map((one) => ({ ...one, ...kind(one) })), refused };
 }
 
 export async function loadRevisions(series, range, profiles, signal) {
@@ -156,6 +191,7 @@ export function columnsOf(series) {
     unit: series.unit,
     normalization: series.normalization,
     thinned: series.thinned,
+    askedAt: series.asked_at ? seconds(series.asked_at) : null,
     start: series.start === null ? 0 : seconds(series.start),
     width: series.column_seconds,
     least: series.least,

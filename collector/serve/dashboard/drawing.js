@@ -1,15 +1,16 @@
 // Shows loaded data: heading, figures, chart, values, legend and tables, always of the same view.
 
 import { $, forgetColours, h, keepingFocus } from "./dom.js";
-import { compact, moment, number, percent, period as inWords, signed } from "./format.js";
-import { frame as makeFrame, holdsPoints } from "./frame.js";
+import { compact, DAY, moment, number, percent, period as inWords, signed } from "./format.js";
+import { wordOf } from "./derived.js";
+import { frame as makeFrame, holdsPoints, newest } from "./frame.js";
 import { describe } from "./notes.js";
 import { proofWords } from "./proof.js";
 import { readout, showKey, showMeasure } from "./readout.js";
 import { ink, marks, restyle, state } from "./state.js";
 import { headline, trust } from "./summary.js";
 import { showAnnotations, showGaps } from "./tables.js";
-import { SHIFTS } from "./view.js";
+import { SHIFTS, WEEK } from "./view.js";
 
 const NAMED = 3;
 
@@ -19,7 +20,7 @@ export function draw(chart, page) {
   const words = inWords(data.start, data.end);
   forgetColours();
   restyle(data, view);
-  const frame = { ...makeFrame(data, view), wantedPer: view.per, wantedLog: view.log };
+  const frame = { ...makeFrame(data, view), wantedPer: view.per, wantedLog: view.log, usual: view.compare === "usual" };
   state.drawn.frame = frame;
   $("period").textContent = words;
   $("subject").textContent = subject(view.series);
@@ -56,6 +57,7 @@ function emptiness(frame, view) {
 
 export function showMarks(page) {
   const { frame, data } = state.drawn;
+  frame.stats = new Map((state.context.stats ?? []).map((one) => [one.series, one]));
   showValues(page);
   showKey(frame, marks(), page.showAll);
   showHeadline();
@@ -71,12 +73,16 @@ const figure = (name, value, title, kind = "") => h("div", { title }, h("dt", {}
 
 /** The total, its change and the share of the largest series. */
 function showHeadline() {
-  const { data } = state.drawn;
-  const shown = headline(data, state.context);
+  const { data, view, frame } = state.drawn;
   const box = $("headline");
+  if (wordOf(view)) return void box.replaceChildren(...figuresOf(view, frame, state.context.stats));
+  const shown = headline(data, state.context);
   if (!shown) return void box.replaceChildren();
+  const asked = shown.single?.askedAt ? `; Radar was asked on ${moment(shown.single.askedAt)} UTC` : "";
+  if (shown.atMost !== undefined) return void box.replaceChildren(figure("At most", compact(shown.atMost), `${number(Math.round(shown.atMost))} unique in ${shown.single.label}: one that is entered again later counts in both${asked}`));
   const of = shown.series > 1 ? `sum of the ${shown.series} series of ${shown.profile}` : shown.single.label;
-  const figures = [figure(shown.profiles > 1 ? `Total of ${shown.profile}` : "Total", compact(shown.total), `${number(Math.round(shown.total))} ${shown.single?.unit.toLowerCase() ?? "certificates"}: ${of}`)];
+  const figures = [figure(shown.profiles > 1 ? `Total of ${shown.profile}` : "Total", compact(shown.total), `${number(Math.round(shown.total))} ${shown.single?.unit.toLowerCase() ?? "certificates"}: ${of}${asked}`)];
+  if (shown.single?.snapshot) return void box.replaceChildren(...figures);
   const compared = state.drawn.view.compare;
   const against = compared && compared !== "previous" ? (SHIFTS[compared] ? `Against the ${SHIFTS[compared]}` : `Against ${compared}`) : "Against the period before";
   const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
@@ -84,6 +90,22 @@ function showHeadline() {
   else figures.push(figure(against, state.context.previous ? "–" : "…", "Nothing to compare with"));
   if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), h("span", { class: "who", dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""))), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
   box.replaceChildren(...figures);
+}
+
+/** The figures above derived values: the share of the period that `collector stats` gives, or the newest value. */
+function figuresOf(view, frame, stats) {
+  const who = ({ label, profile }) => h("span", { class: "who", dir: "auto" }, label.replace(`${profile}/`, ""));
+  const of = view.within ? `${view.of} with the same ${view.within}` : view.of;
+  if (view.of) {
+    const [largest] = (stats ?? []).filter((one) => one.share !== null).sort((one, other) => other.share - one.share);
+    if (!largest) return [figure(`Share of ${of}`, stats ? "–" : "…", stats?.[0]?.reason ?? "")];
+    const name = who({ label: largest.series, profile: largest.profile });
+    const one = stats.length === 1;
+    return [figure(one ? `Share of ${of}` : "Largest", one ? percent(largest.share) : h("span", {}, percent(largest.share), name), `${largest.series}: ${largest.share} % of ${of} in this period`, "name")];
+  }
+  const [line] = frame.lines;
+  const at = line ? newest(line) : -1;
+  return at < 0 ? [] : [figure("Newest", h("span", {}, view.growth ? signed(line.values[at]) : number(line.values[at]), who(line)), `${line.label}: ${line.unit} ${inWords(frame.times[at], frame.ends[at])}`, "name")];
 }
 
 /** One line about what to know before trusting the chart; each part leads to where it is explained. */
@@ -99,6 +121,8 @@ function showTrust() {
   parts.push(h("span", {}, facts.revised === null ? "revisions are not counted for so many profiles" : facts.known ? (facts.revised ? `${many(facts.revised, "value", "values")} revised` : "none revised") : "revised: …"));
   const proof = proofWords(state.context.proof);
   if (proof) parts.push(h("span", { class: `text ${proof.kind}`, title: proof.title }, proof.text));
+  const counts = countsOf(data.series);
+  if (counts) parts.push(h("span", { class: "counts", title: counts }, counts.split(":")[0]));
   if (facts.annotations) parts.push(to("annotations-title", many(facts.annotations, "annotation", "annotations"), ""));
   if (facts.marks) parts.push(to("annotations-title", many(facts.marks, "mark", "marks"), ""));
   const bad = facts.missing > 0;
@@ -113,6 +137,12 @@ function showTrust() {
   if (view.asOf) asOf.textContent = `As known on ${moment(view.asOf)} UTC. ${since ? sinceThen(since) : ""}`;
 }
 
+/** What the counts of the largest drawn profile are of, if an object may count several times. */
+function countsOf(series) {
+  const { counts, name } = state.profiles.find((one) => one.name === series[0]?.profile) ?? {};
+  return counts ? `counts ${counts} (${name})` : null;
+}
+
 /** What has changed since the moment of `as_of`. */
 function sinceThen({ changed, added, before, after }) {
   const percent = before ? (100 * (after - before)) / Math.abs(before) : null;
@@ -120,9 +150,20 @@ function sinceThen({ changed, added, before, after }) {
   return `Since then ${number(changed)} columns have changed and ${number(added)} are new${percent === null ? "" : `; the sum is ${signed(percent)}`}.`;
 }
 
-export function openNote(one) {
+const LONGEST_AROUND = 4 * WEEK;
+
+/** The period after a moment, as long as there is history, up to four whole weeks; null if it is shorter than a day. */
+export function after(start, now) {
+  const there = Math.min(now - start, LONGEST_AROUND);
+  const length = there >= WEEK ? Math.floor(there / WEEK) * WEEK : Math.floor(there / DAY) * DAY;
+  return length > 0 ? { range: null, start, end: start + length, compare: "previous" } : null;
+}
+
+export function openNote(one, page) {
+  const around = after(one.start, page.now());
+  const compare = around && h("button", { type: "button", class: "plain slim", onclick: () => page.go({ ...page.view(), ...around }) }, "Before and after");
   const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => { $("detail").hidden = true; } }, "×");
-  $("detail").replaceChildren(h("div", {}, ...describe(one)), close);
+  $("detail").replaceChildren(h("div", {}, ...describe(one)), ...(compare ? [compare] : []), close);
   $("detail").hidden = false;
 }
 

@@ -32,16 +32,17 @@ function placed(series, { times, ends }, per, by = 0) {
   const bucket = SECONDS[series.bucket];
   series.mean.forEach((mean, i) => {
     if (mean === null) return;
-    const at = series.start + i * series.width + by;
+    const at = series.times ? series.times[i] : series.start + i * series.width + by;
     const exact = place.get(per ? calendar.floor(per, at) : at);
     const to = exact ?? (by ? placeAt({ times, ends }, at + series.width / 2) : -1); // a period shifted by days need not fit the columns
-    if (to < 0) return;
-    if (per) {
+    if (to === undefined || to < 0) return;
+    if (series.derived) line.values[to] = line.low[to] = line.high[to] = mean;
+    else if (per) {
       line.values[to] = (line.values[to] ?? 0) + whole(mean * series.points[i]);
       line.part[to] = (line.part[to] ?? 0) + series.points[i] * bucket;
     } else Object.assign(line, { any: true }), (line.values[to] = mean), (line.low[to] = series.least[i]), (line.high[to] = series.most[i]);
   });
-  if (per) line.part = line.part.map((there, i) => (there === null ? null : Math.min(1, there / (ends[i] - times[i]))));
+  if (per && !series.derived) line.part = line.part.map((there, i) => (there === null ? null : Math.min(1, there / (ends[i] - times[i]))));
   return line;
 }
 
@@ -58,7 +59,7 @@ export function totalOf({ mean, points }) {
 /** The lines of *data*, the largest first: `{lines, rest}`; *rest* are those beyond the number that `top` allows. */
 export function ranked(series, top, only) {
   const lines = series.map((one, place) => ({ ...one, place, total: totalOf(one), average: average(one) }));
-  const size = (one) => (one.additive ? one.total : one.average) ?? -Infinity;
+  const size = (one) => (one.additive ? one.total : one.derived === "rank" && one.average !== null ? -one.average : one.average) ?? -Infinity;
   lines.sort((a, b) => size(b) - size(a) || a.place - b.place);
   if (only.length) return { lines: lines.filter((one) => only.includes(one.label)), rest: [], hidden: lines.filter((one) => !only.includes(one.label)) };
   const most = top === "all" ? Infinity : Number(top ?? AUTO_TOP);
@@ -86,8 +87,8 @@ export function summed(lines, label) {
   return { ...first, label, short: label, other: lines.length, values: sum("values"), low: none, high: none, part, total, thinned: first.thinned };
 }
 
-/** Whether lines can be put on each other: counts in one unit that are parts of the same profile. */
-export const stackable = (lines) => lines.length > 0 && lines.every((one) => one.additive && one.axis === "y");
+/** Whether lines can be put on each other: counts in one unit, which were not asked for at different moments. */
+export const stackable = (lines) => lines.length > 0 && lines.every((one) => one.additive && !one.snapshot && one.axis === "y");
 
 /** Give every line its short name: the part after the profile, unless two lines would have the same. */
 function nameShortly(lines) {

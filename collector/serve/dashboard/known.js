@@ -62,6 +62,14 @@ export class Known {
     $("more-known").addEventListener("click", () => this.load(true));
   }
 
+  /** Show one of the lists, if the server keeps it. */
+  open(list) {
+    if (!this.list || (this.list === list && $("known-section").open)) return;
+    if (has(LISTS[list].needs ?? LISTS[list].route)) this.list = list;
+    if ($("known-section").open) this.load();
+    else $("known-section").open = true;
+  }
+
   /** Read the first page, or the next one; an answer that a newer search has overtaken is dropped. */
   async load(more = false) {
     const own = (this.reads += 1);

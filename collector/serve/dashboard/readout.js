@@ -5,7 +5,7 @@ import { about, change, compact, duration, local, number, percent, period } from
 import { isPartial, newest, stackable } from "./frame.js";
 import { logarithmic } from "./lines.js";
 import { revisionsAt } from "./marks.js";
-import { WIDTHS } from "./view.js";
+import { USUAL_WEEKS, WIDTHS } from "./view.js";
 
 const GAPS = { missing: "gap: not there yet", upstream: "gap: Radar has no value" };
 
@@ -17,7 +17,7 @@ export function readout(frame, marks, place, ink, isolate) {
   const rows = frame.lines.map((line) => row(line, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null }));
   const title = shown === null ? "Newest in this period" : period(frame.times[shown], frame.ends[shown]);
   const words = shown === null || !local.on ? title : `${title} (${local.period(frame.times[shown], frame.ends[shown])})`;
-  const sums = frame.lines.some((one) => one.additive);
+  const sums = frame.lines.some((one) => one.additive || one.derived === "of");
   const titles = [words, "Value", ...(frame.previous.length ? ["Before", "Change"] : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((text, i) => h(text ? "th" : "td", { scope: text ? "col" : null, class: i && text ? "number" : "" }, text))));
   const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null })] : [];
@@ -37,7 +37,9 @@ function row(line, { frame, marks, place, ink, isolate, whole }) {
   if (frame.previous.length) {
     cells.push(h("td", { class: "number", "data-title": "before" }, write(before)), h("td", { class: "number" }, value === null ? "" : change(value, before)));
   }
-  if (frame.lines.some((one) => one.additive)) cells.push(h("td", { class: "number sum" }, line.additive && line.total !== null ? compact(line.total) : ""));
+  const share = line.derived === "of" ? frame.stats?.get(line.label)?.share ?? null : null;
+  if (frame.lines.some((one) => one.derived === "of")) cells.push(h("td", { class: "number sum" }, share === null ? "" : percent(share)));
+  else if (frame.lines.some((one) => one.additive)) cells.push(h("td", { class: "number sum" }, line.additive && line.total !== null ? compact(line.total) : ""));
   if (whole !== null) cells.push(h("td", { class: "number sum" }, line.total !== null && whole ? percent((100 * line.total) / whole) : ""));
   return {
     spoken: [line.label, text, ...notes].join(", "),
@@ -72,7 +74,7 @@ function refusals(frame, columns) {
     h("td", { class: "notes", colSpan: columns - 1 }, `Not drawn: ${series.refused}.`)));
 }
 
-const unitOf = ({ unit, normalization }) => (normalization === "RAW_VALUES" ? unit : `${unit}, ${normalization}`).replaceAll("_", " ").toLowerCase();
+const unitOf = ({ unit, normalization, derived }) => (derived ? unit : (normalization === "RAW_VALUES" ? unit : `${unit}, ${normalization}`).replaceAll("_", " ").toLowerCase());
 
 /** The label of the axes: unit, bucket, over how long it is averaged if there are too few pixels, and where the axis begins. */
 export function showMeasure(frame) {
@@ -84,6 +86,8 @@ export function showMeasure(frame) {
   const share = frame.type === "share" ? "share of the sum of these series, " : "";
   const notes = [
     second && `right axis: ${unitOf(second)} per ${WIDTHS[second.bucket]}`,
+    ...(frame.notes ?? []),
+    frame.compareRefused && `nothing to compare with, because ${frame.compareRefused}`,
     frame.perRefused && `not per ${frame.wantedPer}, because ${frame.perRefused}`,
     frame.refusedType && `drawn as lines, because only counts of one unit can be ${frame.refusedType === "share" ? "shares of a sum" : "put on each other"}`,
     frame.wantedLog && !frame.log && "a linear axis, because parts of a sum have no logarithmic one",
@@ -124,7 +128,7 @@ export function showKey(frame, marks, showAll) {
   if (frame.type === "line" && frame.partial) signs.push(["square", `${number(frame.partial)} sums lack a part: they are what is there`]);
   if (frame.type !== "line" && frame.left) signs.push(["gap", `${number(frame.left)} columns are left out, because a part is missing`]);
   if (!frame.per && frame.lines.some((line) => !line.thinned && !line.summed && frame.revisions.some((one) => one.series === line.label))) signs.push(["ring", "revised"]);
-  if (frame.previous.length && frame.type === "line") signs.push(["dashes", `${duration(frame.shift)} earlier`]);
+  if (frame.previous.length && frame.type === "line") signs.push(["dashes", frame.usual ? `the mean of the same time in the ${USUAL_WEEKS} weeks before` : `${duration(frame.shift)} earlier`]);
   const { zeros, negative } = frame.log ? logarithmic(frame) : {};
   if (zeros) signs.push(["zero", `a logarithmic axis has no zero: ${number(zeros)} ${zeros === 1 ? "value is" : "values are"} drawn at its lower end`]);
   if (negative) signs.push(["zero", `${number(negative)} values below zero are left out`]);

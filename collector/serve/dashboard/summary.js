@@ -25,7 +25,7 @@ export function alike(series, before, shift, { start, end }) {
 /** The sum over several series of what `alike` gives; null if there is nothing to compare. */
 function compared(series, context, range) {
   const before = new Map((context.previous ?? []).map((one) => [keyOf(one), one]));
-  const pairs = series.map((one) => before.get(keyOf(one)) && alike(one, before.get(keyOf(one)), context.shift, range)).filter(Boolean);
+  const pairs = series.filter((one) => !one.snapshot).map((one) => before.get(keyOf(one)) && alike(one, before.get(keyOf(one)), context.shift, range)).filter(Boolean);
   if (!pairs.length) return null;
   return pairs.reduce(([now, then], [one, other]) => [now + one, then + other], [0, 0]);
 }
@@ -39,7 +39,7 @@ export function headline(data, context) {
   const totals = new Map();
   for (const one of counted) totals.set(one.profile, (totals.get(one.profile) ?? 0) + (totalOf(one) ?? 0));
   const [profile, total] = [...totals].sort((a, b) => b[1] - a[1])[0] ?? [null, null];
-  if (profile === null) return null;
+  if (profile === null) return bounded(data.series);
   const series = counted.filter((one) => one.profile === profile);
   const largest = series.reduce((most, one) => ((totalOf(one) ?? 0) > (totalOf(most) ?? 0) ? one : most));
   const pair = compared(series, context, data);
@@ -49,6 +49,12 @@ export function headline(data, context) {
     largest: series.length > 1 && total ? { label: largest.label, share: (100 * (totalOf(largest) ?? 0)) / total } : null,
     single: series.length === 1 ? series[0] : null,
   };
+}
+
+/** What one series of unique entries counts at most: the sum of its columns; null for anything else. */
+function bounded(series) {
+  const [one] = series;
+  return series.length === 1 && one.bound && one.mean.length ? { atMost: totalOf(one), single: one } : null;
 }
 
 /** The change of each series against the previous period, in percent, by label and unit. */

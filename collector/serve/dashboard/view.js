@@ -9,7 +9,10 @@ export const PRESETS = { "1d": 86400, "7d": WEEK, "28d": 4 * WEEK, "12w": 12 * W
 export const TYPES = { line: "Lines", stacked: "Stacked", share: "Share", bars: "Bars" };
 export const PERS = ["hour", "day", "week", "month", "quarter", "year"];
 export const TOPS = ["5", "10", "20", "50", "all"];
-export const SHIFTS = { previous: "previous period", "1w": "week before", "4w": "4 weeks before", "52w": "same time last year" };
+export const SHIFTS = { previous: "previous period", "1w": "week before", "4w": "4 weeks before", "52w": "same time last year", usual: "usual: mean of 4 weeks" };
+export const USUAL_WEEKS = 4;
+/** What is shown of each series beside its values: words of the API. At most one of them. */
+export const VALUES = { of: "share of a profile", growth: "growth", cumulative: "running sum", mean: "mean of the last", rank: "rank" };
 const SHORTEST = 4 * SLOT;
 const LONGEST = 20 * 366 * 86400;
 /** The first time that the API accepts; the last one is tomorrow. */
@@ -18,7 +21,7 @@ export const last = () => (Math.floor(Date.now() / 86400_000) + 1) * 86400;
 const iso = (moment) => new Date(moment * 1000).toISOString().replace(".000Z", "Z");
 const DATE = /^\d{4}-\d{2}-\d{2}$/;
 
-const NAMES = ["series", "profile", "range", "start", "end", "compare", "draw", "share", "per", "top", "zero", "log", "only", "as_of", "marks"];
+const NAMES = ["series", "profile", "range", "start", "end", "compare", "draw", "share", "per", "top", "zero", "log", "only", "as_of", "marks", "of", "within", "growth", "cumulative", "mean", "rank", "lists"];
 
 /** Parse a view from the page's address. `odd` has a sentence for everything in it that cannot be shown. */
 export function parse(hash) {
@@ -43,8 +46,26 @@ export function parse(hash) {
     zero: word("zero", ["1"]) === "1",
     log: word("log", ["1"]) === "1",
     asOf: moment(query, "as_of", odd),
+    ...derived(query, word, odd),
+    lists: word("lists", ["owners", "authorities", "logs"]),
     odd,
   };
+}
+
+/** The words that ask for derived values; of several the first one counts. */
+function derived(query, word, odd) {
+  const mean = query.get("mean");
+  if (mean !== null && !/^[1-9]\d{0,4}$/.test(mean)) odd.push(`The address has mean=${mean.slice(0, 40)}; possible: a whole number from 1.`);
+  const flag = (name) => word(name, ["1"]) === "1";
+  const all = { of: query.get("of") || null, growth: flag("growth"), cumulative: flag("cumulative"), mean: /^[1-9]\d{0,4}$/.test(mean ?? "") ? Number(mean) : null, rank: flag("rank") };
+  const [first, ...others] = Object.keys(all).filter((name) => all[name]);
+  for (const name of others) {
+    odd.push(`The address asks for ${first} and ${name}; one of them can be drawn: this is ${first}.`);
+    all[name] = typeof all[name] === "boolean" ? false : null;
+  }
+  const within = query.get("within") || null;
+  if (within && first !== "of" && first !== "rank") odd.push("The address has “within” without of or rank, which it belongs to.");
+  return { ...all, within: first === "of" || first === "rank" ? within : null };
 }
 
 function time(query, odd) {
@@ -75,7 +96,7 @@ function moment(query, name, odd) {
 
 /** Whether two views need the same points, perhaps drawn in another way. */
 export const samePoints = (one, other) =>
-  ["range", "start", "end", "compare", "per", "asOf", "policy"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
+  ["range", "start", "end", "compare", "per", "asOf", "policy", "of", "within", "growth", "cumulative", "mean", "rank"].every((name) => one[name] === other[name]) && one.series.join("\n") === other.series.join("\n");
 
 /** Write a view as the page's address; *profiles* shorten it if all series of one are shown. */
 export function write(view, profiles = []) {
@@ -100,7 +121,10 @@ export function write(view, profiles = []) {
   if (view.policy) query.set("marks", "policy");
   if (view.zero) query.set("zero", "1");
   if (view.log) query.set("log", "1");
+  for (const name of ["of", "within", "mean"]) if (view[name]) query.set(name, view[name]);
+  for (const name of ["growth", "cumulative", "rank"]) if (view[name]) query.set(name, "1");
   for (const label of view.only) query.append("only", label);
+  if (view.lists) query.set("lists", view.lists);
   if (view.asOf) query.set("as_of", iso(view.asOf));
   return `#${query}`;
 }
@@ -142,6 +166,6 @@ export const control = ({ start, end }) => Math.ceil((end - start) / WEEK) * WEE
 /** How far back the period to compare with is; that of a date begins on it, at the same time of day. */
 export function shiftOf(compare, range) {
   if (compare && DATE.test(compare)) return Math.floor(range.start / DAY) * DAY - Date.parse(compare) / 1000;
-  const weeks = { "1w": 1, "4w": 4, "52w": 52 }[compare];
+  const weeks = { "1w": 1, "4w": 4, "52w": 52, usual: 1 }[compare];
   return weeks ? weeks * WEEK : control(range);
 }

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     """(series_id, moment in its period, number of points, sum)."""
 
 DAY = days.DAY
-_IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_MAX_STALE = 200
+IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
+MAX_STALE = 200
 """Stale days that are read one by one; if there are more, everything is read from the points."""
 
 
@@ -43,11 +43,11 @@ def period_rows(connection: sa.Connection, ids: Sequence[int], edges: Sequence[i
     if until is None:
         return _without_until(connection, ids, edges, bounds)
     known = whole[0], max(min(whole[1], until), whole[0])
-    stale = _stale(connection, ids, known)
-    if sum(map(len, stale.values())) > _MAX_STALE:
+    lacking = stale(connection, ids, known)
+    if sum(map(len, lacking.values())) > MAX_STALE:
         return from_points(connection, ids, edges, bounds)
     rows = _from_rows(connection, ids, edges, known)
-    for day, some in stale.items():
+    for day, some in lacking.items():
         rows += from_points(connection, some, edges, (day, day + DAY))
     for span in ((bounds[0], known[0]), (known[1], bounds[1])):
         if span[0] < span[1]:
@@ -69,35 +69,37 @@ def _without_until(connection: sa.Connection, ids: Sequence[int], edges: Sequenc
     return rows + (from_points(connection, others, edges, bounds) if others else [])
 
 
-_COUNTED = sa.select(series.c.id, series.c.points).where(series.c.id.in_(_IDS))
+_COUNTED = sa.select(series.c.id, series.c.points).where(series.c.id.in_(IDS))
 _IN_ROWS = (
     sa.select(series_days.c.series_id, sa.func.sum(series_days.c.points).label("points"))
-    .where(series_days.c.series_id.in_(_IDS))
+    .where(series_days.c.series_id.in_(IDS))
     .group_by(series_days.c.series_id)
 )
 
 
-def _stale(connection: sa.Connection, ids: Sequence[int], span: Span) -> dict[int, list[int]]:
+def stale(connection: sa.Connection, ids: Sequence[int], span: Span) -> dict[int, list[int]]:
     """Return the series of *ids* by each day of *span* whose row is stale."""
-    stale: dict[int, list[int]] = defaultdict(list)
-    for day, series_id in driver_rows(connection.execute(_STALE, _parameters(ids, span))):
-        stale[day].append(series_id)
-    return dict(stale)
+    lacking: dict[int, list[int]] = defaultdict(list)
+    for day, series_id in driver_rows(connection.execute(_STALE, parameters(ids, span))):
+        lacking[day].append(series_id)
+    return dict(lacking)
 
 
-def _parameters(ids: Sequence[int], span: Span) -> dict[str, Any]:
+def parameters(ids: Sequence[int], span: Span) -> dict[str, Any]:
+    """Return the parameters of a statement with IDS and `within`."""
     return {"ids": list(ids), "since": from_epoch(span[0]), "until": from_epoch(span[1])}
 
 
-def _within(column: Any) -> list[Any]:
+def within(column: Any) -> list[Any]:
+    """Return the conditions for a time within the span of `parameters`."""
     since, until = (sa.bindparam(name, type_=BucketTime) for name in ("since", "until"))
     return [column >= since, column < until]
 
 
 _SAME_DAY = (series_days.c.series_id == stale_days.c.series_id, series_days.c.day == stale_days.c.day)
 _STALE = sa.select(epoch(stale_days.c.day), stale_days.c.series_id).where(
-    *_within(stale_days.c.day),
-    stale_days.c.series_id.in_(_IDS),
+    *within(stale_days.c.day),
+    stale_days.c.series_id.in_(IDS),
     ~sa.exists().where(*_SAME_DAY).correlate(stale_days),  # a row that exists is right
 )
 
@@ -105,11 +107,11 @@ _STALE = sa.select(epoch(stale_days.c.day), stale_days.c.series_id).where(
 def _from_rows(connection: sa.Connection, ids: Sequence[int], edges: Sequence[int], span: Span) -> list[Row]:
     if span[0] >= span[1]:
         return []
-    (origin, width), parameters = _columns(edges), _parameters(ids, span)
+    (origin, width), values = _columns(edges), parameters(ids, span)
     if width == DAY:
-        return driver_rows(connection.execute(_days_select(), parameters))
-    parameters |= {"origin": origin, "width": width}
-    rows = driver_rows(connection.execute(_day_columns_select(), parameters))
+        return driver_rows(connection.execute(_days_select(), values))
+    values |= {"origin": origin, "width": width}
+    rows = driver_rows(connection.execute(_day_columns_select(), values))
     return [(i, max(origin + n * width, span[0]), count, total) for i, n, count, total in rows]
 
 
@@ -117,7 +119,7 @@ def _from_rows(connection: sa.Connection, ids: Sequence[int], edges: Sequence[in
 def _days_select() -> Any:
     table = series_days.c
     select = sa.select(table.series_id, epoch(table.day), table.points, table.sum)
-    return select.where(table.series_id.in_(_IDS), *_within(table.day))
+    return select.where(table.series_id.in_(IDS), *within(table.day))
 
 
 @lru_cache(maxsize=1)
@@ -127,7 +129,7 @@ def _day_columns_select() -> Any:
     origin, width = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "width"))
     column = ((epoch(table.day) - origin) // width).label("column")
     figures = sa.cast(sa.func.sum(table.points), sa.BigInteger), sa.func.sum(table.sum)
-    select = sa.select(table.series_id, column, *figures).where(table.series_id.in_(_IDS), *_within(table.day))
+    select = sa.select(table.series_id, column, *figures).where(table.series_id.in_(IDS), *within(table.day))
     return select.group_by(table.series_id, column)
 
 
@@ -143,8 +145,8 @@ def _columns(edges: Sequence[int]) -> Span:
 def from_points(connection: sa.Connection, ids: Sequence[int], edges: Sequence[int], span: Span) -> list[Row]:
     """Sum the points of the series *ids* within *span*, by day or by period."""
     origin, width = _columns(edges)
-    parameters = {"origin": origin, "width": width, **_parameters(ids, span)}
-    rows = driver_rows(connection.execute(_points_select(), parameters))
+    values = {"origin": origin, "width": width, **parameters(ids, span)}
+    rows = driver_rows(connection.execute(_points_select(), values))
     return [(i, max(origin + n * width, span[0]), count, total) for i, n, count, total in rows]
 
 
@@ -154,4 +156,4 @@ def _points_select() -> Any:
     origin, width = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "width"))
     column = ((epoch(table.timestamp) - origin) // width).label("column")
     select = sa.select(table.series_id, column, sa.func.count(), sa.func.sum(table.value))
-    return select.where(table.series_id.in_(_IDS), *_within(table.timestamp)).group_by(table.series_id, column)
+    return select.where(table.series_id.in_(IDS), *within(table.timestamp)).group_by(table.series_id, column)

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from collector.datasets import why_not_over_time
+from collector.datasets import dataset_of, why_not_over_time
 from collector.interval import AggInterval, Grid
 from collector.model import Normalization, Question, known_spelling
 from collector.store.db.column_types import epoch
 from collector.store.db.schema import labels, points, series, snapshot_points
+from collector.store.read.day_columns import ChartBucket, day_columns
 from collector.store.read.points import Run, first_points, points_in_force, points_of, read_run
 from collector.store.series import generations, grids, snapshots
 from collector.store.series.generations import described, same_measure
@@ -55,11 +56,14 @@ Shape = tuple[int, Bucket, int]
 """The width of columns, the bucket they hold, and where one of them starts."""
 
 
-def why_not_summed(query: Question, normalization: str) -> str | None:
-    """Return why values of *query* may not be summed to those of a coarser bucket; None if they may."""
+def why_not_summed(query: Question, normalization: str, *, in_snapshot: bool = False) -> str | None:
+    """Return why values of *query* may not be summed to those of a coarser bucket; None if they may.
+
+    *in_snapshot*: all of them are of one snapshot.
+    """
     if known_spelling(normalization) != Normalization.RAW_VALUES:
         return f"their normalization is {normalization}"
-    return why_not_over_time(query)
+    return why_not_over_time(query, in_snapshot=in_snapshot)
 
 
 def common_buckets(
@@ -167,6 +171,22 @@ class SelectedSeries:
     def asked_at(self) -> datetime | None:
         """When the snapshot that is read was requested; None for a history."""
         return self.snapshot.asked_at if self.snapshot else None
+
+    @property
+    def why_no_total(self) -> str | None:
+        """Why the values that are read have no sum over time; None if they have one.
+
+        Those of one snapshot were judged at one moment, so they have one.
+        """
+        if self.snapshot is None or self.query is None:
+            return self.why_not_summed
+        return why_not_summed(self.query, self.normalization, in_snapshot=True)
+
+    @property
+    def counts_once(self) -> bool:
+        """Whether counts are of objects that count once in a bucket, so that a sum of buckets is a bound."""
+        is_count = known_spelling(self.normalization) == Normalization.RAW_VALUES
+        return is_count and self.query is not None and dataset_of(self.query).counts_once(self.query.filters)
 
     def under(self, other: Generation) -> SelectedSeries:
         """Return the series that has the label for the buckets of another generation."""
@@ -338,23 +358,14 @@ def _first_blocks(
     yield series_, first_points(connection, *bounds, limit) if run is None else run
 
 
-_WEEK = 7 * 86_400
+_DAY = 86_400
+_WEEK = 7 * _DAY
 _WIDTHS = (900, 1_800, 3_600, 7_200, 10_800, 14_400, 21_600, 86_400, 2 * 86_400, _WEEK)
 _GRID = int(datetime(1970, 1, 5, tzinfo=UTC).timestamp())
 """A Monday: columns of any width are on one grid, so that they stay when a chart is moved.
 
 If buckets start elsewhere, so do columns.
 """
-
-
-class ChartBucket(NamedTuple):
-    """The extremes, the mean and the number of the points in one column, which begins at *start* (epoch seconds)."""
-
-    start: int
-    least: float
-    most: float
-    mean: float
-    points: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,7 +399,11 @@ def downsample(
     known = grids.in_force(connection)
     shared = common_buckets(selection, chosen.series, several, known) if common else {}
     thin = []
+    by_days = _by_days(connection, found, (start, end), columns, (shared, known))
     for series_ in selection:
+        if series_.label in by_days:
+            thin.append(by_days[series_.label])
+            continue
         bucket = shared.get(series_.label, Bucket(series_.agg_interval))
         width = bucket_width(end - start, columns, bucket.interval.seconds)
         edge = _GRID + known[bucket.interval].seconds
@@ -406,6 +421,34 @@ def downsample(
             with closing(stream):
                 rows = [point for block in stream for point in block]
             thin.append(Downsampled(series_, width, _in_columns(series_, rows, (width, bucket, edge)), bucket))
+    return thin
+
+
+def _by_days(
+    connection: sa.Connection,
+    selection: Selection,
+    span: tuple[int, int],
+    columns: int,
+    buckets: tuple[Mapping[str, Bucket], Grids],
+) -> dict[str, Downsampled]:
+    """Return the series whose columns are whole days of plain points, which the rows of days have; by label."""
+    (start, end), (shared, known) = span, buckets
+    found: dict[int, list[tuple[SelectedSeries, Bucket]]] = defaultdict(list)
+    for series_ in selection.series:
+        bucket = shared.get(series_.label, Bucket(series_.agg_interval))
+        width = bucket_width(end - start, columns, bucket.interval.seconds)
+        is_whole = width % _DAY == 0 and known[bucket.interval].seconds % _DAY == 0
+        is_own = not bucket.refused and bucket.interval is series_.agg_interval and bucket.interval.seconds < _DAY
+        if is_whole and is_own and selection.is_plain(series_):
+            found[width].append((series_, bucket))
+    thin = {}
+    for width, members in found.items():
+        edge = _GRID + known[members[0][1].interval].seconds
+        window = edge + (start - edge) // width * width, edge - (edge - end) // width * width
+        rows = day_columns(connection, [series_.series_id for series_, _ in members], window, width) or {}
+        for series_, bucket in members:
+            if series_.series_id in rows:
+                thin[series_.label] = Downsampled(series_, width, rows[series_.series_id], bucket)
     return thin
 
 
