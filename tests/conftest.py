@@ -9,9 +9,10 @@ import tempfile
 import uuid
 import warnings
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -37,6 +38,20 @@ settings.register_profile("any machine", deadline=None)  # no test depends on ho
 settings.load_profile("any machine")
 
 share_compiled_statements()
+
+
+def pytest_sessionstart(session):
+    """Compile the test files in parts, where each of several workers would compile all of them at the same time.
+
+    A worker imports its part first. What the others have compiled by then it finds beside them.
+    """
+    tests, worker = Path(__file__).parent, getattr(session.config, "workerinput", None)
+    if worker is None or [Path(folder).resolve() for folder in session.config.args] != [tests]:
+        return
+    number, count = int(worker["workerid"].removeprefix("gw")), worker["workercount"]
+    for file in sorted(tests.rglob("test_*.py"))[number::count]:
+        with suppress(Exception):  # the collection tells of it
+            import_module(".".join(file.relative_to(tests.parent).with_suffix("").parts))
 
 
 def in_a_thread(work):
