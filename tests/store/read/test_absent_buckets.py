@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from collector.interval import AggInterval
 from collector.rules.finality import judge_gap
@@ -83,6 +84,21 @@ async def test_the_gaps_are_those_between_all_points(store, sizes, monkeypatch):
         monkeypatch.setattr(absent_buckets, name, size)
     await fill(store, chance)
     await equal(store, chance)
+
+
+async def test_the_search_is_compiled_once_whatever_is_searched(store, monkeypatch):
+    chance, compiled, compile_statement = random.Random(3), [], SQLCompiler.__init__
+
+    def counted_compile(self, dialect, statement, **options):
+        compiled.append(statement)
+        compile_statement(self, dialect, statement, **options)
+
+    await fill(store, chance)
+    assert await store.find_gaps(expected_windows(chance)) != []
+    monkeypatch.setattr(SQLCompiler, "__init__", counted_compile)
+    for _ in range(3):
+        await store.find_gaps(expected_windows(chance))
+    assert compiled == []
 
 
 async def write(store, statement):
