@@ -13,7 +13,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 
 import psycopg
@@ -68,7 +68,8 @@ def durable_postgres_url():
     folder = tempfile.mkdtemp(prefix="collector-crashing-")
     server = pgserver.get_server(folder, cleanup_mode="stop")
     try:
-        made = Server(sa.make_url(server.get_uri())).create().set(drivername="postgresql")
+        with closing(Server(sa.make_url(server.get_uri()))) as own:
+            made = own.create().set(drivername="postgresql")
         url = made.render_as_string(hide_password=False)
         (commands.upgrade(url))
         yield url

@@ -36,7 +36,7 @@ class Pair:
         self._primary = pgserver.get_server(_folder(folder, "a"), cleanup_mode="stop")
         self._standby, sockets = _folder(folder, "b"), _folder(folder, "s")
         there = sa.make_url(self._primary.get_uri())
-        server = Server(there)
+        self._server = server = Server(there)
         if user := self._primary.system_user:
             shutil.chown(self._standby, user)
             shutil.chown(sockets, user)
@@ -59,6 +59,7 @@ class Pair:
 
     def close(self):
         """Stop whatever runs."""
+        self._server.close()
         with suppress(CalledProcessError):
             self._control("stop", "-m", "immediate")
         self._primary.cleanup()

@@ -21,6 +21,8 @@ MANY = 50_000
 TIMES = 4
 MOST = 20
 """Attempts: a signal may come too late."""
+_LOOK_SECONDS = 0.0005
+"""A compaction takes some hundred times as long."""
 
 
 async def _fill(url):
@@ -34,6 +36,14 @@ async def _fill(url):
                 await saved(store, batch((asked, window)), [n / 7 for n in range(10_000)], profiles=(name,))
         (number,) = [row.id for row in await store.list_series(profile="other")]
         await store.delete_series(number, [kept], dry_run=False)
+
+
+@pytest.fixture(scope="module")
+def large(sqlite_template, tmp_path_factory):
+    """The store to compact, to be copied, and its digest."""
+    path = Path(shutil.copy(sqlite_template, tmp_path_factory.mktemp("large") / "collector.db"))
+    asyncio.run(_fill(f"sqlite:///{path}"))
+    return path, digest(f"sqlite:///{path}")
 
 
 def _compacting(folder, url):
@@ -54,6 +64,7 @@ def _ended(process, path, number, moment, last):
         if begun and (_size(path) >= moment > 0 or (not moment and time.monotonic() - begun >= last)):
             process.send_signal(number)
             break
+        time.sleep(_LOOK_SECONDS)
     return process.wait(60)
 
 
@@ -72,11 +83,10 @@ def _put_back(large, path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 1), (signal.SIGTERM, 143)])
-def test_ended_at_a_random_moment_it_leaves_the_store_whole(sqlite_url, tmp_path, seed, number, code):
-    path = Path(sqlite_url.removeprefix("sqlite:///"))
-    asyncio.run(_fill(sqlite_url))
-    before, size = digest(sqlite_url), path.stat().st_size
-    large = shutil.copy(path, tmp_path / "large.db")
+def test_ended_at_a_random_moment_it_leaves_the_store_whole(large, tmp_path, seed, number, code):
+    large, before = large
+    path, size = tmp_path / "collector.db", large.stat().st_size
+    sqlite_url = f"sqlite:///{shutil.copy(large, path)}"
     codes = []
     while codes.count(code) < TIMES and len(codes) < MOST:
         moment = random.randrange(1, size // 2) if len(codes) % 2 else 0

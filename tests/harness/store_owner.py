@@ -1,12 +1,14 @@
 """Processes that own a store, started by the fork server."""
 
 import asyncio
+import fcntl
 import os
 import sys
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
+from collector.errors import CollectorError
 from collector.store import Store
 from collector.store.admin.backup import restore
 from tests.harness.factories import HOUR, NOW, batch, hours, profile, query, saved
@@ -44,6 +46,32 @@ def holding(url, folder, command="run"):
         finally:
             process.kill()
             process.wait(10)
+
+
+async def _start(url):
+    async with Store.open(url, owner="run") as store:
+        await store.activate_labels([profile()], NOW)
+
+
+def start():
+    """Open the store whose address is the first argument, once the file that is the second is not locked any more."""
+    url, gate = sys.argv[1:]
+    with Path(gate).open() as file:
+        fcntl.flock(file, fcntl.LOCK_SH)
+    try:
+        asyncio.run(_start(url))
+        sys.stdout.write("opened")
+    except CollectorError as error:
+        sys.stdout.write(type(error).__name__)
+
+
+def start_together(url, folder, outputs):
+    """Start a process for each of *outputs*; once all are there, they open the store at *url*. Gives the processes."""
+    gate = Path(folder, "gate")
+    with gate.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        arguments = [url, str(gate)], folder, dict(os.environ)
+        return [fork_server().fork(*arguments, output, f"{__name__}:start") for output in outputs]
 
 
 async def _write(url, *numbers):

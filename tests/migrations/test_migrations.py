@@ -3,11 +3,10 @@
 import asyncio
 import re
 import sqlite3
-import subprocess
-import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import alembic.command
 import psycopg
@@ -26,6 +25,7 @@ from collector.store.db import engine, migrate
 from collector.store.db.schema import APPLICATION_ID, metadata, partitions
 from collector.store.db.sql import MIGRATION
 from tests.harness.factories import DAY, HOUR, NOW, batch, hours, profile, query, saved, values
+from tests.harness.store_owner import start_together
 
 PROCESSES = 8
 
@@ -258,33 +258,13 @@ async def test_drift_is_named(store_url):
     assert "other" not in found
 
 
-START = """
-import asyncio, sys
-from collector.errors import CollectorError
-from collector.store import Store
-from tests.harness.factories import NOW, profile
-async def main():
-    sys.stdin.read()
-    try:
-        async with Store.open(sys.argv[1], owner="run") as store:
-            await store.activate_labels([profile()], NOW)
-        sys.stdout.write("opened")
-    except CollectorError as error:
-        sys.stdout.write(type(error).__name__)
-asyncio.run(main())
-"""
-
-
-def test_many_that_start_at_once_migrate_once(new_url):
-    argv = [sys.executable, "-c", START, new_url]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(argv, text=True, **pipes) for _ in range(PROCESSES)]
-    for process in processes:
-        process.stdin.close()
-        process.stdin = None
-    found = [process.communicate(timeout=120) for process in processes]
-    assert [stderr for _, stderr in found] == [""] * PROCESSES
-    outcomes = [stdout for stdout, _ in found]
+def test_many_that_start_at_once_migrate_once(new_url, tmp_path):
+    with ExitStack() as files:
+        outputs = [[files.enter_context(TemporaryFile("w+")) for _ in range(2)] for _ in range(PROCESSES)]
+        processes = start_together(new_url, tmp_path, outputs)
+        assert [process.wait(120) for process in processes] == [0] * PROCESSES
+        outcomes, complaints = ([file.seek(0) or file.read() for file in kind] for kind in zip(*outputs, strict=True))
+    assert complaints == [""] * PROCESSES
     if new_url.startswith("sqlite"):  # there one owns the store, and the others are told so
         assert "opened" in outcomes
         assert set(outcomes) <= {"opened", "StoreLocked"}

@@ -18,7 +18,7 @@ from collector.store.db.schema import state
 from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from collector.store.db.database import Database
 
@@ -27,6 +27,28 @@ def values_table(names: Sequence[str]) -> sa.CTE:
     """Return a table with one column, *name*; there must be at least one name."""
     rows = [(name,) for name in dict.fromkeys(names)]
     return sa.values(sa.column("name", sa.Text), name="given").data(rows).cte("names")
+
+
+class _Rows(sa.types.UserDefinedType[Any]):
+    """Rows of integers, as they are written into a statement."""
+
+    cache_ok = True
+
+    def literal_processor(self, dialect: sa.Dialect) -> Callable[[Any], str]:  # noqa: ARG002 - as declared
+        return str
+
+
+def integers_table(name: str, columns: Sequence[str], rows: Iterable[Sequence[int]]) -> sa.CTE:
+    """Return a table of integers; there must be at least one row.
+
+    The rows are written into the statement when it is executed, because binding thousands of them costs more than most
+    searches. So the statement is compiled only once, for all rows.
+    """
+    written = ", ".join(f"({', '.join(str(int(number)) for number in row)})" for row in rows)
+    casts = ", ".join(f"CAST(column{number} AS bigint) AS {column}" for number, column in enumerate(columns, 1))
+    values = sa.bindparam("rows", written, type_=_Rows(), unique=True, literal_execute=True)
+    text = sa.text(f"SELECT {casts} FROM (VALUES :rows) AS given").bindparams(values)  # noqa: S608 - our own names
+    return text.columns(*(sa.column(column, sa.BigInteger) for column in columns)).cte(name)
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> Any:

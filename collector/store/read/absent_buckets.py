@@ -14,11 +14,12 @@ import sqlalchemy as sa
 
 from collector.store.db.column_types import bucket, epoch
 from collector.store.db.schema import absences, finality, points
+from collector.store.db.sql import integers_table
 from collector.timestamps import from_epoch
 from collector.windows import hull, intersect, merge, subtract
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from collector.store.read.stored_series import StoredSeries
     from collector.windows import EpochWindow
@@ -153,14 +154,6 @@ def _absent_runs(connection: sa.Connection, spans: Sequence[_Span]) -> Iterator[
             yield place, (start, end)
 
 
-def _table(spans: Iterable[_Span]) -> sa.CTE:
-    """Return the table of *spans*. They are written into the statement, because binding costs more than the search."""
-    columns = ", ".join(f"CAST(column{number} AS bigint) AS {name}" for number, name in enumerate(_Span._fields, 1))
-    rows = ", ".join(f"({', '.join(map(str, span))})" for span in spans)
-    text = sa.text(f"SELECT {columns} FROM (VALUES {rows}) AS given")  # noqa: S608 - nothing but integers
-    return text.columns(*(sa.column(name, sa.BigInteger) for name in _Span._fields)).cte("spans")
-
-
 def _inside(span: sa.CTE, end: sa.ColumnElement[int], spans: Sequence[_Span]) -> sa.ColumnElement[bool]:
     """Choose the points from the start of *span*, the table of *spans*, up to *end*."""
     timestamp = points.c.timestamp
@@ -172,7 +165,7 @@ def _inside(span: sa.CTE, end: sa.ColumnElement[int], spans: Sequence[_Span]) ->
 
 def _counts(connection: sa.Connection, spans: Sequence[_Span]) -> list[tuple[_Span, int]]:
     """Split *spans* into parts of some buckets, and count the points of each."""
-    whole = _table(spans)
+    whole = integers_table("spans", _Span._fields, spans)
     parts = sa.select(whole).cte("parts", recursive=True)
     following = parts.c.start + parts.c.step * _COUNTED_AT_ONCE
     others = parts.c.place, parts.c.series_id, following, parts.c.end, parts.c.step
@@ -182,12 +175,12 @@ def _counts(connection: sa.Connection, spans: Sequence[_Span]) -> list[tuple[_Sp
     count = sa.select(sa.func.count()).select_from(points).where(_inside(parts, end, spans))
     counted = count.correlate(parts).scalar_subquery()
     columns = parts.c.place, parts.c.series_id, parts.c.start, end, parts.c.step, counted
-    return [(_Span(*part), stored) for *part, stored in _execute(connection, sa.select(*columns))]
+    return [(_Span(*part), stored) for *part, stored in connection.execute(sa.select(*columns))]
 
 
 def _walk(connection: sa.Connection, spans: Sequence[_Span]) -> list[tuple[int, int, int]]:
     """Read the key in order, and return the runs between the points of each span: place, start, end."""
-    table = _table(spans)
+    table = integers_table("spans", _Span._fields, spans)
     span, inside = (table.c.place, table.c.start, table.c.end), _inside(table, table.c.end, spans)
     timestamp = epoch(points.c.timestamp)
     following = sa.func.lead(timestamp).over(partition_by=span, order_by=timestamp)
@@ -196,12 +189,7 @@ def _walk(connection: sa.Connection, spans: Sequence[_Span]) -> list[tuple[int, 
     first = sa.select(*span, sa.func.min(timestamp)).join_from(table, points, inside, isouter=True)
     runs = [
         (place, start, end if oldest is None else oldest)
-        for place, start, end, oldest in _execute(connection, first.group_by(*span))
+        for place, start, end, oldest in connection.execute(first.group_by(*span))
     ]
-    runs += [tuple(row) for row in _execute(connection, sa.select(walk).where(walk.c.b > walk.c.a))]
+    runs += [tuple(row) for row in connection.execute(sa.select(walk).where(walk.c.b > walk.c.a))]
     return [(place, start, end) for place, start, end in runs if start < end]
-
-
-def _execute(connection: sa.Connection, select: sa.Select[Any]) -> Any:
-    """Execute a statement that is not cached, because no other one has the same spans."""
-    return connection.execute(select, execution_options={"compiled_cache": None})

@@ -101,13 +101,8 @@ def read_absences(connection: sa.Connection, hulls: Mapping[int, EpochWindow]) -
     """Read what answers lacked of the buckets of each series inside its window."""
     if not hulls:
         return {}
-    windows = sa.values(
-        sa.column("series_id", sa.BigInteger),
-        sa.column("a", sa.BigInteger),
-        sa.column("b", sa.BigInteger),
-        name="given",
-    ).data([(series_id, *hull) for series_id, hull in hulls.items()])
-    part = windows.cte("parts")
+    windows = [(series_id, *hull) for series_id, hull in hulls.items()]
+    part = sql.integers_table("parts", ("series_id", "a", "b"), windows)
     columns = [absences.c.series_id, *(epoch(absences.c[name]) for name in _ABSENCE)]
     overlap = sa.and_(
         absences.c.series_id == part.c.series_id,

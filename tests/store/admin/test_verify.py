@@ -318,7 +318,7 @@ def test_of_many_findings_the_first_are_enough():
     assert verified.findings[-2:] == ["finding 99", "… and more: only the first 100 findings are shown"]
 
 
-@pytest.mark.parametrize("flips", [60, pytest.param(400, marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("flips", [30, pytest.param(400, marks=pytest.mark.campaign)])
 async def test_flipped_bits_that_change_what_is_known_are_found(larger, tmp_path, flips):
     """Bits all over the file: a page of values is as likely to be hit as it is large."""
     good, content = dumped(larger), larger.read_bytes()

@@ -1,11 +1,13 @@
 """The gaps that the kept counts lead to are those that reading every point finds."""
 
+import itertools
 import random
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from collector.interval import AggInterval
 from collector.rules.finality import judge_gap
@@ -75,13 +77,28 @@ async def equal(store, chance, cutoff=EVER):
     assert found == reference
 
 
-@pytest.mark.parametrize("number", range(12))
-async def test_the_gaps_are_those_between_all_points(store, number, monkeypatch):
-    chance = random.Random(number)
-    for name, sizes in (("_COUNTED_AT_ONCE", (3, 500)), ("_NEWEST_BUCKETS", (1, 20)), ("_TOGETHER", (2, 1_000))):
-        monkeypatch.setattr(absent_buckets, name, chance.choice(sizes))
+@pytest.mark.parametrize("sizes", [*itertools.product((3, 500), (1, 20), (2, 1_000))], ids=str)
+async def test_the_gaps_are_those_between_all_points(store, sizes, monkeypatch):
+    chance = random.Random(str(sizes))
+    for name, size in zip(("_COUNTED_AT_ONCE", "_NEWEST_BUCKETS", "_TOGETHER"), sizes, strict=True):
+        monkeypatch.setattr(absent_buckets, name, size)
     await fill(store, chance)
     await equal(store, chance)
+
+
+async def test_the_search_is_compiled_once_whatever_is_searched(store, monkeypatch):
+    chance, compiled, compile_statement = random.Random(3), [], SQLCompiler.__init__
+
+    def counted_compile(self, dialect, statement, **options):
+        compiled.append(statement)
+        compile_statement(self, dialect, statement, **options)
+
+    await fill(store, chance)
+    assert await store.find_gaps(expected_windows(chance)) != []
+    monkeypatch.setattr(SQLCompiler, "__init__", counted_compile)
+    for _ in range(3):
+        await store.find_gaps(expected_windows(chance))
+    assert compiled == []
 
 
 async def write(store, statement):
