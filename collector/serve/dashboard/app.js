@@ -138,6 +138,7 @@ function show({ view, data }) {
   state.drawn = { view: views.samePoints(view, state.view) ? state.view : view, data };
   draw(chart, page);
   overview.place(data.requested ?? data);
+  performance.clearMarks("drawn"); // of earlier draws, which would add up
   performance.mark("drawn");
   if (!again) context.run();
 }
