@@ -165,7 +165,8 @@ function showContext({ drawn, read, all }) {
   if (!drawn || drawn.data !== state.drawn.data) return;
   state.context = read;
   overview.show(all?.series ?? null, all?.bounds);
-  showMarks(page);
+  if (read.now && !drawn.view.compare) draw(chart, page); // with what is known today
+  else showMarks(page);
 }
 
 async function readStatus(signal) {
