@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from collector import docs
 from collector.analysis.marks import make_mark
@@ -606,6 +607,7 @@ def test_a_slider_goes_through_what_was_known_and_today_is_beside_it(page):
     eventually(
         lambda: all(text in _row_of(page, "all") for text in (f"{first:,.0f}", f"{revised:,}", change)), seconds=20
     )
+    assert Axe().run(page.page).response["violations"] == []
     slider = page.page.locator("#as-of-day")
     assert slider.get_attribute("aria-valuetext") == "7 Mar 2025"
     slider.focus()
@@ -644,6 +646,7 @@ def test_values_are_chosen_by_controls_and_a_wrong_address_is_said(page, points)
     for label, total in own.items():
         share = f"{100 * total / whole[label.removeprefix('precert-')]:.1f} %"
         eventually(lambda label=label, share=share: share in _row_of(page, label), seconds=20)
+    assert Axe().run(view).response["violations"] == []
     view.locator("#values").select_option("mean")
     view.locator("#mean").fill("3")
     view.locator("#mean").press("Enter")
