@@ -20,6 +20,7 @@ from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
 from collector import docs
 from collector.analysis.marks import make_mark
@@ -593,3 +594,100 @@ def test_the_page_shows_marks_and_logs(page):
     for slug, state in LOG_STATES.items():
         assert slug in listed
         assert state.lower() in listed
+
+
+def test_a_slider_goes_through_what_was_known_and_today_is_beside_it(page):
+    _show(page, "19")
+    first, revised = _value("all", int(REVISED.timestamp())), 5_000
+    eventually(lambda: "Since then 1 value has changed and none is new" in page.text("#as-of-said"), seconds=20)
+    place = (int(REVISED.timestamp()) - _at("2025-02-08")) // DAY
+    box = page.page.locator(".u-over").bounding_box()
+    page.page.mouse.move(box["x"] + box["width"] * (place + 0.5) / 7, box["y"] + box["height"] / 2)
+    change = f"{100 * (revised - first) / first:.1f} %"
+    eventually(
+        lambda: all(text in _row_of(page, "all") for text in (f"{first:,.0f}", f"{revised:,}", change)), seconds=20
+    )
+    assert Axe().run(page.page).response["violations"] == []
+    slider = page.page.locator("#as-of-day")
+    assert slider.get_attribute("aria-valuetext") == "7 Mar 2025"
+    slider.focus()
+    for _ in range(4):
+        page.page.keyboard.press("ArrowRight")
+        page.drawn()
+    assert "as_of=2025-03-11T00%3A00%3A00Z" in page.page.url
+    eventually(lambda: "Nothing of this has changed since then." in page.text("#as-of-said"), seconds=20)
+    page.page.get_by_role("button", name="As known now").last.click()
+    page.drawn()
+    assert page.page.locator("#as-of-bar").is_hidden()
+
+
+def test_a_mark_leads_to_the_time_before_and_after_it(page, points):
+    _show(page, "13")
+    page.page.locator("#lane .note.own").click()
+    page.page.get_by_role("button", name="Before and after").click()
+    page.drawn()
+    shown = {name: values[0] for name, values in parse_qs(urlsplit(page.page.url).fragment).items()}
+    assert (shown["start"], shown["end"]) == ("2025-01-20T00:00:00Z", "2025-02-17T00:00:00Z")
+    assert shown["compare"] == "previous"
+    now, before = (
+        _totals(points["all"], span)["all"] for span in (("2025-01-20", "2025-02-17"), ("2024-12-23", "2025-01-20"))
+    )
+    eventually(lambda: f"{abs(100 * (now - before) / before):.1f} %" in page.text("#headline"), seconds=20)
+
+
+def test_values_are_chosen_by_controls_and_a_wrong_address_is_said(page, points):
+    _show(page, "11")
+    view = page.page
+    view.locator("#values").select_option("of")
+    view.locator("#of").select_option("by-owner")
+    view.locator("#within").select_option("ca_owner")
+    page.drawn()
+    own, whole = (_totals(points[name], FEBRUARY) for name in ("precert-by-owner", "by-owner"))
+    for label, total in own.items():
+        share = f"{100 * total / whole[label.removeprefix('precert-')]:.1f} %"
+        eventually(lambda label=label, share=share: share in _row_of(page, label), seconds=20)
+    assert Axe().run(view).response["violations"] == []
+    view.locator("#values").select_option("mean")
+    view.locator("#mean").fill("3")
+    view.locator("#mean").press("Enter")
+    page.drawn()
+    assert parse_qs(urlsplit(view.url).fragment)["mean"] == ["3"]
+    days = points["precert-by-owner"]["precert-by-owner/DigiCert, Inc."]
+    last = _at("2025-02-28")
+    drawn = _cells(_drawn(page), "value")["precert-by-owner/DigiCert, Inc.", last]
+    assert drawn == close(sum(days[last - n * DAY] for n in range(3)) / 3)
+    view.evaluate("location.hash = '#series=all&start=2025-02-01&end=2025-03-01&mean=x&rank=1&growth=1&within=log'")
+    eventually(lambda: "possible: a whole number from 1" in page.text("#notices"), seconds=20)
+    assert "asks for growth and rank; one of them can be drawn: this is growth" in page.text("#notices")
+    assert "“within” without of or rank" in page.text("#notices")
+
+
+def test_refreshes_leave_no_objects_behind(served, browser):
+    """A thousand minutes in a few seconds: what the page reads every minute, it reads here without a pause."""
+    with looking(browser, served, viewport={"width": 1440, "height": 900}) as dashboard:
+        code = urllib.request.urlopen(f"{served}/dashboard/app.js").read().decode()
+        assert "const POINTS_EVERY = 60_000;" in code
+        body = code.replace("const POINTS_EVERY = 60_000;", "const POINTS_EVERY = 0;")
+        page = dashboard.page
+        page.route("**/dashboard/app.js", lambda route: route.fulfill(body=body, content_type="text/javascript"))
+        dashboard.open("#series=all-hourly&start=2025-03-01&end=2025-03-03")
+        session = page.context.new_cdp_session(page)
+
+        def objects():
+            session.send("HeapProfiler.collectGarbage")
+            (prototype,) = (session.send("Runtime.evaluate", {"expression": "Object.prototype"})["result"]["objectId"],)
+            found = session.send("Runtime.queryObjects", {"prototypeObjectId": prototype})["objects"]["objectId"]
+            size = {
+                "objectId": found,
+                "functionDeclaration": "function () { return this.length }",
+                "returnByValue": True,
+            }
+            count = session.send("Runtime.callFunctionOn", size)["result"]["value"]
+            session.send("Runtime.releaseObject", {"objectId": found})
+            return count, int(page.locator("#chart").get_attribute("data-drawn"))
+
+        eventually(lambda: int(page.locator("#chart").get_attribute("data-drawn")) >= 20)
+        before, first = objects()
+        eventually(lambda: int(page.locator("#chart").get_attribute("data-drawn")) >= first + 60)
+        after, last = objects()
+        assert after - before < (last - first) / 2, (before, after, last - first)

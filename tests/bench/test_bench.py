@@ -181,7 +181,7 @@ def test_an_exponent_is_the_slope_between_the_smallest_and_the_largest_store():
 
 
 def test_every_benchmark_has_a_command():
-    measures = ("answer", "commands", "decode", "growth", "live", "load", "requests", "serve")
+    measures = ("answer", "commands", "decode", "growth", "live", "load", "questions", "requests", "serve")
     assert sorted(main.commands) == sorted(measures)
     for name in measures:
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0

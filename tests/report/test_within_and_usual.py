@@ -24,7 +24,8 @@ UNIQUE = profile("unique", filters={"uniqueEntries": ("true",)}, log=("X", "Y", 
 PRE = filtered("pre", entryType="PRECERTIFICATE", log="X")
 VALID = profile("valid", filters={"expirationStatus": ("VALID",)})
 LEFT = profile("left", filters={"expirationStatus": ("VALID",), "uniqueEntries": ("true",)})
-PROFILES = [CROSS, BY_LOG, UNIQUE, PRE, VALID, LEFT]
+UNFILTERED = profile("unfiltered")
+PROFILES = [CROSS, BY_LOG, UNIQUE, PRE, VALID, LEFT, UNFILTERED]
 COUNT = (DAY - START) // HOUR
 
 
@@ -144,10 +145,12 @@ async def test_the_usual_value_is_the_mean_of_four_weeks(filled):
 REFUSED = [
     ("within: needs share, of, rank or top", {"within": "log"}, "cross"),
     (
-        "within ca: cross/A/X is not of one value of it. Nearest: within ca_owner or log",
+        "within ca: cross/A/X has no single value of it. Nearest: within ca_owner or log",
         {"within": "ca", "share": True},
         "cross",
     ),
+    ("within: 'lo' is not a filter (did you mean \"log\"?)", {"within": "lo", "share": True}, "cross"),
+    ("of, within log: unfiltered has no single value of it", {"within": "log", "of": "unfiltered"}, "cross"),
     ("compare usual: no month begins 1w before another one", {"per": "month", "compare": "usual"}, "cross"),
 ]
 

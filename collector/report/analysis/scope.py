@@ -11,6 +11,7 @@ from collector.analysis.columns import Column
 from collector.analysis.periods import buckets_between, expected_buckets, periods_of
 from collector.analysis.refusals import RequestRefused, why_overlapping
 from collector.analysis.within import filters_of, value_of
+from collector.datasets import dataset_of
 from collector.errors import UsageError, did_you_mean
 from collector.interval import DEFAULT_ORIGIN, Grid
 from collector.model import Normalization, known_spelling
@@ -190,20 +191,29 @@ def _ceiling(moment: datetime | None, step: int, edge: int) -> int | None:
 def scopes_within(view: ReadView, chosen: PointQuery, name: str | None) -> list[Scope]:
     """Return the scopes of a selection; with the *name* of a filter, one for each of its values in a profile.
 
-    Raises RequestRefused if the series of a profile are not told apart by the filter.
+    Raises UsageError if there is no such filter, RequestRefused if a series of a profile has no single value of it.
     """
     found = scopes(view, chosen)
+    if name is not None:
+        _check_filter(name, found)
     return found if name is None else [part for scope in found for part in _divided(scope, name)]
 
 
-def _divided(scope: Scope, name: str) -> list[Scope]:
+def _check_filter(name: str, found: Sequence[Scope]) -> None:
+    queries = [series.query for scope in found for series in scope.series if series.query]
+    known = sorted({each.option for query in queries for each in dataset_of(query).parameters})
+    if known and not any(dataset_of(query).filter_named(name) for query in queries):
+        raise UsageError(f"within: {name!r} is not a filter{did_you_mean(name, known)}; known: {', '.join(known)}")
+
+
+def _divided(scope: Scope, name: str, where: str = "") -> list[Scope]:
     members: dict[str, list[SelectedSeries]] = {}
     for series in scope.series:
         value = value_of(series.query, name)
         if value is None:
             known = filters_of(each.query for each in scope.series)
-            nearest = f"within {' or '.join(known)}" if known else "share of the whole profile"
-            raise RequestRefused(f"within {name}: {series.label} is not of one value of it", nearest)
+            nearest = f"within {' or '.join(known)}" if known else "the whole, without within"
+            raise RequestRefused(f"{where}within {name}: {series.label} has no single value of it", nearest)
         members.setdefault(value, []).append(series)
     return [replace(scope, series=series, within=(name, value)) for value, series in members.items()]
 
@@ -233,7 +243,7 @@ def scope_of(view: ReadView, profile: str, like: Scope) -> Scope:
     scope = others[0]
     if like.within:
         name, value = like.within
-        same = [part for part in _divided(scope, name) if part.within == like.within]
+        same = [part for part in _divided(scope, name, "of, ") if part.within == like.within]
         if not same:
             raise RequestRefused(f"of: {profile} has no series with {name} = {value}", "of the whole, without within")
         scope = same[0]

@@ -8,10 +8,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BeforeValidator, Field, ValidationError
+from pydantic import AwareDatetime, BeforeValidator, Field
 
 from collector.profile import with_history
-from collector.serve.api.parameters import Body, RequestRejected, body_error, parse_parameters, reject_change
+from collector.serve.api.parameters import Body, RequestRejected, changing, parse_parameters
 from collector.serve.middleware import error_response
 from collector.store import SeriesUnknown, SeriesWanted, TooLittleRoom, backfill_request
 from collector.timestamps import FORMS, parse_time, rfc3339, utc_now
@@ -67,13 +67,8 @@ class _BackfillRoutes:
             return error_response(HTTPStatus.NOT_FOUND, "there is no such backfill")
         return web.json_response(document(job))
 
-    async def cancel(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
-        try:
-            Body.model_validate_json(await request.read())
-        except ValidationError as error:
-            return body_error(error)
+    @changing(Body)
+    async def cancel(self, request: web.Request, _body: Body) -> web.Response:
         job = await self._service.store.backfill(int(request.match_info["id"]))
         if job is None:
             return error_response(HTTPStatus.NOT_FOUND, "there is no such backfill")
@@ -83,33 +78,28 @@ class _BackfillRoutes:
             return error_response(HTTPStatus.CONFLICT, f"backfill {job.id} is over: {job.status.state}")
         return web.json_response(document(job))
 
-    async def submit(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
+    @changing(_BackfillBody)
+    async def submit(self, request: web.Request, body: _BackfillBody) -> web.Response:
         try:
-            order, dry_run = self._parse(await request.read())
-        except ValidationError as error:
-            return body_error(error)
+            order = self._requested(body)
         except ValueError as error:
             return error_response(HTTPStatus.BAD_REQUEST, str(error))
-        if dry_run:
+        if body.dry_run:
             return web.json_response(await self._service.estimate(order))
         job = await self._service.submit(order)
         return web.json_response(
             document(job), status=HTTPStatus.CREATED, headers={"Location": f"{request.path}/{job.id}"}
         )
 
-    def _parse(self, body: bytes) -> tuple[BackfillRequest, bool]:
-        """Return the requested backfill, and whether only its cost is wanted."""
-        order = _BackfillBody.model_validate_json(body)
+    def _requested(self, order: _BackfillBody) -> BackfillRequest:
+        """Return the requested backfill. Raises ValueError if there is none."""
         configured = [profile.name for profile in self._service.profiles]
         unknown = sorted(set(order.profiles) - set(configured))
         if unknown:
             raise ValueError(f"profiles: unknown {', '.join(unknown)}; allowed: {', '.join(configured)}")
         names = [profile.name for profile in with_history(self._service.profiles, order.profiles)]
         now = self._service.now()
-        wanted = backfill_request(order.profiles or names, order.start, order.end, now, force=order.force)
-        return wanted, order.dry_run
+        return backfill_request(order.profiles or names, order.start, order.end, now, force=order.force)
 
 
 def document(job: BackfillJob) -> dict[str, Any]:
@@ -150,54 +140,37 @@ class _MaintenanceRoutes:
     def __init__(self, service: ServiceApi) -> None:
         self._service = service
 
-    async def prune(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
+    @changing(Body)
+    async def prune(self, _request: web.Request, _body: Body) -> web.Response:
         try:
-            Body.model_validate_json(await request.read())
             async with asyncio.timeout(_MAX_WAIT_SECONDS):
                 pruned = await self._service.prune()
-        except ValidationError as error:
-            return body_error(error)
         except TimeoutError:
             return web.json_response({"running": True}, status=HTTPStatus.ACCEPTED)
         return web.json_response({**pruned.counts, "damaged": list(pruned.damaged)})
 
-    async def compact(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
+    @changing(Body)
+    async def compact(self, _request: web.Request, _body: Body) -> web.Response:
         try:
-            Body.model_validate_json(await request.read())
             async with asyncio.timeout(_MAX_WAIT_SECONDS):
                 compacted = await self._service.compact()
-        except ValidationError as error:
-            return body_error(error)
         except TimeoutError:
             return web.json_response({"running": True}, status=HTTPStatus.ACCEPTED)
         except TooLittleRoom as error:
             return error_response(HTTPStatus.INSUFFICIENT_STORAGE, error.detail)
         return web.json_response(asdict(compacted))
 
-    async def replay(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
-        try:
-            Body.model_validate_json(await request.read())
-        except ValidationError as error:
-            return body_error(error)
+    @changing(Body)
+    async def replay(self, request: web.Request, _body: Body) -> web.Response:
         result = await self._service.replay(int(request.match_info["id"]))
         if result is None:
             return error_response(HTTPStatus.NOT_FOUND, "no kept body of this fetch can be read again")
         return web.json_response(result)
 
-    async def forget(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
+    @changing(_ForgetBody)
+    async def forget(self, request: web.Request, body: _ForgetBody) -> web.Response:
         try:
-            body = _ForgetBody.model_validate_json(await request.read())
             deletion = await self._service.forget(int(request.match_info["id"]), dry_run=body.dry_run)
-        except ValidationError as error:
-            return body_error(error)
         except SeriesUnknown as error:
             return error_response(HTTPStatus.NOT_FOUND, str(error))
         except SeriesWanted as error:

@@ -5,17 +5,14 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
-
 from collector.analysis.marks import make_mark
 from collector.report.marks import mark_document, read_marks
 from collector.serve.api.parameters import (
     Body,
     RequestRejected,
-    body_error,
+    changing,
     page_of,
     parse_parameters,
-    reject_change,
     to_json_document,
 )
 from collector.serve.middleware import error_response
@@ -57,26 +54,17 @@ class _MarkRoutes:
             return error_response(error.status, str(error))
         return to_json_document(document)
 
-    async def add(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
+    @changing(_MarkBody)
+    async def add(self, _request: web.Request, body: _MarkBody) -> web.Response:
         try:
-            body = _MarkBody.model_validate_json(await request.read())
             mark = make_mark(body.date, body.text, body.end, body.url)
-        except ValidationError as error:
-            return body_error(error)
         except ValueError as error:
             return error_response(HTTPStatus.BAD_REQUEST, str(error))
         added = await self._service.store.add_mark(mark, self._service.now())
         return to_json_document(mark_document(added), HTTPStatus.CREATED)
 
-    async def remove(self, request: web.Request) -> web.Response:
-        if rejection := reject_change(request):
-            return rejection
-        try:
-            Body.model_validate_json(await request.read())
-        except ValidationError as error:
-            return body_error(error)
+    @changing(Body)
+    async def remove(self, request: web.Request, _body: Body) -> web.Response:
         number = int(request.match_info["id"])
         if not await self._service.store.remove_mark(number):
             return error_response(HTTPStatus.NOT_FOUND, f"there is no mark {number}")

@@ -9,8 +9,9 @@ import base64
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import wraps
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,10 +20,16 @@ from collector.errors import did_you_mean
 from collector.serve.middleware import error_response
 from collector.timestamps import parse_time, rfc3339
 
+SomeBody = TypeVar("SomeBody", bound="Body")
+
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from collector.profile import Profile
+
+    Owner = TypeVar("Owner")
+    ChangeMethod = Callable[[Owner, web.Request, SomeBody], Awaitable[web.Response]]
+    Method = Callable[[Owner, web.Request], Awaitable[web.Response]]
 
 _MAX_LENGTH = 2_000
 _REPEATABLE = frozenset({"profile", "series"})
@@ -113,6 +120,28 @@ class Body(BaseModel):
     """A JSON body without unknown keys; a route without parameters takes `{}`."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def changing(kind: type[SomeBody]) -> Callable[[ChangeMethod[Any, SomeBody]], Method[Any]]:
+    """Decorate a method that changes something: it is called with the request and its body, which is a *kind*.
+
+    A request that `reject_change` rejects, or another body, is answered with the error.
+    """
+
+    def decorate(change: ChangeMethod[Any, SomeBody]) -> Method[Any]:
+        @wraps(change)
+        async def handle(self: Any, request: web.Request) -> web.Response:
+            if rejection := reject_change(request):
+                return rejection
+            try:
+                body = kind.model_validate_json(await request.read())
+            except ValidationError as error:
+                return body_error(error)
+            return await change(self, request, body)
+
+        return handle
+
+    return decorate
 
 
 def reject_change(request: web.Request) -> web.Response | None:

@@ -138,6 +138,7 @@ function show({ view, data }) {
   state.drawn = { view: views.samePoints(view, state.view) ? state.view : view, data };
   draw(chart, page);
   overview.place(data.requested ?? data);
+  performance.clearMarks("drawn"); // of earlier draws, which would add up
   performance.mark("drawn");
   if (!again) context.run();
 }
@@ -164,7 +165,8 @@ function showContext({ drawn, read, all }) {
   if (!drawn || drawn.data !== state.drawn.data) return;
   state.context = read;
   overview.show(all?.series ?? null, all?.bounds);
-  showMarks(page);
+  if (read.now && !drawn.view.compare) draw(chart, page); // with what is known today
+  else showMarks(page);
 }
 
 async function readStatus(signal) {

@@ -7,7 +7,8 @@ import { frame as makeFrame, holdsPoints, newest } from "./frame.js";
 import { describe } from "./notes.js";
 import { proofWords } from "./proof.js";
 import { readout, showKey, showMeasure } from "./readout.js";
-import { ink, marks, restyle, state } from "./state.js";
+import { showSlider } from "./picker.js";
+import { bounds, ink, marks, now, restyle, state } from "./state.js";
 import { headline, trust } from "./summary.js";
 import { showAnnotations, showGaps } from "./tables.js";
 import { SHIFTS, WEEK } from "./view.js";
@@ -20,7 +21,7 @@ export function draw(chart, page) {
   const words = inWords(data.start, data.end);
   forgetColours();
   restyle(data, view);
-  const frame = { ...makeFrame(data, view), wantedPer: view.per, wantedLog: view.log, usual: view.compare === "usual" };
+  const frame = { ...makeFrame(data, view, state.context.now ?? null), wantedPer: view.per, wantedLog: view.log, usual: view.compare === "usual" };
   state.drawn.frame = frame;
   $("period").textContent = words;
   $("subject").textContent = subject(view.series);
@@ -132,8 +133,9 @@ function showTrust() {
   keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level}` }, word), ...parts));
   $("trust").hidden = !data.series.length;
   const asOf = $("as-of-said");
-  asOf.hidden = !view.asOf;
+  $("as-of-bar").hidden = !view.asOf;
   const { since } = state.context;
+  if (view.asOf && document.activeElement?.id !== "as-of-day") showSlider(view.asOf, bounds(view), now());
   if (view.asOf) asOf.textContent = `As known on ${moment(view.asOf)} UTC. ${since ? sinceThen(since) : ""}`;
 }
 
@@ -147,7 +149,8 @@ function countsOf(series) {
 function sinceThen({ changed, added, before, after }) {
   const percent = before ? (100 * (after - before)) / Math.abs(before) : null;
   if (!changed && !added) return "Nothing of this has changed since then.";
-  return `Since then ${number(changed)} columns have changed and ${number(added)} are new${percent === null ? "" : `; the sum is ${signed(percent)}`}.`;
+  const some = (count, one, others) => `${count ? number(count) : "none"} ${count > 1 ? others : one}`;
+  return `Since then ${some(changed, "value has changed", "values have changed")} and ${some(added, "is new", "are new")}${percent === null ? "" : `; the sum is ${signed(percent)}`}.`;
 }
 
 const LONGEST_AROUND = 4 * WEEK;
@@ -165,5 +168,6 @@ export function openNote(one, page) {
   const close = h("button", { type: "button", class: "icon", "aria-label": "Close", onclick: () => { $("detail").hidden = true; } }, "×");
   $("detail").replaceChildren(h("div", {}, ...describe(one)), ...(compare ? [compare] : []), close);
   $("detail").hidden = false;
+  $("detail").scrollIntoView({ block: "nearest" });
 }
 

@@ -97,8 +97,8 @@ function nameShortly(lines) {
   lines.forEach((line, i) => { line.short = twice.has(shorts[i]) ? line.label : shorts[i]; });
 }
 
-/** What is drawn of *data* in *view*. */
-export function frame(data, view) {
+/** What is drawn of *data* in *view*; *today* are the series as they are known now, to draw beside those of `as_of`. */
+export function frame(data, view, today = null) {
   const per = data.per;
   const base = axis(data, per);
   const { lines: chosen, rest, hidden } = ranked(data.series, view.top, view.only);
@@ -108,11 +108,12 @@ export function frame(data, view) {
   const others = rest.length > 0 && profiles.size === 1 && stackable(rest) ? summed(rest.map((one) => placed(one, base, per)), `other (${rest.length} series)`) : null;
   const kind = view.type !== "line" && stackable(lines) ? view.type : "line";
   if (others && kind !== "line") lines.push(others); // as a line it would dwarf the others
-  const previous = (view.compare ? data.previous ?? [] : [])
+  const besides = view.compare ? data.previous : view.asOf ? today : null;
+  const previous = (besides ?? [])
     .filter((one) => lines.some((line) => line.label === one.label && line.unit === one.unit))
-    .map((one) => placed(one, base, per, data.shift));
+    .map((one) => placed(one, base, per, view.compare ? data.shift : 0));
   const partial = per ? lines.reduce((all, line) => all + line.part.filter((there) => there !== null && there < ENOUGH).length, 0) : 0;
-  const made = { ...data, ...base, per, lines, previous, rest, hidden, others, type: kind, refusedType: kind === view.type ? null : view.type, log: view.log && kind === "line", zero: view.zero, partial };
+  const made = { ...data, ...base, today: !view.compare && besides !== null, per, lines, previous, rest, hidden, others, type: kind, refusedType: kind === view.type ? null : view.type, log: view.log && kind === "line", zero: view.zero, partial };
   return kind === "line" ? made : { ...made, ...stack(lines, kind === "share") };
 }
 

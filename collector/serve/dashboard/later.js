@@ -30,7 +30,7 @@ export async function loadContext({ view, data }, profiles, signal) {
     view.asOf ? loadUnits({ ...view, asOf: null }, range, data.thin, signal) : null,
     proving,
   ]);
-  return { previous, moving, shift: back, revisions: few || data.detailed ? revisions : null, since: now ? changes(data.series, now.drawn) : null, proof };
+  return { previous, moving, shift: back, revisions: few || data.detailed ? revisions : null, now: now?.drawn ?? null, since: now ? changes(data.series, now.drawn) : null, proof };
 }
 
 /** What a chart of derived values needs: the totals and shares of each series over the period, revisions, what has changed. */
@@ -42,7 +42,7 @@ async function loadWordsContext({ view, data }, range, profiles, few, signal) {
     data.detailed || !few ? data.revisions : loadRevisions(view.series, range, profiles, signal),
     view.asOf ? loadWords({ ...view, asOf: null }, data.requested, profiles, signal) : null,
   ]);
-  return { previous: null, stats: stats.flatMap((one) => one.stats), revisions: few || data.detailed ? revisions : null, since: now ? changes(data.series, now.series) : null };
+  return { previous: null, stats: stats.flatMap((one) => one.stats), revisions: few || data.detailed ? revisions : null, now: now?.series ?? null, since: now ? changes(data.series, now.series) : null };
 }
 
 /** How the history of today differs from *series*, that of an earlier moment: changed and new columns, and the change of the sum. */

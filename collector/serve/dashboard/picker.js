@@ -1,7 +1,7 @@
 // The form for a period and for the moment of `as_of`, by keyboard or with the browser's calendar. Times are UTC.
 
 import { $ } from "./dom.js";
-import { iso } from "./format.js";
+import { DAY, dateOf, iso } from "./format.js";
 import * as views from "./view.js";
 
 const field = (at) => iso(at).slice(0, 16);
@@ -68,4 +68,19 @@ export function listenToPicker(page) {
     box.open = false;
     page.go({ ...page.view(), asOf: null });
   });
+  $("as-of-leave").addEventListener("click", () => {
+    page.go({ ...page.view(), asOf: null });
+    $("chart").focus({ preventScroll: true });
+  });
+  $("as-of-day").addEventListener("input", (event) => { $("as-of-said").textContent = `As known on ${dateOf(event.target.value * DAY)} …`; });
+  $("as-of-day").addEventListener("change", (event) => page.go({ ...page.view(), asOf: Number(event.target.value) * DAY }, true));
+}
+
+/** Show the day of `as_of` on its slider, which goes from the first day of the history until today. */
+export function showSlider(asOf, { start = asOf }, now) {
+  const slider = $("as-of-day");
+  slider.min = Math.floor(Math.min(start ?? asOf, asOf) / DAY);
+  slider.max = Math.floor(now / DAY);
+  slider.value = Math.floor(asOf / DAY);
+  slider.setAttribute("aria-valuetext", dateOf(asOf));
 }

@@ -18,7 +18,7 @@ export function readout(frame, marks, place, ink, isolate) {
   const title = shown === null ? "Newest in this period" : period(frame.times[shown], frame.ends[shown]);
   const words = shown === null || !local.on ? title : `${title} (${local.period(frame.times[shown], frame.ends[shown])})`;
   const sums = frame.lines.some((one) => one.additive || one.derived === "of");
-  const titles = [words, "Value", ...(frame.previous.length ? ["Before", "Change"] : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
+  const titles = [words, "Value", ...(frame.previous.length ? (frame.today ? ["Known now", "Change since"] : ["Before", "Change"]) : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((text, i) => h(text ? "th" : "td", { scope: text ? "col" : null, class: i && text ? "number" : "" }, text))));
   const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null })] : [];
   keepingFocus($("readout"), () => $("readout").replaceChildren(...[...rows, ...rest].map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length)));
@@ -35,7 +35,7 @@ function row(line, { frame, marks, place, ink, isolate, whole }) {
   const text = write(value);
   const cells = [h("td", { class: "number strong" }, text)];
   if (frame.previous.length) {
-    cells.push(h("td", { class: "number", "data-title": "before" }, write(before)), h("td", { class: "number" }, value === null ? "" : change(value, before)));
+    cells.push(h("td", { class: "number", "data-title": "before" }, write(before)), h("td", { class: "number" }, value === null ? "" : changeOf(frame, value, before)));
   }
   const share = line.derived === "of" ? frame.stats?.get(line.label)?.share ?? null : null;
   if (frame.lines.some((one) => one.derived === "of")) cells.push(h("td", { class: "number sum" }, share === null ? "" : percent(share)));
@@ -46,6 +46,9 @@ function row(line, { frame, marks, place, ink, isolate, whole }) {
     element: h("tr", { "data-label": line.label }, heading(line, ink(line), isolate), ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
   };
 }
+
+/** The change from the other period, or since the moment of `as_of`, in percent. */
+export const changeOf = (frame, value, before) => (frame.today ? (before === null ? "" : change(before, value)) : change(value, before));
 
 /** Name and interval of a series; a click shows it alone. */
 function heading(line, style, isolate) {
@@ -128,7 +131,7 @@ export function showKey(frame, marks, showAll) {
   if (frame.type === "line" && frame.partial) signs.push(["square", `${number(frame.partial)} sums lack a part: they are what is there`]);
   if (frame.type !== "line" && frame.left) signs.push(["gap", `${number(frame.left)} columns are left out, because a part is missing`]);
   if (!frame.per && frame.lines.some((line) => !line.thinned && !line.summed && frame.revisions.some((one) => one.series === line.label))) signs.push(["ring", "revised"]);
-  if (frame.previous.length && frame.type === "line") signs.push(["dashes", frame.usual ? `the mean of the same time in the ${USUAL_WEEKS} weeks before` : `${duration(frame.shift)} earlier`]);
+  if (frame.previous.length && frame.type === "line") signs.push(["dashes", frame.today ? "as known now" : frame.usual ? `the mean of the same time in the ${USUAL_WEEKS} weeks before` : `${duration(frame.shift)} earlier`]);
   const { zeros, negative } = frame.log ? logarithmic(frame) : {};
   if (zeros) signs.push(["zero", `a logarithmic axis has no zero: ${number(zeros)} ${zeros === 1 ? "value is" : "values are"} drawn at its lower end`]);
   if (negative) signs.push(["zero", `${number(negative)} values below zero are left out`]);
