@@ -10,6 +10,7 @@ import pytest
 
 from collector.interval import AggInterval
 from collector.model import Question, Window
+from collector.report.gaps import find_gaps
 from collector.report.proof import list_proof
 from collector.simulator import CatalogueOptions, Life, WrongGroups
 from collector.simulator.siblings import spelt_otherwise
@@ -133,6 +134,7 @@ async def _is_right(run, switch):
         assert wrong == []
     if switch.is_told:
         await _unknown_is_bounded(run, truth, stored, window)
+    assert await find_gaps(run.store, profiles, now) == []
     rows = await list_proof(run.store, profiles)
     assert {row.profile for row in rows if row.state == "proven"} == switch.proven
     assert {row.profile for row in rows if row.state == "differing"} == switch.differing
