@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 MOST_GROUPS = 1_000
 """How many groups are asked for if the API gives any number."""
 _ACCEPTED_GROUPS = 5_000
-_USUAL_CUTS = frozenset({5, 10, 15, 20, 25, 30, 40, 50, 100, 200, 250, 500, 1_000, 2_000})
-"""An API that has more groups, and does not say so, most likely lists one of these numbers of them."""
 _OTHER = "other"
 _GROUP_CALLED_OTHER = "\0other"
 _TIMESTAMPS = "timestamps"
@@ -83,7 +81,7 @@ def _points(content: Content, slice_: Slice, normalization: str, deviations: Dev
     if others is not None:
         pairs = zip(timestamps, others, strict=True)
         remainders = {at: Remainder(other, other if smallest is None else smallest) for at, other in pairs if other}
-    elif _may_be_cut(len(listed), slice_.series):
+    elif 0 < slice_.series.most_groups <= len(listed):
         remainders = _unsaid_remainders(timestamps, smallest, deviations)
     else:
         remainders = {}
@@ -194,13 +192,6 @@ def _present(timestamps: Sequence[int], values: Sequence[float | None]) -> Point
     return Points([moment for moment, _ in points], [value for _, value in points])
 
 
-def _may_be_cut(count: int, query: Question) -> bool:
-    """Return whether there may be more groups than the *count* listed ones, where nothing says what is left."""
-    if not dataset_of(query).dimensions[query.dimension].has_many_groups:
-        return False
-    return count in _USUAL_CUTS or 0 < query.most_groups <= count
-
-
 def _smallest(listed: Sequence[Sequence[float | None]]) -> float | None:
     """Return the least that a listed group has in the whole answer; None if every one lacks a value.
 
@@ -212,10 +203,8 @@ def _smallest(listed: Sequence[Sequence[float | None]]) -> float | None:
 def _unsaid_remainders(
     timestamps: Sequence[int], smallest: float | None, deviations: Deviations
 ) -> dict[int, Remainder]:
-    """Return what may be left beside groups that may have been cut off, where nothing says it."""
-    deviations.note("there may be more groups than are listed, and nothing says what is left")
+    """Return what may be left beside as many groups as were asked for, where nothing says it."""
+    deviations.note("as many groups as were asked for, and nothing says what is left")
     if smallest is None and timestamps:
-        raise Untrusted(
-            "there may be more groups than are listed, all of these lack values, and nothing says what is left"
-        )
+        raise Untrusted("as many groups as were asked for, all of these lack values, and nothing says what is left")
     return {at: Remainder(smallest or 0, smallest or 0) for at in timestamps}

@@ -151,12 +151,7 @@ async def test_fewer_groups_than_were_asked_for_without_a_word(sqlite_url, other
     async with open_core(sqlite_url, owners(), **OWNERS, **silent) as core:
         assert (await run_pass(core, gaps=True)).complete
         assert len(grouped(await core.stored())) == 10
-        listed = [sum(points.values()) for points in grouped(await core.stored()).values()]
-        lefts = await remainders(core)
-        assert len(lefts) == WHOLE.duration // HOUR.step
-        for moment, left in lefts:
-            assert left.smallest == min(listed)
-            assert (left.other == await unlisted(core, moment)) == other
+        assert bool(await remainders(core)) == other
 
 
 async def test_a_star_stands_for_the_known_groups_and_grows_with_them(sqlite_url):

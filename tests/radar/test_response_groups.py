@@ -58,20 +58,6 @@ def test_a_bucket_with_a_value_that_cannot_be_read_is_left_out(wrong):
     assert ([*points.values], [*points.remainders]) == ([8], [NOON])
 
 
-@pytest.mark.parametrize(("count", "unknown"), [(9, False), (10, True), (11, False), (50, True)])
-def test_a_list_that_may_have_been_cut_leaves_other_groups_unknown(count, unknown):
-    listed = ",".join(f'"G{number}":["{number + 3}","{number + 4}"]' for number in range(count))
-    points, deviations = parsed(f"{TIMES},{listed}", most_groups=1000)
-    assert points.remainders == ({NOON: Remainder(7, 7), NOON + 3600: Remainder(7, 7)} if unknown else {})
-    assert ("there may be more groups than are listed, and nothing says what is left" in deviations) == unknown
-
-
-def test_a_list_of_words_is_whole_however_many_there_are():
-    listed = ",".join(f'"W{number}":["1","1"]' for number in range(10))
-    points, _ = parsed(f"{TIMES},{listed}", "DURATION")
-    assert points.remainders == {}
-
-
 PLACED = {
     "records": '[{"timestamp":"2026-03-01T00:00:00Z","A":"5"},{"timestamp":"2026-03-01T01:00:00Z","A":"6","B":"1"}]',
     "by time": '{"2026-03-01T00:00:00Z":{"A":"5"},"2026-03-01T01:00:00Z":{"B":"1","A":"6"}}',
