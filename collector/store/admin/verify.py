@@ -22,7 +22,7 @@ from collector.interval import AggInterval
 from collector.model import Annotation, Normalization, Question
 from collector.store import checksums
 from collector.store.checksums import CHECKSUMS, answered_range, checksum
-from collector.store.db import migrate, schema, sqlite_file
+from collector.store.db import migrate, records, schema, sqlite_file
 from collector.store.db.column_types import epoch
 from collector.store.db.engine import UNREADABLE_VALUE, locate, translate
 from collector.store.db.schema import (
@@ -380,6 +380,7 @@ def findings(connection: sa.Connection) -> list[str]:
     problems += folding.damaged(connection)
     problems += catalogue.findings(connection)
     problems += comparison.findings(connection)
+    problems += records.findings(connection)
     for select, described in _dangling_rows():
         number = connection.execute(sa.select(sa.func.count()).select_from(select.subquery())).scalar_one()
         problems += [f"{described}: {number}"] if number else []

@@ -208,7 +208,7 @@ fetches = _table(
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
 )
-"""One row per request, recorded before it is sent: the ledger of the request budget.
+"""One row per request, recorded before it is sent: the ledger of the request budget. On SQLite a view, see `records`.
 
 *windows* is a JSON array of [start, end] in RFC 3339, one per position; NULL if they are all the one that *request*
 names. *last_updated* is never ahead of the clock.
@@ -434,6 +434,7 @@ fires = _table(
     sa.Column("finished_at", Timestamp, nullable=False),
     sa.Column("message", CleanText),
 )
+"""Due moments and what became of them. On SQLite a view, see `records`."""
 
 set_checksums = _table(
     "seals",
