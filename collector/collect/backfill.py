@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
-from collector.collect.batches.edges import check_beginnings
+from collector.collect.batches.beginnings import check_beginnings
 from collector.collect.batches.fetcher import Handling
 from collector.collect.one_pass import named
 from collector.collect.planning import packing

@@ -109,7 +109,7 @@ async def claimed(store: Store, kind: str, names: Sequence[str], now: datetime) 
 
 
 async def regroup_coverage(batch_runner: BatchRunner) -> None:
-    """Move what a previous version recorded of answers to the table of this one, and fold what is final.
+    """Bring the rows of previous versions into the form of this one, and fold what is final.
 
     Some rows at a time, beside all else. Look again every hour, because a replica of that version may write more, and
     because more becomes final.
@@ -119,6 +119,9 @@ async def regroup_coverage(batch_runner: BatchRunner) -> None:
     async def work() -> timedelta:
         nonlocal moved, folded
         while not fetcher.stop.is_set() and (number := await fetcher.store.regroup_coverage()):
+            moved += number
+            await asyncio.sleep(_STEP_PAUSE_SECONDS)
+        while not fetcher.stop.is_set() and (number := await fetcher.store.rewrite_records()):
             moved += number
             await asyncio.sleep(_STEP_PAUSE_SECONDS)
         if moved:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from collector.collect import snapshots
-from collector.collect.batches.edges import check_beginnings
+from collector.collect.batches.beginnings import check_beginnings
 from collector.collect.batches.pending_slices import BatchResult
 from collector.collect.batches.sentinel import Sentinel
 from collector.collect.planning import packing

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from collector.store.db import migrate, sqlite_file
+from collector.store.db import migrate, records, sqlite_file
 from collector.store.db.database import BatchableWrite, Database, run_in_thread
 from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
@@ -337,6 +337,7 @@ class Store(Reader):
     set_sums_differ = _in_transaction(identity.set_sums_differ)
     build_days = _in_transaction(days.build)
     regroup_coverage = _in_transaction(coverage.regroup)
+    rewrite_records = _in_transaction(records.rewrite)
     compare_sums = _in_transaction(comparison.compare)
     mark_reread = _in_transaction(comparison.mark_reread)
     write_heartbeat = _in_transaction(replicas.write)

@@ -56,6 +56,16 @@ async def test_it_works(store_url):
         assert len(core.requests) == sent
 
 
+@pytest.mark.parametrize(("many", "given_back"), [(1, 1), (10_000, 0)])
+async def test_memory_is_given_back_after_a_pass_that_saved_much(sqlite_url, monkeypatch, many, given_back):
+    calls = []
+    monkeypatch.setattr("collector.collect.worker._MANY_VALUES", many)
+    monkeypatch.setattr("collector.memory.give_back", lambda: calls.append(1))
+    async with open_core(sqlite_url, profile()) as core:
+        assert await _worker(core).run_due()
+    assert len(calls) == given_back
+
+
 async def test_a_pass_that_fails_again_without_a_request_is_not_logged(sqlite_url, caplog):
     caplog.set_level("DEBUG", "collector.collect.worker")
     async with open_core(sqlite_url, profile()) as core:

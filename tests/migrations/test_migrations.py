@@ -246,8 +246,9 @@ async def test_drift_is_named(store_url):
 
         def drift(connection):
             connection.exec_driver_sql("DROP VIEW history")
+            on_sqlite = connection.dialect.name == "sqlite"
             connection.exec_driver_sql("DROP INDEX ix_fetches_last_updated")
-            connection.exec_driver_sql("ALTER TABLE fires ADD COLUMN note TEXT")
+            connection.exec_driver_sql(f"ALTER TABLE {'fire_records' if on_sqlite else 'fires'} ADD COLUMN note TEXT")
             connection.exec_driver_sql("CREATE TABLE other (x INTEGER)")
 
         await store._database.write(drift)

@@ -105,6 +105,7 @@ WRITES = {
     "set_edges": lambda store: store.set_edges({ALL: None}),
     "build_days": lambda store: store.build_days(NOW + 7 * timedelta(days=1)),
     "regroup_coverage": lambda store: store.regroup_coverage(),
+    "rewrite_records": lambda store: store.rewrite_records(),
     "fold_coverage": lambda store: store.fold_coverage(NOW),
     "set_clock_difference": lambda store: store.set_clock_difference(ClockDifference()),
     "set_normalization": lambda store: store.set_normalization(Verdict("COUNT", "undecided", NOW)),

@@ -8,19 +8,21 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from collector.store.db import work_tables
 from collector.store.db.column_types import BigInt, Boolean, BucketTime, CleanText, Double, Timestamp
+from collector.store.db.metadata import metadata as _metadata
+from collector.store.db.metadata import table as _table
+from collector.store.db.metadata import text as _text
 
 APPLICATION_ID = 0x52444354
 """Marks a SQLite file as a store: "RDCT" in its header."""
 
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "uq": "uq_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
-
+metadata = _metadata
+backfills, backfill_windows = work_tables.backfills, work_tables.backfill_windows
+catalogue, catalogue_requests = work_tables.catalogue, work_tables.catalogue_requests
+replicas, work_items, marks = work_tables.replicas, work_tables.work_items, work_tables.marks
+set_checksums, state = work_tables.set_checksums, work_tables.state
+"""The tables beside the history, see `work_tables`."""
 
 YEARS = range(2024, 2032)
 """Years with a partition of their own; each one costs a little whenever a statement names no time."""
@@ -41,14 +43,6 @@ def partitions() -> dict[str, str]:
 def create_partitions() -> list[str]:
     """Return the statements that create the partitions."""
     return [f"CREATE TABLE {name} PARTITION OF points FOR VALUES {bounds}" for name, bounds in partitions().items()]
-
-
-def _table(name: str, *parts: Any, rowid: bool = False, **options: Any) -> sa.Table:
-    return sa.Table(name, metadata, *parts, sqlite_strict=True, sqlite_with_rowid=rowid, **options)
-
-
-def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, CleanText, nullable=False)
 
 
 series = _table(
@@ -208,7 +202,7 @@ fetches = _table(
     sa.Index("ix_fetches_last_updated", "last_updated"),
     rowid=True,
 )
-"""One row per request, recorded before it is sent: the ledger of the request budget.
+"""One row per request, recorded before it is sent: the ledger of the request budget. On SQLite a view, see `records`.
 
 *windows* is a JSON array of [start, end] in RFC 3339, one per position; NULL if they are all the one that *request*
 names. *last_updated* is never ahead of the clock.
@@ -412,20 +406,6 @@ withdrawals = _table(
 )
 """Periods in which answers that should have had an annotation did not; *last_updated* is the first such answer's."""
 
-marks = _table(
-    "marks",
-    sa.Column("id", BigInt, primary_key=True),
-    sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("start_date", Timestamp, nullable=False),
-    sa.Column("end_date", Timestamp),
-    _text("text"),
-    sa.Column("url", CleanText),
-    sa.Column("created_at", Timestamp, nullable=False),
-    sa.UniqueConstraint("digest"),
-    rowid=True,
-)
-"""Marks of the operator on charts. *digest* is SHA-256 of all but *id* and *created_at*."""
-
 fires = _table(
     "fires",
     sa.Column("profile", CleanText, primary_key=True),
@@ -434,108 +414,7 @@ fires = _table(
     sa.Column("finished_at", Timestamp, nullable=False),
     sa.Column("message", CleanText),
 )
-
-set_checksums = _table(
-    "seals",
-    sa.Column("part", CleanText, primary_key=True),
-    sa.Column("number", BigInt, nullable=False),
-    sa.Column("digest", BigInt, nullable=False),
-)
-"""How many rows there are of a part of fires or vanished, and what their checksums add up to."""
-
-replicas = _table(
-    "replicas",
-    sa.Column("id", BigInt, primary_key=True),
-    _text("name"),
-    _text("version"),
-    _text("profiles"),
-    sa.Column("started_at", Timestamp, nullable=False),
-    sa.Column("expires_at", Timestamp, nullable=False),
-    rowid=True,
-)
-"""Processes that share a store on Postgres. *profiles* are those of its configuration, as JSON; *expires_at* ends
-the lease."""
-
-work_items = _table(
-    "duties",
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("name", CleanText, primary_key=True),
-    sa.Column("replica_id", BigInt, nullable=False),
-    sa.Column("success_at", Timestamp),
-    sa.Column("failures", sa.Integer, nullable=False),
-    sa.Column("reason", CleanText),
-    sa.Column("again_at", Timestamp),
-)
-"""Work items: one replica at a time holds each, like the fires of a profile. *replica_id* is the holder's, or 0."""
-
-_BACKFILL_COUNTS = (
-    "requests",
-    "windows",
-    "points_inserted",
-    "points_revised",
-    "points_unchanged",
-    "windows_failed",
-    "gaps_remaining",
-)
-
-backfills = _table(
-    "backfills",
-    sa.Column("id", BigInt, primary_key=True),
-    _text("profiles"),
-    sa.Column("start", BucketTime, nullable=False),
-    sa.Column("end", BucketTime, nullable=False),
-    sa.Column("force", Boolean, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("created_at", Timestamp, nullable=False),
-    sa.Column("finished_at", Timestamp),
-    sa.Column("message", CleanText),
-    sa.Column("buckets", BigInt, nullable=False),
-    sa.Column("buckets_done", BigInt, nullable=False),
-    *(sa.Column(name, BigInt, nullable=False) for name in _BACKFILL_COUNTS),
-    sa.Column("points_ignored", BigInt),
-    rowid=True,
-)
-"""Jobs that fetch history, and how far they have come."""
-
-backfill_windows = _table(
-    "backfill_windows",
-    sa.Column("backfill_id", BigInt, primary_key=True, autoincrement=False),
-    sa.Column("series", sa.Text, primary_key=True),
-    sa.Column("start", BucketTime, primary_key=True),
-    sa.Column("end", BucketTime, nullable=False),
-    sa.Column("replica_id", BigInt),
-    sa.Column("failure", CleanText),
-)
-"""Windows that a running job still has to request, by the series' digest. *replica_id* is the last holder's, if any,
-and *failure* why the request failed."""
-
-catalogue = _table(
-    "catalogue",
-    sa.Column("list", sa.Text, primary_key=True),
-    sa.Column("slug", CleanText, primary_key=True),
-    sa.Column("part", sa.Text, primary_key=True),
-    sa.Column("valid_from", Timestamp, primary_key=True),
-    sa.Column("valid_to", Timestamp),
-    sa.Column("content", CleanText, nullable=False),
-    sa.Column("checksum", BigInt, nullable=False),
-)
-"""What Radar's lists of authorities and logs said of each entry, and from when to when: the *content* as JSON.
-
-*part* is `entry` for what the list says, `details` for what is known of the entry alone, `measures` for the values of
-the details that change each time. *valid_to* is NULL as long as nothing else is known. *checksum* is CRC-32 of the
-other columns but *valid_to*."""
-
-catalogue_requests = _table(
-    "catalogue_requests",
-    sa.Column("list", sa.Text, primary_key=True),
-    sa.Column("slug", CleanText, primary_key=True),
-    sa.Column("asked_at", Timestamp, nullable=False),
-    sa.Column("outcome", sa.Text, nullable=False),
-)
-"""When the details of an entry were requested last, and whether there were any: `ok`, or the outcome of the
-request."""
-
-state = _table("state", sa.Column("key", sa.Text, primary_key=True), sa.Column("value", CleanText, nullable=False))
+"""Due moments and what became of them. On SQLite a view, see `records`."""
 
 _ddl: Any = sa.DDL
 

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from collector.circuit_breaker import Wait
 from collector.model import Window
 from collector.store.db import sql
+from collector.store.db.records import insert_fetches
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
 from collector.store.db.sql import BUDGET, advisory_lock
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 _ABANDONED = timedelta(minutes=15)
 _LONGEST_MESSAGE = 2_000
 
-_INSERT = sa.insert(fetches).returning(fetches.c.id, sort_by_parameter_order=True)
 _LINK = sa.insert(fetch_profiles)
 _THIS = fetches.c.id == sa.bindparam("fetch_id")
 COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
@@ -200,7 +200,7 @@ def _insert(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list
         }
         for request in requests
     ]
-    started = [StartedFetch(row.id) for row in connection.execute(_INSERT, rows)]
+    started = [StartedFetch(fetch_id) for fetch_id in insert_fetches(connection, rows)]
     links = [
         {"profile": profile, "fetch_id": fetch.fetch_id}
         for fetch, request in zip(started, requests, strict=True)
@@ -310,7 +310,8 @@ def interrupt(connection: sa.Connection, now: datetime) -> int:
         asking = sa.select(replicas_table.c.id).where(replicas_table.c.id == fetches.c.replica_id)
         left = sa.and_(left, fetches.c.started_at < now - _ABANDONED, ~asking.exists())
     values = {"outcome": "interrupted", "finished_at": now, "message": "the process ended before the answer came"}
-    return connection.execute(sa.update(fetches).where(left).values(values)).rowcount
+    ended = sa.update(fetches).where(left).values(values).returning(fetches.c.outcome)
+    return len(connection.execute(ended).all())
 
 
 DAY = timedelta(days=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _EARLIEST_DUE = datetime(2025, 1, 1, tzinfo=UTC)
 """The collector did not exist before, so an earlier due time was written by a clock that was not set."""
+
+
+_INSERT = sa.insert(fires)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +42,20 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
     kept = {key for key, fire in known.items() if fire.finished_at <= trusted_until}
     new = [fire for fire in outcomes if (fire.profile, fire.due) not in kept]
     if new:
-        insert = upsert(connection, fires)
-        columns = ("outcome", "finished_at", "message")
-        changed = {name: insert.excluded[name] for name in columns}
-        insert = insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
-        connection.execute(insert, [{name: getattr(fire, name) for name in Fire.__slots__} for fire in new])
+        connection.execute(
+            _insert(connection), [{name: getattr(fire, name) for name in Fire.__slots__} for fire in new]
+        )
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
         checksums.update_set_checksums(connection, map(_checksum, new), map(_checksum, replaced))
+
+
+def _insert(connection: sa.Connection) -> Any:
+    """Return an INSERT that replaces a fire, which on SQLite the view does itself."""
+    if connection.dialect.name == "sqlite":
+        return _INSERT
+    insert = upsert(connection, fires)
+    changed = {name: insert.excluded[name] for name in ("outcome", "finished_at", "message")}
+    return insert.on_conflict_do_update(index_elements=["profile", "due"], set_=changed)
 
 
 def _known(connection: sa.Connection, outcomes: Sequence[Fire]) -> dict[tuple[str, datetime], Fire]:

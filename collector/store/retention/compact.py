@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from collector.errors import os_error_text
+from collector.store.db import records
 from collector.store.db.database import run_in_thread
 from collector.store.db.schema import metadata
 from collector.store.db.size import stored_bytes
@@ -125,6 +126,7 @@ def temporary_folder() -> Path:
 
 def _vacuum(driver: Connection) -> None:
     driver.execute(f"PRAGMA journal_size_limit = {_LOG_BYTES}")
+    driver.execute(records.DELETE_UNUSED_TEXTS)
     driver.execute("VACUUM")
 
 

@@ -24,7 +24,7 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval
 from collector.store.db import sql
-from collector.store.db.column_types import bucket, epoch
+from collector.store.db.column_types import epoch
 from collector.store.db.schema import points, series, series_days, stale_days, state
 from collector.store.db.sql import GRIDS, advisory_lock, upsert
 from collector.timestamps import from_epoch, rfc3339
@@ -325,71 +325,6 @@ def _mark_missing(connection: sa.Connection, day: int) -> None:
     )
     marks = upsert(connection, stale_days).from_select(["day", "series_id"], lacking)
     connection.execute(marks.on_conflict_do_nothing())
-
-
-class DaySum(NamedTuple):
-    """What a series has in the day that begins at *day*, in epoch seconds. A day without points has no DaySum."""
-
-    series_id: int
-    day: int
-    points: int
-    sum: float
-    minimum: float
-    maximum: float
-
-
-def sums(connection: sa.Connection, ids: Collection[int], start: datetime, end: datetime) -> list[DaySum]:
-    """Sum the points of series by UTC day, by series and day, for the days from *start* up to, not including, *end*.
-
-    The interval of the series must be finer than a day; *start* and *end* must be midnights. Rows are read where they
-    exist, otherwise points.
-    """
-    before = until(connection)
-    first, last = int(start.timestamp()), int(end.timestamp())
-    borders = {"ids": list(ids), "a": first, "b": last, "rest": max(first, before or first)}
-    select = sa.union_all(_of_rows(), _of_stale(), _of_rest())
-    result: Any = connection.execute(select, borders)
-    rows = sorted(result.cursor.fetchall())  # the driver's rows, because making others of them costs as much again
-    result.close()
-    return list(map(DaySum._make, rows))
-
-
-_IDS: Any = sa.bindparam("ids", expanding=True)
-_A, _B, _REST = (bucket(sa.bindparam(name, type_=sa.BigInteger())) for name in ("a", "b", "rest"))
-
-
-def _of_rows() -> sa.Select[Any]:
-    row = series_days.c
-    columns = row.series_id, epoch(row.day), row.points, row.sum, row.minimum, row.maximum
-    return sa.select(*columns).where(row.series_id.in_(_IDS), row.day >= _A, row.day < _B)
-
-
-def _aggregates() -> tuple[Any, ...]:
-    value = points.c.value
-    return sa.func.count(), sa.func.sum(value), sa.func.min(value), sa.func.max(value)
-
-
-def _has_row(series_id: Any, day: Any) -> Any:
-    return sa.exists().where(series_days.c.series_id == series_id, series_days.c.day == day)
-
-
-def _of_stale() -> sa.Select[Any]:
-    mark = stale_days.c
-    inside = points.c.timestamp >= mark.day, points.c.timestamp < bucket(epoch(mark.day) + DAY)
-    select = sa.select(mark.series_id, epoch(mark.day), *_aggregates())
-    select = select.join_from(stale_days, points, sa.and_(points.c.series_id == mark.series_id, *inside))
-    select = select.where(mark.series_id.in_(_IDS), mark.day >= _A, mark.day < _B)
-    row = _has_row(mark.series_id, mark.day).correlate(stale_days)
-    return select.where(~row).group_by(mark.series_id, mark.day)
-
-
-def _of_rest() -> sa.Select[Any]:
-    timestamp = epoch(points.c.timestamp)
-    day = timestamp - timestamp % DAY
-    row = _has_row(points.c.series_id, bucket(day)).correlate(points)
-    select = sa.select(points.c.series_id, day, *_aggregates())
-    select = select.where(points.c.series_id.in_(_IDS), points.c.timestamp >= _REST, points.c.timestamp < _B)
-    return select.where(~row).group_by(points.c.series_id, day)
 
 
 def findings(connection: sa.Connection) -> Iterator[str]:

@@ -22,6 +22,7 @@ from collector.datasets import is_snapshot
 from collector.model import is_absolute
 from collector.rules.finality import DEFAULT_SETTLE, AnswerScope, fold
 from collector.store.checksums import answered_range, checksum
+from collector.store.db.records import insert_fetches
 from collector.store.db.schema import bodies, fetches, unfolded_ranges
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.ledger.upstream import effective_last_updated
@@ -183,8 +184,8 @@ def _add_fetch(connection: sa.Connection, prepared: _Prepared, now: datetime, re
         "ignored": result.ignored,
         "replica_id": replica_id,
     }
-    inserted = connection.execute(sa.insert(fetches).values(row).returning(fetches.c.id))
-    return int(inserted.scalar_one())
+    (fetch_id,) = insert_fetches(connection, [row])
+    return fetch_id
 
 
 def _write(connection: sa.Connection, prepared: _Prepared, fetch_id: int, now: datetime) -> None:

@@ -358,7 +358,7 @@ async def test_an_index_without_a_row_is_found_by_the_database(path):
         entry = connection.execute("SELECT * FROM sqlite_master WHERE name = ?", [name]).fetchone()
         connection.execute("DELETE FROM sqlite_master WHERE name = ?", [name])
     with closing(sqlite3.connect(path)) as connection, connection:
-        connection.execute("UPDATE fetches SET last_updated = last_updated + 1 WHERE id = 1")
+        connection.execute("UPDATE fetch_records SET last_updated = last_updated + 1 WHERE id = 1")
         connection.execute("PRAGMA writable_schema = ON")
         connection.execute("INSERT INTO sqlite_master VALUES (?, ?, ?, ?, ?)", entry)
     found = await findings(path)
@@ -369,9 +369,10 @@ async def test_an_index_without_a_row_is_found_by_the_database(path):
 async def test_a_word_that_has_become_a_number_is_damage_to_the_dump(path):
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.executescript("""
-            CREATE TABLE other (profile, due, outcome, finished_at, message);
-            INSERT INTO other SELECT 3, due, outcome, finished_at, message FROM fires;
-            DROP TABLE fires; ALTER TABLE other RENAME TO fires""")
+            PRAGMA legacy_alter_table = ON;
+            CREATE TABLE other (profile, due, outcome, finished_at, message, code, took);
+            INSERT INTO other SELECT 3, due, outcome, finished_at, message, code, took FROM fire_records;
+            DROP TABLE fire_records; ALTER TABLE other RENAME TO fire_records""")
     assert "is damaged" in dumped(path)
 
 

@@ -10,13 +10,15 @@ from collector.interval import AggInterval
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin.verify import verify
+from collector.store.read import day_sums
 from collector.store.series import days
 from tests.harness.factories import DAY, HOUR, NOW, START, at, batch, filtered, hours, profile, query, rows, saved
 
 ALL, OTHER = query(), query(botClass="LIKELY_AUTOMATED")
 LATER = NOW + timedelta(days=2)
 _BY_HAND = """
-SELECT series_id, {day} AS day, count(*), sum(value), min(value), max(value) FROM points GROUP BY 1, 2 ORDER BY 1, 2"""
+SELECT series_id, {day} AS day, count(*), sum(value) FROM points GROUP BY 1, 2 ORDER BY 1, 2"""
+_MIDNIGHTS = [START + day * 86_400 for day in range(-60, 61)]
 
 
 async def built(store, now=LATER):
@@ -40,8 +42,8 @@ async def check(store):
     by_hand = await rows(store, _BY_HAND.format(day=f"{second} - {second} % 86400"))
 
     def read(connection):
-        every = days.sums(connection, [1, 2], DAY - timedelta(days=60), DAY + timedelta(days=60))
-        return list(days.findings(connection)), [tuple(day) for day in every]
+        every = day_sums.period_rows(connection, [1, 2], _MIDNIGHTS, (_MIDNIGHTS[0], _MIDNIGHTS[-1]))
+        return list(days.findings(connection)), sorted(map(tuple, every))
 
     findings, every = await store._database.read_in_thread(read)
     assert findings == []

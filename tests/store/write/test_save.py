@@ -161,7 +161,7 @@ def test_whether_a_newer_answer_has_spoken_is_not_looked_up_in_all_ranges_there_
     asked = comparison._NEWER.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     with closing(sqlite3.connect(sqlite_template)) as connection:
         plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {asked}")]
-    later, alike = (f"SEARCH fetches USING INDEX ix_fetches_last_updated ({which})" for which in LATER_AND_ALIKE)
+    later, alike = (f"SEARCH r USING INDEX ix_fetches_last_updated ({which})" for which in LATER_AND_ALIKE)
     grouped = [
         "SEARCH answers USING INDEX ix_answers_fetch_id (fetch_id=?)",
         "SEARCH series_set_members USING PRIMARY KEY (set_id=?)",
