@@ -16,6 +16,7 @@ import urllib.request
 from collections import defaultdict
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
 
@@ -686,8 +687,10 @@ def test_refreshes_leave_no_objects_behind(served, browser):
             session.send("Runtime.releaseObject", {"objectId": found})
             return count, int(page.locator("#chart").get_attribute("data-drawn"))
 
-        eventually(lambda: int(page.locator("#chart").get_attribute("data-drawn")) >= 20)
-        before, first = objects()
-        eventually(lambda: int(page.locator("#chart").get_attribute("data-drawn")) >= first + 60)
-        after, last = objects()
-        assert after - before < (last - first) / 2, (before, after, last - first)
+        marks = []
+        for drawn in range(20, 20 + 4 * 50, 50):
+            eventually(lambda least=drawn: int(page.locator("#chart").get_attribute("data-drawn")) >= least)
+            marks.append(min(objects() for _ in range(4)))  # the least, for what is being read goes again
+        # a table that has one row more is a step; what is left behind grows with every refresh
+        grown = [(after - before) / (last - first) for (before, first), (after, last) in pairwise(marks)]
+        assert min(grown) < 0.5, marks

@@ -190,7 +190,7 @@ def test_every_benchmark_has_a_command():
 def test_live_use_is_measured_by_table(tmp_path):
     measured = live.measure("sqlite", f"sqlite:///{tmp_path}/live.db", series=2, days=1)
     assert measured.points == 2 * 96
-    assert {"points", "fetches", "answers", "fires"} <= measured.tables.keys()
+    assert {"points", "fetch_records", "answers", "fire_records"} <= measured.tables.keys()
     assert "2 series at 15m, 1 days: 192 points" in live.table([measured])
 
 
