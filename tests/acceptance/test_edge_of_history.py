@@ -55,7 +55,7 @@ async def stored(store):
     ("count", "way"),
     [
         pytest.param(1, REFUSED, id="one-400"),
-        pytest.param(2, None, id="two-empty"),
+        pytest.param(2, None, id="two-empty", marks=pytest.mark.campaign),
         pytest.param(1, None, id="one-empty", marks=pytest.mark.campaign),
         pytest.param(2, REFUSED, id="two-400", marks=pytest.mark.campaign),
     ],
