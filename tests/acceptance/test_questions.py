@@ -671,7 +671,8 @@ def test_refreshes_leave_no_objects_behind(served, browser):
         body = code.replace("const POINTS_EVERY = 60_000;", "const POINTS_EVERY = 0;")
         page = dashboard.page
         page.route("**/dashboard/app.js", lambda route: route.fulfill(body=body, content_type="text/javascript"))
-        dashboard.open("#series=all-hourly&start=2025-03-01&end=2025-03-03")
+        page.goto(f"{served}/#series=all-hourly&start=2025-03-01&end=2025-03-03")
+        page.wait_for_selector("#chart[data-drawn]")  # it is busy all the time
         session = page.context.new_cdp_session(page)
 
         def objects():

@@ -146,10 +146,12 @@ def test_the_table_of_commands_has_medians_and_ratios_to_the_first():
     ]
 
 
+@pytest.mark.campaign
 def test_every_command_that_is_measured_exits_with_0():
     assert commands.measure(0) == {name: [] for name in commands.PROCESSES}
 
 
+@pytest.mark.campaign
 def test_growth_measures_every_piece_of_work_in_each_store():
     results = growth.measure(("sqlite",), series=200, points=(2_000, 4_000), runs=1)
     names = [
