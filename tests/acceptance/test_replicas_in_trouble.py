@@ -35,7 +35,8 @@ QUARTER = AggInterval.FIFTEEN_MINUTES
 REAL_QUARTER = QUARTER.seconds / RATE
 NAMES = [f"p{number:02}" for number in range(20)]
 QUERIES = {name: Question(QUARTER, {"ca": (f"CA {name}",)}) for name in NAMES}
-ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"'
+ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"\npublication_delay = "2m"'
+"""A bucket is asked for once. A due moment that is learned would move, and each profile be asked once more."""
 PROFILES = [profile_toml(name, "15m", None, f'{ONCE}\nfilters = {{ ca = ["CA {name}"] }}') for name in NAMES]
 REPLICAS, MOST_FROZEN = 5, 2
 
