@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from collector.datasets.catalogue import CatalogueEntry, EntryDetails
 from collector.radar.classify import classify_response, quote
 from collector.radar.errors import ANSWERED, Misdirected, NotFound, Unavailable, Untrusted
+from collector.radar.response_layout import sole_object
 from collector.radar.response_points import folded, member
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _has_objects(content: Any) -> bool:
 def _row(result: Any, known: CatalogueList) -> Any:
     """Return the entry of an answer with details: at its key, the result itself, or its only object."""
     if not isinstance(result, dict):
-        return result[0] if len(result) == 1 else None
+        return sole_object(result)
     row = member(result, known.row_key)
     if row is None and member(result, known.slug_key) is not None:
         return result

@@ -93,7 +93,7 @@ def parse_any(body: bytes, batch: Batch) -> Answer:
 
 def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:
     """Return the points of every slice."""
-    counts = [0]
+    counts: list[int] = []
 
     def read(content: Content, slice_: Slice) -> Points:
         points, unreadable = _points(content, slice_.window, batch.agg_interval.seconds, deviations)

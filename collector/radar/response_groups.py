@@ -205,6 +205,8 @@ def _unsaid_remainders(
 ) -> dict[int, Remainder]:
     """Return what may be left beside as many groups as were asked for, where nothing says it."""
     deviations.note("as many groups as were asked for, and nothing says what is left")
-    if smallest is None and timestamps:
+    if not timestamps:
+        return {}
+    if smallest is None:
         raise Untrusted("as many groups as were asked for, all of these lack values, and nothing says what is left")
-    return {at: Remainder(smallest or 0, smallest or 0) for at in timestamps}
+    return dict.fromkeys(timestamps, Remainder(smallest, smallest))
