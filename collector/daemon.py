@@ -397,13 +397,17 @@ class Daemon:
         reasons: dict[str, str] = {}
         health = {name: known for worker in self._workers for name, known in worker.health.items()}
         for profile in self._settings.active:
-            newest = profile.due_edges(None, now)[0] + profile.due_delay
-            due = due_past_grace(
-                newest, profile.agg_interval.step, now - host_jitter()
-            )  # because a retry may come before the jitter has passed
+            # without the jitter, because a retry may come before it has passed
+            due = due_past_grace(profile.due(now), profile.agg_interval.step, now - host_jitter())
             known, since = health.get(profile.name), self._collected_since.get(profile.name, self._started)
             is_new = known and not known.success and not known.failures and now - since < profile.agg_interval.step
-            reason = "not attended" if known is None else None if is_new else late_reason(known, due, since, now)
+            reason = (
+                "not attended"
+                if known is None
+                else None
+                if is_new
+                else late_reason(known, due, since, now, profile.counts_from(due))
+            )
             reasons |= {profile.name: reason} if reason else {}
         return reasons
 

@@ -110,6 +110,17 @@ class Profile:
         """How long after the end of a bucket it is due."""
         return max(self.publication_delay, self.learned_delay)
 
+    def due(self, now: datetime) -> datetime:
+        """Return the newest due moment at *now*."""
+        return self.due_edges(None, now)[0] + self.due_delay
+
+    def counts_from(self, due: datetime) -> datetime:
+        """Return the moment from which the end of a pass counts for the fire at *due*.
+
+        The learned delay may have grown since that pass, so only the publication delay counts.
+        """
+        return due - self.due_delay + self.publication_delay
+
     @property
     def reach(self) -> Reach:
         """How far back its snapshots reach, if it has any."""

@@ -146,8 +146,7 @@ class ProfileWorker:
         if item.success is None or item.failures:
             return False
         profile = self._profiles[item.name]
-        newest = profile.due_edges(None, now)[0] + profile.due_delay
-        return not newest <= item.success <= now + NAMED_FROM
+        return not profile.counts_from(profile.due(now)) <= item.success <= now + NAMED_FROM
 
     def _dues(self, item: WorkItem, now: datetime) -> list[datetime]:
         return self._profiles[item.name].due_edges(item.due, now)

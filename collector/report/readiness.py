@@ -117,13 +117,20 @@ class ProfileHealth(Protocol):
         """Why the last pass failed; None if it did not."""
 
 
-def late_reason(health: ProfileHealth, due: datetime, collected_since: datetime, now: datetime) -> str | None:
-    """Return why a profile is late that needs a success since *due*, see `due_past_grace`; None if it is not late.
+def late_reason(
+    health: ProfileHealth,
+    due: datetime,
+    collected_since: datetime,
+    now: datetime,
+    counts_from: datetime | None = None,
+) -> str | None:
+    """Return why a profile is late that is *due*, see `due_past_grace`; None if it is not late.
 
-    The grace counts from *due*, or from *collected_since*, when the service started to collect the profile.
+    It needs a success since *counts_from*, which is *due* by default. The grace counts from *due*, or from
+    *collected_since*, when the service started to collect the profile.
     """
     # A success after *now* does not count, because another clock has written it.
-    if health.success is not None and due <= health.success <= now:
+    if health.success is not None and (counts_from or due) <= health.success <= now:
         return None
     if now - (max(due, collected_since) if collected_since <= now else due) < GRACE:
         return None

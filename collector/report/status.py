@@ -212,8 +212,7 @@ def _profile(
     queries, answered_at = [series.query for series in profile.series], row.last_success
     row = _with_fire(row, facts.fires.get(profile.name))
     failed = row.failures > 0 or _is_failed(store, profile, facts.fires.get(profile.name))
-    due = profile.due_edges(None, now)[0] + profile.due_delay
-    is_owed = failed or row.last_success is None or row.last_success < due
+    is_owed = failed or row.last_success is None or row.last_success < profile.counts_from(profile.due(now))
     gaps = facts.gaps[profile.name]
     relative = any(query in facts.relative for query in queries)
     wait = facts.wait if is_owed else None
@@ -294,8 +293,8 @@ def profile_state(profile: Profile, row: ProfileStatus, facts: StateFacts, now: 
     The first that is true counts. A profile whose requests wait for Radar is `waiting`, even if its newest requests
     failed. If they wait for the budget, it is `waiting` only if its newest requests did not fail.
     """
-    due = due_past_grace(profile.due_edges(None, now)[0] + profile.due_delay, profile.agg_interval.step, now)
-    is_late = row.last_success is not None and row.last_success < due
+    due = due_past_grace(profile.due(now), profile.agg_interval.step, now)
+    is_late = row.last_success is not None and row.last_success < profile.counts_from(due)
     states = {
         "waiting": facts.wait is not None and (facts.wait.is_upstream or not facts.failed),
         "failing": facts.failed,
@@ -338,5 +337,5 @@ def snapshot_word(profile: Profile, asked_at: datetime | None, record: PassRecor
         return "failing"
     if asked_at is None:
         return "new"
-    due = due_past_grace(profile.due_edges(None, now)[0] + profile.due_delay, profile.agg_interval.step, now)
-    return "late" if asked_at + (_DAY if record.daily else timedelta(0)) < due else "snapshot"
+    due = due_past_grace(profile.due(now), profile.agg_interval.step, now)
+    return "late" if asked_at + (_DAY if record.daily else timedelta(0)) < profile.counts_from(due) else "snapshot"

@@ -35,8 +35,8 @@ QUARTER = AggInterval.FIFTEEN_MINUTES
 REAL_QUARTER = QUARTER.seconds / RATE
 NAMES = [f"p{number:02}" for number in range(20)]
 QUERIES = {name: Question(QUARTER, {"ca": (f"CA {name}",)}) for name in NAMES}
-ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"\npublication_delay = "2m"'
-"""A bucket is asked for once. A due moment that is learned would move, and each profile be asked once more."""
+ONCE = 'heal = false\nlookback = "0s"\nsettle = "0s"'
+"""A bucket is asked for once."""
 PROFILES = [profile_toml(name, "15m", None, f'{ONCE}\nfilters = {{ ca = ["CA {name}"] }}') for name in NAMES]
 REPLICAS, MOST_FROZEN = 5, 2
 
@@ -136,13 +136,23 @@ class Mischief:
         os.kill(pid, signal.SIGSTOP)
         self._frozen[pid] = time.monotonic() + LEASE + self._dice.uniform(0.2, 1.0)
 
+    def _connected(self):
+        """Connect as soon as the server accepts it again, because it may still recover from the last crash."""
+
+        def attempt():
+            with suppress(psycopg.OperationalError):
+                return psycopg.connect(self._database, autocommit=True)
+            return None
+
+        return eventually(attempt)
+
     def _cut(self):
-        with psycopg.connect(self._database, autocommit=True) as own:
+        with self._connected() as own:
             own.execute("SELECT pg_terminate_backend(%s)", [self._back_end(own)])
 
     def _crash(self):
         """Kill a process of the server: it ends all others, and recovers from its log."""
-        with suppress(psycopg.OperationalError), psycopg.connect(self._database, autocommit=True) as own:
+        with suppress(psycopg.OperationalError), self._connected() as own:
             os.kill(self._back_end(own), signal.SIGKILL)
             own.execute("SELECT pg_sleep(10)")
             raise AssertionError("the server has not crashed")
@@ -159,6 +169,7 @@ class Mischief:
     def end(self):
         for pid in [*self._frozen]:
             self.thaw(pid)
+        self._connected().close()
         self._nursery.restart_ended()
 
 

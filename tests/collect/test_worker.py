@@ -13,6 +13,7 @@ from collector.collect.refetch import gap_slices
 from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.interval import AggInterval
 from collector.model import Window
+from collector.profile import with_delays
 from collector.store import ExpectedWindow, SaveResult, StoreUnavailable
 from collector.store.db.database import Database
 from tests.harness import faults
@@ -106,6 +107,20 @@ async def test_after_a_day_of_downtime_one_pass_gives_every_due_moment_an_outcom
         assert len(core.requests) - seen == 1
         stored = (await core.stored())["all"]
         assert stored == core.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
+
+
+async def test_a_due_moment_that_moves_asks_for_nothing_again(sqlite_url):
+    async with open_core(sqlite_url, profile(waits=True)) as core:
+        worker = _worker(core)
+        await worker.run_due()
+        core.clock.advance(minutes=4)
+        (later,) = with_delays(core.profiles, {HOUR: timedelta(minutes=9)})
+        moved = ProfileWorker([later], core.store, core.batch_runner)
+        assert later.due(core.clock()) > worker.health["all"].success
+        sent = len(core.requests)
+        assert await moved.run_due()
+        assert len(core.requests) == sent
+        assert await _fires(core) == [(DUE, "collected")]
 
 
 async def test_a_failed_pass_is_retried_and_its_fire_is_unchanged(sqlite_url):

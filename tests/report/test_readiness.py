@@ -36,6 +36,12 @@ def test_late_two_minutes_after_the_due_moment_or_the_start_and_not_before(is_la
     assert (late_reason(known, DUE, started, now) is not None) == is_late
 
 
+def test_a_success_after_the_delay_that_was_known_then_is_enough():
+    known, now = Known(DUE - 10 * MINUTE), DUE + 30 * MINUTE
+    assert late_reason(known, DUE, DUE - 60 * MINUTE, now, DUE - 11 * MINUTE) is None
+    assert late_reason(known, DUE, DUE - 60 * MINUTE, now, DUE - 9 * MINUTE)
+
+
 def test_the_reason_names_the_due_time_and_the_failure():
     said = late_reason(Known(DUE - 60 * MINUTE, "HTTP 503"), DUE, DUE, DUE + GRACE)
     assert said == "due since 2026-03-10T12:02:00Z, last success 2026-03-10T11:02:00Z: HTTP 503"

@@ -73,6 +73,16 @@ async def test_late_two_minutes_after_a_due_time(sqlite_url):
         assert (await _row(core))["state"] == "late"
 
 
+async def test_fresh_when_the_due_moment_moved_after_the_pass(sqlite_url):
+    async with open_core(sqlite_url, profile(learned_delay=timedelta(minutes=9))) as core:
+        await _attend(core)
+        assert core.profiles[0].due(NOW) < HOUR.floor(NOW)
+        core.clock.now = HOUR.floor(NOW) + timedelta(minutes=9 + 3)
+        assert (await _row(core))["state"] == "fresh"
+        core.clock.advance(hours=1)
+        assert (await _row(core))["state"] == "late"
+
+
 async def test_failing_until_the_buckets_are_answered(sqlite_url):
     async with open_core(sqlite_url, profile()) as core:
         worker = ProfileWorker(core.profiles, core.store, core.batch_runner)

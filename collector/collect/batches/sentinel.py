@@ -28,8 +28,7 @@ def told_until(profile: Profile, states: Mapping[Question, SeriesState], now: da
 
     A series may wait for an hour from the due moment, and only if an answer about it came since the one before.
     """
-    due = profile.due_edges(None, now)[0] + profile.due_delay
-    if now - due >= MOST_WAIT:
+    if now - profile.due(now) >= MOST_WAIT:
         return {}
     longest = (profile.agg_interval.step + MOST_WAIT).total_seconds()
     ends = {}
