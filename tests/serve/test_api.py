@@ -1,4 +1,5 @@
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
@@ -297,3 +298,11 @@ async def test_a_file_of_the_page_is_the_same_with_and_without_compression(empty
 async def test_a_request_is_listed_with_all_its_windows(server):
     (_, _, first) = await server.all_of("/api/v1/fetches?limit=100", "fetches")
     assert first["windows"] == [{"start": "2026-04-30T00:00:00Z", "end": "2026-05-01T00:00:00Z"}] * 3
+
+
+async def test_the_page_loads_every_module_at_once(empty_server):
+    async with empty_server.session.get(f"{empty_server.url}/") as answer:
+        page = await answer.text()
+    modules = {file.name for file in files("collector.serve.dashboard").iterdir() if file.name.endswith(".js")}
+    assert {name for name in modules if f'"dashboard/{name}"' in page} == modules
+    assert "{" not in page

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator, Sequence
     from importlib.resources.abc import Traversable
 
 POLICY = (
@@ -21,6 +21,8 @@ POLICY = (
 _TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _PAGE = "index.html"
 _API = "/api/v1/"
+_OTHERWISE_LOADED = {"app.js", "theme.js"}
+"""Scripts that the page itself names."""
 
 
 def add_routes(app: web.Application, simulator: str | None = None) -> None:
@@ -31,15 +33,21 @@ def add_routes(app: web.Application, simulator: str | None = None) -> None:
     """
     paths = {resource.canonical for resource in app.router.resources()}
     routes = " ".join(sorted(path.removeprefix(_API) for path in paths if path.startswith(_API) and "{" not in path))
-    for name, file in _files(files(__name__)):
+    known = list(_files(files(__name__)))
+    modules = [name for name, _ in known if name.endswith(".js") and "/" not in name and name not in _OTHERWISE_LOADED]
+    for name, file in known:
         body = file.read_bytes()
         if name == _PAGE:
-            app.router.add_get("/", _file_handler(file.name, _page(body.decode(), routes, simulator).encode()))
+            page = _page(body.decode(), routes, modules, simulator)
+            app.router.add_get("/", _file_handler(file.name, page.encode()))
         else:
             app.router.add_get(f"/dashboard/{name}", _file_handler(file.name, body))
 
 
-def _page(text: str, routes: str, simulator: str | None) -> str:
+def _page(text: str, routes: str, modules: Sequence[str], simulator: str | None) -> str:
+    # a browser would otherwise find out about each module only after it has read the ones that import it
+    links = (f'<link rel="modulepreload" href="dashboard/{name}">' for name in modules)
+    text = text.replace("{modules}", "\n  ".join(links))
     text = text.replace('<html lang="en">', f'<html lang="en" data-routes="{routes}">')
     if simulator is None:
         return text.replace("{simulator}", "")
