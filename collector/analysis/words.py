@@ -65,7 +65,8 @@ def make_words(values: Mapping[str, Any], now: datetime) -> Words:
     fields = {name: value for name, value in values.items() if value is not None}
     unknown = [name for name in fields if name not in Words.__dataclass_fields__]
     if unknown:
-        raise UsageError(f"unknown word {unknown[0]!r}{did_you_mean(unknown[0], Words.__dataclass_fields__)}")
+        known = Words.__dataclass_fields__
+        raise UsageError(f"unknown word {unknown[0]!r}{did_you_mean(unknown[0], known)}; known: {', '.join(known)}")
     fields |= {name: _flag(name, fields[name]) for name in ("share", "rank", "growth", "cumulative") if name in fields}
     fields |= {name: _number(name, fields[name]) for name in ("top", "mean") if name in fields}
     if "per" in fields:
