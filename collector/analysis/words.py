@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.analysis.periods import Per
 from collector.errors import UsageError, did_you_mean
-from collector.timestamps import parse_time
+from collector.timestamps import check_date, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,9 +97,14 @@ def comparison(value: Any, now: datetime) -> str | datetime:
     text = str(value)
     if text in COMPARISONS:
         return text
-    if "-" in text:  # otherwise an age such as 3w would be taken, which reads like "three weeks earlier"
-        with suppress(ValueError):
-            return parse_time(text, now)
+    moment = None
+    with suppress(ValueError):
+        moment = parse_moment(text)  # an age such as 3w would read like "three weeks earlier"
+    if moment is not None:
+        try:
+            return check_date(moment, now)
+        except ValueError as error:
+            raise UsageError(f"compare: {error}") from None
     forms = "a date such as 2025-01-31, or an RFC 3339 time"
     raise UsageError(
         f"compare: {text!r} is not one of {', '.join(COMPARISONS)}, or {forms}{did_you_mean(text, COMPARISONS)}"
