@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from collector.analysis.words import Words, make_words
 from collector.errors import UsageError, did_you_mean
 from collector.report.analysis.absent import absent_rows
-from collector.report.analysis.counted import counted_notes
+from collector.report.analysis.counted import figure_notes
 from collector.report.analysis.points import answer_points
 from collector.report.analysis.stats import COLUMNS, answer_stats
 from collector.report.analysis.top import answer_top, top_columns
@@ -158,7 +158,8 @@ class History:
         )
         with self._view() as view:
             _check(view, chosen.profiles, chosen.series)
-            return _of_rows(answer_stats(view, chosen, asked), COLUMNS, counted_notes(view.selected(chosen)))
+            rows = answer_stats(view, chosen, asked)
+            return _of_rows(rows, COLUMNS, figure_notes(view, chosen, rows))
 
     def top(  # noqa: PLR0913 - all but one are keywords
         self,
@@ -171,19 +172,23 @@ class History:
         of: str | None = None,
         within: str | None = None,
         compare: str | date | None = None,
+        growth: bool = False,
     ) -> Table:
-        """Return the largest series by their sum over a range, and the rest, as `collector top` does."""
-        asked = _words({"top": top, "of": of, "within": within, "compare": compare})
+        """Return the largest series by their sum over a range, and the rest, as `collector top` does.
+
+        With *growth*, those that grew most in percent come first.
+        """
+        asked = _words({"top": top, "of": of, "within": within, "compare": compare, "growth": growth})
         chosen = self._query(profile, None, (start, end, as_of))
         with self._view() as view:
             _check(view, chosen.profiles, ())
             rows = answer_top(view, chosen, asked)
-            return _of_rows(rows, top_columns(asked), counted_notes(view.selected(chosen)))
+            return _of_rows(rows, top_columns(asked), figure_notes(view, chosen, rows))
 
     def annotations(self, *, start: Time = None, end: Time = None) -> Table:
         """Return Cloudflare's annotations, by start date."""
         with self._view() as view:
-            rows = view.list_annotations(start=_time(start), end=_time(end))
+            rows = view.list_annotations(start=_time(start, "start"), end=_time(end, "end"))
         return _of_rows([asdict(row) for row in rows], _ANNOTATIONS)
 
     def gaps(self, profile: Names = None) -> Table:
@@ -198,7 +203,7 @@ class History:
         return _table(("profile", "series", "start", "end", "buckets", "reason"), rows)
 
     def _query(self, profile: Names, series: Names, times: tuple[Time, Time, Time]) -> PointQuery:
-        start, end, as_of = map(_time, times)
+        start, end, as_of = map(_time, times, ("start", "end", "as_of"))
         if start and end and start > end:
             raise UsageError(f"start: {rfc3339(start)} is after end {rfc3339(end)}")
         return PointQuery(profiles=_names(profile), series=_names(series), start=start, end=end, as_of=as_of)
@@ -215,25 +220,25 @@ def _names(names: Names) -> tuple[str, ...]:
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
-def _time(moment: Time) -> datetime | None:
+def _time(moment: Time, name: str) -> datetime | None:
     if moment is None:
         return None
     if isinstance(moment, str):
         try:
             return parse_time(moment, utc_now())
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError(f"{name}: {error}") from None
     if not isinstance(moment, datetime):
         return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     if moment.tzinfo is None:
-        raise UsageError(f"{moment} names no time zone: use datetime(…, tzinfo=UTC)")
+        raise UsageError(f"{name}: {moment} names no time zone: use datetime(…, tzinfo=UTC)")
     return moment.astimezone(UTC)
 
 
 def _words(values: Mapping[str, Any]) -> Words:
     compare = values.get("compare")
     if isinstance(compare, date):
-        values = {**values, "compare": _time(compare)}
+        values = {**values, "compare": _time(compare, "compare")}
     return make_words(values, utc_now())
 
 

@@ -80,6 +80,8 @@ def test_a_library_that_is_not_installed_is_named(monkeypatch, library):
 def test_errors_are_sentences(history, tmp_path):
     for said, call in (
         ("the store has no profile 'bye' (did you mean \"by\"?)", lambda: history.points("bye")),
+        ("start: 'soon' is not a time", lambda: history.points("by", start="soon")),
+        ('(did you mean "share"?); known: per, share, of', lambda: history.points("by", shares=True)),
         ("unknown word 'shares' (did you mean \"share\"?)", lambda: history.points("by", shares=True)),
         ("names no time zone", lambda: history.points("by", start=datetime(2026, 1, 1))),  # noqa: DTZ001 - refused
         ("is after end", lambda: history.stats("by", start="2026-04-30", end="2026-04-01")),

@@ -6,14 +6,13 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from collector.analysis.periods import finest, fits
+from collector.analysis.periods import Per, finest, fits
 from collector.datasets import adds_up_over_values, dataset_of, snake_case
 from collector.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from collector.analysis.periods import Per
     from collector.interval import Grid
     from collector.model import Question
 
@@ -35,7 +34,8 @@ def why_no_period(per: Per, grid: Grid, why_not_summed: str | None) -> tuple[str
     own = finest(grid)
     if not fits(per, grid):
         nearest = f"per {own}" if own else "the series' own buckets, without per"
-        return f"a {per} does not consist of whole buckets of {grid.interval} that start at {grid}", nearest
+        period = f"{'an' if per == Per.HOUR else 'a'} {per}"
+        return f"{period} does not consist of whole buckets of {grid.interval} that start at {grid}", nearest
     if why_not_summed is None or _is_one_bucket(per, grid):
         return None
     nearest = "the series' own buckets, without per"

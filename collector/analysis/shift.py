@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from collector.analysis.periods import weeks
+from collector.analysis.periods import weeks, year_before
 from collector.analysis.refusals import RequestRefused
 from collector.analysis.words import USUAL_WEEKS
+from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -41,7 +42,10 @@ def shift_of(compare: str | datetime, periods: Periods, start: int) -> int:
     assert length is not None
     seconds = int(length.total_seconds())
     if periods.months or seconds % periods.seconds:
-        nearest = "compare with previous, or with the date at which the other range begins"
+        nearest = "compare previous, or a date at which the other range begins"
+        if compare == "52w" and periods.months:
+            first = from_epoch(periods.start(periods.number(start)))
+            nearest = f"compare {year_before(first).date()}, when the same {periods.name} a year before began"
         raise RequestRefused(f"compare {compare}: no {periods.name} begins {compare} before another one", nearest)
     return seconds // periods.seconds
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from collector.analysis.periods import Per
 from collector.errors import UsageError, did_you_mean
-from collector.timestamps import parse_time
+from collector.timestamps import check_date, parse_moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,8 @@ def make_words(values: Mapping[str, Any], now: datetime) -> Words:
     fields = {name: value for name, value in values.items() if value is not None}
     unknown = [name for name in fields if name not in Words.__dataclass_fields__]
     if unknown:
-        raise UsageError(f"unknown word {unknown[0]!r}{did_you_mean(unknown[0], Words.__dataclass_fields__)}")
+        known = Words.__dataclass_fields__
+        raise UsageError(f"unknown word {unknown[0]!r}{did_you_mean(unknown[0], known)}; known: {', '.join(known)}")
     fields |= {name: _flag(name, fields[name]) for name in ("share", "rank", "growth", "cumulative") if name in fields}
     fields |= {name: _number(name, fields[name]) for name in ("top", "mean") if name in fields}
     if "per" in fields:
@@ -96,9 +97,14 @@ def comparison(value: Any, now: datetime) -> str | datetime:
     text = str(value)
     if text in COMPARISONS:
         return text
-    if "-" in text:  # otherwise an age such as 3w would be taken, which reads like "three weeks earlier"
-        with suppress(ValueError):
-            return parse_time(text, now)
+    moment = None
+    with suppress(ValueError):
+        moment = parse_moment(text)  # an age such as 3w would read like "three weeks earlier"
+    if moment is not None:
+        try:
+            return check_date(moment, now)
+        except ValueError as error:
+            raise UsageError(f"compare: {error}") from None
     forms = "a date such as 2025-01-31, or an RFC 3339 time"
     raise UsageError(
         f"compare: {text!r} is not one of {', '.join(COMPARISONS)}, or {forms}{did_you_mean(text, COMPARISONS)}"

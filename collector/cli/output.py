@@ -256,9 +256,12 @@ async def check_profile(store: Store, profile: str) -> None:
     """Print the new name of a renamed profile. Raises UsageError, with a suggestion, for an unknown profile."""
     from collector.errors import UsageError, did_you_mean
 
-    known = sorted({row.profile for row in await store.list_series() if row.profile})
+    rows = await store.list_series()
+    known = sorted({row.profile for row in rows if row.profile})
     if profile not in known:
         names = ", ".join(known) or "none"
+        if owners := [row.profile for row in rows if row.label == profile and row.profile]:
+            raise UsageError(f"{profile!r} is a series of the profile {owners[0]!r}: name the profile")
         raise UsageError(f"the store has no profile {profile!r}{did_you_mean(profile, known)}; it has: {names}")
     for sentence in new_names(profile, await store.renamed([profile])):
         say(sentence)

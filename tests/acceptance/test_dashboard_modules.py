@@ -67,6 +67,47 @@ def test_periods_of_the_calendar_are_utc_and_weeks_begin_on_monday(run, per, sta
     assert run(f"((p, at) => {words})('{per}', {at})", "calendar") == [start, end]
 
 
+@pytest.mark.parametrize(
+    ("per", "compare", "count", "first"),
+    [
+        ("month", "52w", 12, "2025-01-01"),
+        ("quarter", "52w", 4, "2025-01-01"),
+        ("year", "52w", 1, "2025-01-01"),
+        ("month", "previous", 3, "2025-10-01"),
+        ("month", "2024-11-17", 14, "2024-11-01"),
+        ("month", "4w", None, None),
+        ("year", "usual", None, None),
+    ],
+)
+def test_months_and_longer_are_compared_with_as_many_whole_ones(run, per, compare, count, first):
+    span = "{start: Date.parse('2026-01-01') / 1000, end: Date.parse('2026-04-01') / 1000}"
+    assert run(f"m.back('{per}', '{compare}', {span})", "calendar") == count
+    if first:
+        start = (
+            f"new Date(1000 * m.after('{per}', Date.parse('2026-01-01') / 1000, -{count})).toISOString().slice(0, 10)"
+        )
+        assert run(start, "calendar") == first
+
+
+def test_a_change_is_in_percent_or_in_points_and_not_of_a_part(run):
+    def change(derived, value, part, today="false"):
+        line = f"{{label: 'a', unit: 'u', derived: {derived}, values: [{value}], part: [{part}]}}"
+        before = "{label: 'a', unit: 'u', values: [40], part: [null]}"
+        return run(f"m.changeOf({{previous: [{before}], today: {today}}}, {line}, 0, 40)", "frame")
+
+    assert change("null", 50, "null") == "+25.0 %"
+    assert change("null", 50, 0.5) == ""
+    assert change("'of'", 50, "null") == "+10.0 points"
+    assert change("'of'", 50, "null", "true") == "\N{MINUS SIGN}10.0 points"
+    assert change("'rank'", 38, "null") == "\N{MINUS SIGN}2"
+
+
+def test_series_overlap_only_within_a_profile(run):
+    series = "[{profile: 'p', overlap: 'why'}, {profile: 'q', overlap: null}]"
+    assert run(f"m.overlapOf({series})", "frame") is None
+    assert run(f"m.overlapOf([...{series}, {{profile: 'p', overlap: 'why'}}])", "frame") == "why"
+
+
 _SERIES = """((label, start, width, mean, points) => ({label, profile: label.split('/')[0], start, width, mean, points,
   least: mean, most: mean, bucket: '1h', interval: '1h', unit: 'CERTIFICATES', normalization: 'RAW_VALUES',
   additive: true, axis: 'y', thinned: false}))"""

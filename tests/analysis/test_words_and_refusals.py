@@ -31,6 +31,7 @@ def test_words_are_read_from_text():
         ("share: 'yes' is not one of true, false", {"share": "yes"}),
         ("compare: '3w' is not one of previous, 1w, 4w, 52w, usual, or a date", {"compare": "3w"}),
         ("compare: '2025-13-01' is not one of", {"compare": "2025-13-01"}),
+        ("compare: 2030-01-01T00:00:00Z is out of range; allowed: 2000-01-01 to", {"compare": "2030-01-01"}),
         ("names no time zone", {"compare": datetime(2025, 1, 1)}),  # noqa: DTZ001 - what is rejected
     ],
 )

@@ -73,6 +73,8 @@ def test_an_export_with_words_has_their_columns(run):
         ("compare: '3w' is not one of previous, 1w, 4w, 52w", ("top", "by", "--compare", "3w")),
         ("the store has no profile 'bye' (did you mean \"by\"?)", ("stats", "bye")),
         ("there is no series 'by/B' (did you mean \"by/A\"?)", ("cite", "by/B")),
+        ("'by' is a profile of 2 series; cite one of them, such as 'by/A'", ("cite", "by")),
+        ("'by/A' is a series of the profile 'by': name the profile", ("stats", "by/A")),
         ("plot: draws one of share, growth", ("plot", "by", "--share", "--mean", "3")),
         ("there is no mark 7", ("marks", "remove", "7")),
         ("date: 'x' is not a time", ("marks", "add", "x", "y")),

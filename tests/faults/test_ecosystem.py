@@ -13,7 +13,10 @@ from tests.harness import ecosystem
 from tests.harness.virtual_time import run_in_virtual_time, running_daemon
 
 START = datetime(2026, 3, 1, 22, 7, tzinfo=UTC)
-CONFIG = config.ecosystem().replace('base_url = "https://api.cloudflare.com/client/v4"', 'base_url = "{url}"')
+CONFIG, MARKET_SHARES = (
+    config.with_profiles(preset).replace('base_url = "https://api.cloudflare.com/client/v4"', 'base_url = "{url}"')
+    for preset in ("ecosystem", "market-shares")
+)
 NEW, RETIRED = "ca_owner 003", "log 000"
 WORLD = {
     "lag": timedelta(minutes=45),
@@ -46,8 +49,33 @@ def test_the_whole_ecosystem_costs_few_requests_an_hour(tmp_path, hours, owners)
     run_in_virtual_time(START, work)
 
 
+def test_market_shares_cost_two_requests_an_hour_and_count_precertificates_once(tmp_path):
+    async def work(loop):
+        async with running_daemon(loop, tmp_path, MARKET_SHARES, **WORLD) as run:
+            await run.until(START + 2 * HOUR.step)
+            before = len(run.simulator.requests)
+            await run.until(START + 6 * HOUR.step)
+            assert (len(run.simulator.requests) - before) / 4 == 2
+            stored, now = await _stored(run), run.loop.now()
+            window = Window(HOUR.floor(START - HOUR.step), HOUR.floor(now - 2 * HOUR.step))
+            truth = ecosystem.Truth(run.simulator, run.service.profiles)
+            assert truth.problems(stored, window, now.timestamp()) == []
+            # the simulator rounds counts under two filters
+            assert _sums(stored, "precerts-by-owner") == pytest.approx(stored["precerts"], rel=1e-3)
+
+    run_in_virtual_time(START, work)
+
+
 async def _stored(run):
     return ecosystem.by_label([row async for row in run.store.export()])
+
+
+def _sums(stored, profile):
+    sums = defaultdict(float)
+    for label, points in stored.items():
+        for timestamp, value in points.items() if label.startswith(f"{profile}/") else ():
+            sums[timestamp] += value
+    return sums
 
 
 async def _every_value_is_right(run):
@@ -57,9 +85,5 @@ async def _every_value_is_right(run):
     assert truth.problems(stored, window, now.timestamp()) == []
     totals = stored["total"]
     for name in ("by-owner", "by-lifetime"):
-        sums = defaultdict(float)
-        for label, points in stored.items():
-            for timestamp, value in points.items() if label.startswith(f"{name}/") else ():
-                sums[timestamp] += value
-        assert sums == totals
+        assert _sums(stored, name) == totals
     assert max(stored[f"by-log/{RETIRED}"], default=0) < max(totals)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from collector.cli.commands.config import ecosystem
+from collector.cli.commands.config import with_profiles
 from collector.datasets import DEFAULT
 from collector.model import Question, Window
 from collector.settings import load
@@ -21,7 +21,7 @@ TOKEN = "canary-token-0123456789-abcdefghijklmnopqrst"
 
 def preset(since=None, settle=None):
     """Return the `[[profiles]]` tables of `config init --preset ecosystem`, with *since* and *settle* added."""
-    text = ecosystem()
+    text = with_profiles("ecosystem")
     tables = text[re.search(r"^\[\[profiles\]\]", text, re.MULTILINE).start() :]
     more = f'since = "{since:%Y-%m-%d}"\n' if since else ""
     more += f'settle = "{settle}"\n' if settle else ""

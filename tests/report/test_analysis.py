@@ -15,17 +15,20 @@ from collector.analysis.words import make_words
 from collector.errors import UsageError
 from collector.model import Window
 from collector.report.analysis.cite import cite
+from collector.report.analysis.counted import figure_notes, why_profile_overlaps
 from collector.report.analysis.output import write_csv, write_json
 from collector.report.analysis.points import answer_points
 from collector.report.analysis.stats import answer_stats
 from collector.report.analysis.top import answer_top
 from collector.store import PointQuery, Store
+from collector.timestamps import rfc3339
 from tests.conftest import in_a_thread
 from tests.harness.factories import HOUR, batch, exported, filtered, profile, saved
 
 START = datetime(2023, 12, 25, tzinfo=UTC)  # a Monday
 END = datetime(2024, 3, 4, tzinfo=UTC)
 NOW = END + timedelta(days=30)
+DAYS = timedelta(days=1)
 HOSTILE = '=cmd|"x",\n<b>'
 BY = profile("by", caOwner=("A", "B, Inc.", HOSTILE))
 HOLE = datetime(2024, 2, 10, 7, tzinfo=UTC)
@@ -194,6 +197,57 @@ async def test_cumulative_mean_and_weeks_before_on_buckets(filled):
             assert (row["growth"] is None) == (not base or moment not in values)
 
 
+async def test_a_running_sum_counts_what_is_absent_before_the_first_bucket(filled):
+    start = START - timedelta(days=3)
+    for per, words in ((None, {}), ("week", {"per": "week"})):
+        rows = await _points(filled, {"cumulative": True, "top": 1, **words}, start=start)
+        first = {label: row for (label, at), row in reversed(rows.items()) if at >= START}
+        (largest,) = first.keys() - {"rest"}
+        assert (first[largest]["cumulative_missing"], first["rest"]["cumulative_missing"]) == (72, 2 * 72), per
+
+
+async def test_those_that_grew_most_come_first(filled):
+    start, end = datetime(2024, 1, 29, tzinfo=UTC), datetime(2024, 2, 5, tzinfo=UTC)
+    now, then = [
+        {label: sum(values.values()) for label, values in (await _plain(filled, start=first, end=last)).items()}
+        for first, last in ((start, end), (start - (end - start), start))
+    ]
+    growth = {label: 100 * (now[label] - then[label]) / then[label] for label in now}
+    chosen = PointQuery(profiles=("by",), start=start, end=end)
+    words = make_words({"top": 1, "growth": True}, NOW)
+    first, rest = await filled.with_read_view(lambda view: answer_top(view, chosen, words))
+    assert first["series"] == max(growth, key=growth.get)
+    assert first["growth"] == pytest.approx(max(growth.values()))
+    assert rest["total"] == sum(now.values()) - first["total"]
+    assert (first["compared_start"], first["compared_end"]) == (start - (end - start), start)
+
+
+async def test_an_empty_range_says_what_is_stored(filled):
+    async def notes(answer, **chosen):
+        query = PointQuery(profiles=("by",), **chosen)
+        rows = await filled.with_read_view(lambda view: answer(view, query, make_words({}, NOW)))
+        return rows, (await filled.with_read_view(lambda view: figure_notes(view, query, rows)))[0]
+
+    for answer in (answer_stats, answer_top):
+        rows, note = await notes(answer, start=START - 2 * DAYS, end=START - DAYS)
+        stored = "stored is 2023-12-25T00:00:00Z to 2024-03-04T00:00:00Z"
+        assert note == f"by: no bucket is known in the range; {stored}"
+        assert rows[0]["end"] == START - DAYS
+        rows, note = await notes(answer, as_of=START)
+        assert note == f"by: no bucket is known in the range; nothing was known at {rfc3339(START)}"
+        assert {(row["start"], row["end"], row["at_most"]) for row in rows} == {(None, None, None)}
+        _, note = await notes(answer)
+        assert "no bucket is known" not in note
+
+
+async def test_words_that_do_not_build_on_each_other_say_so(filled):
+    def work(view):
+        words = make_words({"share": True, "growth": True, "mean": 7}, NOW)
+        return answer_points(view, PointQuery(profiles=("by",)), words).notes
+
+    assert "by: growth and mean of the value, not of the share" in await filled.with_read_view(work)
+
+
 async def test_top_keeps_the_largest_and_adds_up_the_rest(filled):
     plain = await _plain(filled, start=_hour(0), end=HOLE)
     totals = {label: sum(values.values()) for label, values in plain.items()}
@@ -282,7 +336,7 @@ async def test_as_of_gives_what_was_known(filled):
         lambda view: answer_points(view, PointQuery(profiles=("by",), as_of=START), make_words({"per": "day"}, NOW))
     )
     assert before.rows == 0
-    assert "nothing is stored" in before.notes[0]
+    assert f"nothing was known at {rfc3339(START)}" in before.notes[0]
 
 
 async def test_a_share_of_another_profile_and_a_ratio_of_two_series(filled):
@@ -309,6 +363,12 @@ REFUSED = [
         {"profiles": ("tld",)},
     ),
     ("no month begins 4w before", {"per": "month", "compare": "4w"}, {}),
+    ("Nearest: compare 2022-12-01, when the same month a year", {"per": "month", "compare": "52w"}, {}),
+    (
+        "Nearest: compare 2023-01-01, when the same quarter",
+        {"per": "quarter", "compare": "52w"},
+        {"start": datetime(2024, 2, 1, tzinfo=UTC)},
+    ),
     ("of: there is no profile 'al' (did you mean \"all\"?)", {"of": "al"}, {}),
     ("top: cannot be combined with series", {"top": 1}, {"series": ("by/A",)}),
 ]
@@ -349,3 +409,18 @@ async def test_a_series_whose_unit_changes_within_the_range_is_refused(store):
         await _points(store, {"per": "day"}, profiles=("all",))
     rows = await _points(store, {"per": "day"}, profiles=("all",), end=END)
     assert len(rows) == HOURS // 24
+
+
+@pytest.mark.parametrize(
+    ("problem", "one"),
+    [
+        (None, profile("all")),
+        (None, profile("by", caOwner=("A", "B"))),
+        ("by/com and by/de overlap (tld: a certificate may name several", profile("by", tld=("com", "de"))),
+        (None, profile("by", dimension="CA_OWNER")),
+        ("one group and another group overlap (tld:", profile("by", dimension="TLD")),
+    ],
+)
+def test_a_profile_says_whether_its_series_overlap(problem, one):
+    found = why_profile_overlaps(one)
+    assert found is None if problem is None else found.startswith(problem)

@@ -48,6 +48,11 @@ async def test_invalid_requests_say_what_is_allowed(server):
         (400, "points?profile=all&per=day&thin=5", "thin: cannot be combined with per, share and the like"),
         (400, "points?of=none", "of: there is no profile 'none'"),
         (400, "points?perr=day", "unknown parameter 'perr' (did you mean \"per\"?)"),
+        (
+            400,
+            "stats?compare=52w",
+            "unknown parameter 'compare'; known: series, profile, start, end, as_of, format, per",
+        ),
         (400, "top?compare=3w", "compare: '3w' is not one of previous"),
         (404, "stats?profile=al", "no profile 'al' (did you mean \"all\"?)"),
         (400, "points?profile=all&per=day&share=true&after=x", "after: not a cursor"),

@@ -78,7 +78,7 @@ def stats_command(
     metavar="N",
     help="Show N series.",
 )
-@words_options("of", "within", "compare")
+@words_options("of", "within", "compare", "growth")
 @_as_of_option
 @_format_option
 @config_option
@@ -93,11 +93,13 @@ def top_command(
 ) -> None:
     """Print the largest series of PROFILE by their sum over a range, with rank and share, and the rest as one row.
 
-    With --compare also the sum, share and rank of another range of the same length, and the growth against it. Where a
-    group of a dimension is unknown in some buckets, `at most` is the most that its total may be.
+    With --compare also the sum, share and rank of another range of the same length, and the growth against it. With
+    --growth, the series that grew most in percent come first. Where a group of a dimension is unknown in some buckets,
+    `at most` is the most that its total may be.
 
     \b
     Example: collector top by-owner --start 2026-01-01 --end 2026-02-01 --compare 52w
+    Example: collector top by-owner -n 3 --start 2026-01-01 --end 2026-04-01 --growth
     """
     from collector.cli.words import read_words
     from collector.report.analysis.top import answer_top, top_columns
@@ -119,7 +121,7 @@ def _answer(
     from collector.cli.bootstrap import load_settings
     from collector.cli.output import say, show
     from collector.cli.words import read_words
-    from collector.report.analysis.counted import counted_notes
+    from collector.report.analysis.counted import figure_notes
     from collector.report.analysis.output import plain_rows
     from collector.report.export import LICENCE
     from collector.store import PointQuery
@@ -127,9 +129,12 @@ def _answer(
     answer, columns, output = how
     words, settings = read_words(values), load_settings(config, required=False)
     chosen = PointQuery(profiles=(profile,), start=times[0], end=times[1], as_of=times[2])
-    rows, notes = asyncio.run(
-        _read(settings, profile, lambda view: (answer(view, chosen, words), counted_notes(view.selected(chosen))))
-    )
+
+    def work(view: ReadView) -> tuple[Rows, list[str]]:
+        found = answer(view, chosen, words)
+        return found, figure_notes(view, chosen, found)
+
+    rows, notes = asyncio.run(_read(settings, profile, work))
     rows = [{name: row[name] for name in columns} for row in rows]
     if output == "csv":
         _show_csv(rows, columns)

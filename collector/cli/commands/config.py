@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PRESET_HELP = "Profiles: two examples, or every authority, log and kind of certificate, hourly."
+PRESETS = ("ecosystem", "market-shares")
+_PRESET_HELP = (
+    "Profiles: two examples; ecosystem: every authority, log and kind of certificate, hourly; market-shares: the "
+    "precertificates of every authority, hourly."
+)
 _EXAMPLE = "config.example.toml"
 _STORE_TIMEOUT_SECONDS = 5.0
 
@@ -156,7 +160,7 @@ def show(config: str | None, output: str) -> None:
 @config_command.command("init", short_help="Write an example configuration.")
 @click.argument("file", default="config.toml", metavar="[FILE]")
 @click.option(
-    "--preset", type=click.Choice(["example", "ecosystem"]), default="example", show_default=True, help=_PRESET_HELP
+    "--preset", type=click.Choice(["example", *PRESETS]), default="example", show_default=True, help=_PRESET_HELP
 )
 @click.option("--force", is_flag=True, help="Overwrite FILE if it exists.")
 def init(file: str, preset: str, *, force: bool) -> None:
@@ -166,7 +170,7 @@ def init(file: str, preset: str, *, force: bool) -> None:
     Example: collector config init /etc/collector/config.toml
              collector config init --preset ecosystem
     """
-    text = example() if preset == "example" else ecosystem()
+    text = example() if preset == "example" else with_profiles(preset)
     if file == STDOUT:
         with open_output(STDOUT) as stream:
             stream.write(text.encode())
@@ -189,10 +193,10 @@ def example() -> str:
     return file.read_text(encoding="utf-8")
 
 
-def ecosystem() -> str:
-    """Return the sections of the example, and the profiles of the whole of certificate transparency."""
+def with_profiles(preset: str) -> str:
+    """Return the sections of the example, and the profiles of a preset."""
     general = example().partition("# A profile is a history to keep")[0]
-    return general + (resources.files("collector") / "settings" / "ecosystem.toml").read_text(encoding="utf-8")
+    return general + (resources.files("collector") / "settings" / f"{preset}.toml").read_text(encoding="utf-8")
 
 
 def _read(config: str | None, *, required: bool) -> LoadedSettings:

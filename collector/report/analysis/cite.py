@@ -65,11 +65,12 @@ class Citation:
         """The citation as a sentence."""
         unit = self.unit if self.unit not in {"", "*"} else "in Radar's unit"
         coverage = f"all {self.known:,}" if self.known >= self.expected else f"{self.known:,} of {self.expected:,}"
+        buckets = f"sum of {coverage} buckets" if self.expected > 1 else "one bucket"
         updated = f", lastUpdated {rfc3339(self.last_updated)}" if self.last_updated else ""
         counted = f"Counted are {self.counted}. " if self.counted else ""
         return (
             f"{self.series}: {_amount(self.value)} {unit} from {rfc3339(self.start)} until {rfc3339(self.end)} "
-            f"(sum of {coverage} buckets of {self.agg_interval}{updated}, as known at {rfc3339(self.as_of)}). {counted}"
+            f"({buckets} of {self.agg_interval}{updated}, as known at {rfc3339(self.as_of)}). {counted}"
             f"Data: {SOURCE}, {LICENCE}. {self.link}"
         )
 
@@ -106,8 +107,10 @@ def cite(view: ReadView, chosen: PointQuery, as_of: datetime, address: str = "")
     chosen = replace(chosen, as_of=as_of)
     found = scopes(view, chosen)
     if not found:
-        known = sorted({row.label for row in view.list_series() if row.active})
-        name = chosen.series[0]
+        rows, name = [row for row in view.list_series() if row.active], chosen.series[0]
+        if own := [row.label for row in rows if row.profile == name]:
+            raise UsageError(f"{name!r} is a profile of {len(own)} series; cite one of them, such as {own[0]!r}")
+        known = sorted(row.label for row in rows)
         raise UsageError(f"there is no series {name!r}{did_you_mean(name, known)}; `collector series` lists them")
     scope = found[0]
     series, (total,) = scope.series[0], ranges.totals(_alone(scope), (scope.start, scope.end))

@@ -1,17 +1,21 @@
-"""What values count: sentences that keep a reader from taking entries for certificates."""
+"""Sentences about figures: what the values count, which may not be added up, and of which ranges nothing is known."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from collector.analysis.refusals import why_overlapping
 from collector.datasets import dataset_of
 from collector.model import Normalization, known_spelling
+from collector.report.analysis.scope import scopes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from collector.model import Question
-    from collector.store import SelectedSeries
+    from collector.profile import Profile
+    from collector.store import PointQuery, ReadView, SelectedSeries
 
 
 def what_is_counted(query: Question) -> str | None:
@@ -31,6 +35,16 @@ def what_is_counted(query: Question) -> str | None:
     return f"entries, not {dataset.unit}: one of them may count {', and '.join(repeats)}"
 
 
+def figure_notes(view: ReadView, chosen: PointQuery, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return sentences about *rows* of figures: the profiles of which nothing is known, and what counts count."""
+    known = {row["profile"] for row in rows if row["known"]}
+    selected = view.selected(chosen)
+    if known.issuperset(series.profile for series in selected):
+        return counted_notes(selected)
+    empty = [scope.why_empty for scope in scopes(view, chosen) if scope.profile not in known]
+    return [note for note in empty if note] + counted_notes(selected)
+
+
 def counted_notes(series: Iterable[SelectedSeries]) -> list[str]:
     """Return a sentence for each profile of *series* whose counts may be taken for something else."""
     first: dict[str, SelectedSeries] = {}
@@ -42,3 +56,12 @@ def counted_notes(series: Iterable[SelectedSeries]) -> list[str]:
         if is_count and each.query is not None and (text := what_is_counted(each.query)):
             notes.append(f"{profile} counts {text}")
     return notes
+
+
+def why_profile_overlaps(profile: Profile) -> str | None:
+    """Return why two series of *profile* may count one object twice; None if no two do."""
+    queries = {series.label: series.query for series in profile.series}
+    if profile.dimension:
+        (query,) = queries.values()
+        queries = {f"{name} group": replace(query, group=name) for name in ("one", "another")}
+    return why_overlapping(queries)

@@ -18,7 +18,6 @@ from collector.report.analysis.scope import (
     is_aligned,
     scope_of,
     scopes_within,
-    span_text,
     whole_profiles,
 )
 
@@ -153,9 +152,12 @@ class Part:
         scope, words, notes = self.scope, self._words, []
         if words.share:
             notes.append(f"{scope.profile}: share is in percent of {self._whole_text}")
-        if not self.starts:
-            known = f"stored is {span_text(scope.stored)}" if scope.stored else "nothing is stored"
-            notes.append(f"{scope.profile}: no bucket is known in the range; {known}")
+        chained = [name for name in ("growth", "cumulative", "mean") if getattr(words, name)]
+        if chained and (words.share or words.rank):
+            word = "share" if words.share else "rank"
+            notes.append(f"{scope.profile}: {' and '.join(chained)} of the value, not of the {word}")
+        if empty := scope.why_empty:
+            notes.append(empty)
         return notes
 
     def lines(self, skipped: int = 0) -> Iterator[Line]:
@@ -230,11 +232,20 @@ class Part:
         else:
             rest = cells_of.without(self._sums, listed) if self.scope.sums else cells_of.added(others)
             cells = cells_of.make_cells(self._words, rest, whole)
+        self._count_absent_before(cells, 1 if self.scope.sums else len(others))
         label = f"{REST} of {self.scope.within[1]}" if self.scope.within else REST
         return Line(first.profile, label, first.unit, self.starts, cells, rest=len(others))
 
     def _line(self, series: SelectedSeries, cells: dict[str, Sequence[Any]]) -> Line:
+        self._count_absent_before(cells, 1)
         return Line(series.profile, series.label, series.unit, self.starts, cells, asked_at=series.asked_at)
+
+    def _count_absent_before(self, cells: dict[str, Sequence[Any]], count: int) -> None:
+        """Add to the running sums of *count* series what is absent from the start of the range to the first row."""
+        start, first = self.scope.start, max(self._edges[0], self.scope.start)
+        absent = count * self.scope.buckets((start, first))
+        if absent and "cumulative_missing" in cells:
+            cells["cumulative_missing"] = [absent + more for more in cells["cumulative_missing"]]
 
     @property
     def _bounds(self) -> tuple[int, int]:

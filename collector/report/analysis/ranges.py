@@ -48,6 +48,12 @@ class Total:
         unknown = f", {self.unknown} unknown" if self.unknown else ""
         return self.refused or f"{self.known} of {self.expected} buckets{unknown}"
 
+    def lacks_of(self, label: str) -> str | None:
+        """What the series *label* lacks; None if nothing is absent."""
+        if self.whole is not None:
+            return None
+        return f"{label}: {self.refused}" if self.refused else f"{label} has {self.lacks}"
+
 
 def totals(scope: Scope, span: Span, series: Sequence[SelectedSeries] | None = None) -> list[Total]:
     """Return the total of each of *series*, by default all of *scope*, over *span*."""
@@ -104,7 +110,8 @@ def standing(scope: Scope, each: Sequence[Total], of: str | None = None, span: S
     the request. Raises what `scope_of` raises.
     """
     labels = [series.label for series in scope.series]
-    lacking = next((f"{label} has {t.lacks}" for label, t in zip(labels, each, strict=True) if t.whole is None), None)
+    lacks = [total.lacks_of(label) for label, total in zip(labels, each, strict=True)]
+    lacking = next((text for text in lacks if text), None)
     span = span or (scope.start, scope.end)
     if of is not None:
         whole, refused = _whole(scope_of(scope.view, of, scope), span)
@@ -117,10 +124,7 @@ def standing(scope: Scope, each: Sequence[Total], of: str | None = None, span: S
     if whole == 0:
         refused = "the sum is 0"
     ranks = [rank for (rank,) in derive.ranks([total.column for total in each])]
-    why = [
-        refused or (f"{label} has {t.lacks}" if t.whole is None else None)
-        for label, t in zip(labels, each, strict=True)
-    ]
+    why = [refused or text for text in lacks]
     return Standing([share(total, whole) for total in each], ranks, why, lacking, whole, refused)
 
 
@@ -128,8 +132,8 @@ def _whole(other: Scope, span: Span) -> tuple[float | None, str | None]:
     """Return the sum of all series of *other* over *span*, or the reason why there is none."""
     parts = totals(other, span, other.parts)
     for series, total in zip(other.parts, parts, strict=True):
-        if total.whole is None:
-            return None, f"{series.label} has {total.lacks}"
+        if lacks := total.lacks_of(series.label):
+            return None, lacks
     return sum(total.value or 0 for total in parts), None
 
 

@@ -58,7 +58,11 @@ class Scope:
     @property
     def expected(self) -> int:
         """The number of buckets in the range."""
-        return buckets_between(self.start, self.end, self.step, _EDGE + self.grid.seconds)
+        return self.buckets((self.start, self.end))
+
+    def buckets(self, span: Span) -> int:
+        """Return how many buckets start in *span*."""
+        return buckets_between(*span, self.step, _EDGE + self.grid.seconds)
 
     @property
     def shown(self) -> Span:
@@ -66,6 +70,20 @@ class Scope:
         if self.stored is None:
             return self.start, self.start
         return max(self.start, self.stored[0]), min(self.end, self.stored[1])
+
+    def moments(self, span: Span) -> tuple[datetime | None, datetime | None]:
+        """Return start and end of *span*, None if no bucket starts in it."""
+        return (from_epoch(span[0]), from_epoch(span[1])) if span[0] < span[1] else (None, None)
+
+    @property
+    def why_empty(self) -> str | None:
+        """A sentence if no bucket is known in the range: what is stored instead. None if one is known."""
+        if self.shown[0] < self.shown[1]:
+            return None
+        as_of = self.selection.chosen.as_of
+        nothing = f"nothing was known at {rfc3339(as_of)}" if as_of else "nothing is stored"
+        known = f"stored is {span_text(self.stored)}" if self.stored else nothing
+        return f"{self.profile}: no bucket is known in the range; {known}"
 
     @property
     def name(self) -> str:
@@ -85,7 +103,7 @@ class Scope:
     def totals(self, span: Span, series: Sequence[SelectedSeries] | None = None) -> list[Column]:
         """Read the sum of each of *series*, by default all, over *span*, as a column of one period."""
         chosen = self.series if series is None else series
-        expected = [buckets_between(*span, self.step, _EDGE + self.grid.seconds)]
+        expected = [self.buckets(span)]
         if span[0] >= span[1]:
             return [Column([None], [0], expected) for _ in chosen]
         return self._read(chosen, [*span], span, expected)

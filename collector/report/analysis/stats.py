@@ -101,7 +101,7 @@ def _total(scope: Scope, series: SelectedSeries, column: Column, reason: str | N
     value, known = column.total if any(column.known) and not reason else None, sum(column.known)
     unknown, bound = sum(column.unknown or ()), sum(column.most or ())
     least = column.total if any(column.known) else 0
-    is_bounded = known + unknown >= scope.expected and (series.counts_once or not reason)
+    is_bounded = 0 < scope.expected <= known + unknown and (series.counts_once or not reason)
     most = least + bound if is_bounded else None
     return Total(value, known, scope.expected, reason, most, unknown)
 
@@ -140,6 +140,7 @@ def _young(scope: Scope) -> list[Total | None]:
 def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> dict[str, Any]:
     now, previous, year = (each[at] for each in (compared.now, compared.previous, compared.year_before))
     young, standing = compared.young[at], compared.standing
+    start, end = scope.moments((scope.start, scope.end))
     growth_previous, no_previous = _change(series, now, previous)
     growth_year, no_year = _change(series, now, year)
     reasons = {
@@ -153,8 +154,8 @@ def _row(scope: Scope, series: SelectedSeries, compared: _Compared, at: int) -> 
         "profile": series.profile,
         "series": series.label,
         "unit": series.unit,
-        "start": from_epoch(scope.start),
-        "end": from_epoch(scope.end),
+        "start": start,
+        "end": end,
         "total": now.value,
         "previous": previous.value,
         "growth_previous": growth_previous,

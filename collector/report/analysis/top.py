@@ -12,7 +12,6 @@ from collector.report.analysis import ranges
 from collector.report.analysis.points import REST
 from collector.report.analysis.ranges import Total
 from collector.report.analysis.scope import check_comparable, scopes_within
-from collector.timestamps import from_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,8 +36,9 @@ def top_columns(words: Words) -> tuple[str, ...]:
 def answer_top(view: ReadView, chosen: PointQuery, words: Words) -> list[dict[str, Any]]:
     """Return the `top` series of each profile of *chosen*, the largest first, then the rest of the profile as one row.
 
-    *words* has top (None: all), of, within and compare. `rest` of a row is the number of series in it, None for a
-    single one. Raises RequestRefused if the values of a series cannot be added up over time.
+    *words* has top (None: all), of, within, compare and growth: those that grew most in percent come first. `rest` of a
+    row is the number of series in it, None for a single one. Raises RequestRefused if the values of a series cannot be
+    added up over time.
     """
     return [row for scope in scopes_within(view, chosen, words.within) for row in _rows(scope, words)]
 
@@ -81,8 +81,10 @@ def _rows(scope: Scope, words: Words) -> list[dict[str, Any]]:
     span = scope.start, scope.end
     now = _side(scope, words, span)
     then = _side(scope, words, shifted_range(words.compare, *span)) if words.compare is not None else None
-    totals = now.totals
-    order = sorted(range(len(totals)), key=lambda at: (totals[at].value is None, -(totals[at].value or 0), at))
+    sizes: list[float | None] = [total.value for total in now.totals]
+    if words.growth and then is not None:
+        sizes = [ranges.change(*pair)[0] for pair in zip(now.totals, then.totals, strict=True)]
+    order = sorted(range(len(sizes)), key=lambda at: (sizes[at] is None, -(sizes[at] or 0), at))
     shown = order if words.top is None else order[: words.top]
     rows = [_row(scope, [at], now, then) for at in shown]
     others = order[len(shown) :]
@@ -146,7 +148,7 @@ def _cells(  # noqa: PLR0913, PLR0917 - what a row has
         "rank": rank,
         "series": series.label,
         "unit": series.unit,
-        **{name: from_epoch(edge) for name, edge in zip(("start", "end"), span, strict=True)},
+        **dict(zip(("start", "end"), scope.moments(span), strict=True)),
         "total": total.value,
         "share": share,
         "known": total.known,
@@ -156,7 +158,7 @@ def _cells(  # noqa: PLR0913, PLR0917 - what a row has
     if then is not None:
         other, (before, compared_share, compared_rank) = then
         growth, reasons["growth"] = ranges.change(total, before)
-        edges = {name: from_epoch(edge) for name, edge in zip(COMPARED, other, strict=False)}
+        edges = dict(zip(COMPARED, scope.moments(other), strict=False))
         figures = (before.value, compared_share, compared_rank, growth)
         row |= edges | dict(zip(COMPARED[2:], figures, strict=True))
     reason = "; ".join(f"{name}: {text}" for name, text in reasons.items() if text)

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from collector.analysis.words import Words, make_words
 from collector.errors import UsageError
-from collector.report.analysis.counted import counted_notes
+from collector.report.analysis.counted import figure_notes
 from collector.report.analysis.output import json_objects, plain_rows, rows_as_csv, write_csv
 from collector.report.analysis.points import PointsAnswer, answer_points
 from collector.report.analysis.stats import COLUMNS as STATS_COLUMNS
@@ -40,7 +40,7 @@ class RowsAnswer(NamedTuple):
 
 WORDS = tuple(Words.__dataclass_fields__)
 _STATS_WORDS = ("per", "of", "within")
-_TOP_WORDS = ("top", "of", "within", "compare")
+_TOP_WORDS = ("top", "of", "within", "compare", "growth")
 _SELECTION = ("profile", "start", "end", "as_of", "format")
 STATS = ("series", *_SELECTION, *_STATS_WORDS)
 TOP = (*_SELECTION, *_TOP_WORDS)
@@ -141,11 +141,12 @@ async def _rows(
     chosen = point_query(parameters)
 
     def work(view: ReadView) -> tuple[Rows, list[str]]:
-        selection = select_known(view, chosen)
+        select_known(view, chosen)
         try:
-            return answer(view, chosen, words), counted_notes(selection.series)
+            rows = answer(view, chosen, words)
         except UsageError as error:
             raise RequestRejected(str(error)) from None
+        return rows, figure_notes(view, chosen, rows)
 
     return await store.with_read_view(work)
 

@@ -6,8 +6,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from collector.datasets import DEFAULT
 from collector.datasets.catalogue import LISTS, list_of_filter
 from collector.errors import did_you_mean
@@ -16,10 +14,9 @@ from collector.report.catalogue import UnknownEntry, absence, entry_document, li
 from collector.serve.api.parameters import (
     Body,
     RequestRejected,
-    body_error,
+    changing,
     page_of,
     parse_parameters,
-    reject_change,
 )
 from collector.serve.middleware import error_response
 
@@ -113,18 +110,14 @@ class RefreshBody(Body):
 
 def _refresh(
     service: ServiceApi, known: CatalogueList, write: Write
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        if rejection := reject_change(request):
-            return rejection
+) -> Callable[[web.Request], Awaitable[web.Response]]:
+    @changing(RefreshBody)
+    async def refresh(service: ServiceApi, _request: web.Request, body: RefreshBody) -> web.Response:
         try:
-            body = RefreshBody.model_validate_json(await request.read())
             return write(await service.refresh_catalogue(known.name, body.slug))
-        except ValidationError as error:
-            return body_error(error)
         except NotFound as error:
             return error_response(HTTPStatus.NOT_FOUND, str(error))
         except RadarError as error:
             return error_response(HTTPStatus.BAD_GATEWAY, f"Radar has not answered: {error}")
 
-    return handle
+    return partial(refresh, service)

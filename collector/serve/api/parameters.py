@@ -99,7 +99,8 @@ def parse_parameters(request: web.Request, allowed: Collection[str], now: dateti
     values = {name: request.query.getall(name) for name in request.query}
     for name, texts in values.items():
         if name not in allowed:
-            raise RequestRejected(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}")
+            known = f"; known: {', '.join(allowed)}" if allowed else ""
+            raise RequestRejected(f"unknown parameter {name[:40]!r}{did_you_mean(name[:40], allowed)}{known}")
         if len(texts) > (_MAX_NAMES if name in _REPEATABLE else 1):
             raise RequestRejected(f"{name}: given {len(texts)} times")
         if any(len(value) > _MAX_LENGTH or not value.isprintable() for value in texts):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from collector import __version__
-from collector.report.analysis.counted import what_is_counted
+from collector.report.analysis.counted import what_is_counted, why_profile_overlaps
 from collector.report.gaps import find_gaps
 from collector.report.proof import list_proof
 from collector.serve.api import analysis, catalogue, changes, marks, points
@@ -69,6 +69,7 @@ async def _profile(store: Store, profile: Profile) -> Document:
         "dimension": profile.dimension or None,
         "series": labels,
         "counts": what_is_counted(profile.series[0].query) if profile.series else None,
+        "overlap": why_profile_overlaps(profile),
         "last_updated": newest.last_updated if newest else None,
         "confidence_level": newest.confidence_level if newest else None,
         "final_until": newest.last_updated - profile.settle if newest else None,

@@ -7,6 +7,7 @@ const MONDAY = 4 * DAY;
 /** The seconds of the columns from which a period is summed. */
 export const BASE = { hour: HOUR, day: DAY, week: DAY, month: DAY, quarter: DAY, year: DAY };
 const MONTHS = { month: 1, quarter: 3, year: 12 };
+const LENGTHS = { hour: HOUR, day: DAY, week: 7 * DAY };
 
 /** Whether a period has no fixed length. */
 export const isLong = (per) => Object.hasOwn(MONTHS, per ?? "");
@@ -22,13 +23,21 @@ export function floor(per, at) {
 }
 
 /** The end of the period that contains *at*, which is the start of the next one. */
-export function next(per, at) {
-  const start = floor(per, at);
-  if (per === "hour") return start + HOUR;
-  if (per === "day") return start + DAY;
-  if (per === "week") return start + 7 * DAY;
-  const day = new Date(start * 1000);
-  return Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + MONTHS[per]) / 1000;
+export const next = (per, at) => after(per, at, 1);
+
+/** The start of the period *count* periods after the one that contains *at*. */
+export function after(per, at, count) {
+  const day = new Date(floor(per, at) * 1000);
+  return isLong(per) ? Date.UTC(day.getUTCFullYear(), day.getUTCMonth() + count * MONTHS[per]) / 1000 : floor(per, at) + count * LENGTHS[per];
+}
+
+/** How many months, quarters or years earlier the periods to compare those of *range* with are; null if none begins there. */
+export function back(per, compare, range) {
+  const number = (at) => { const day = new Date(at * 1000); return Math.floor((day.getUTCFullYear() * 12 + day.getUTCMonth()) / MONTHS[per]); };
+  if (compare === "previous") return starts(per, range).length;
+  if (compare === "52w") return 12 / MONTHS[per];
+  const date = Date.parse(compare) / 1000;
+  return Number.isFinite(date) ? number(range.start) - number(date) : null;
 }
 
 /** The smallest range of whole periods that contains another one. */
@@ -43,7 +52,7 @@ export function starts(per, { start, end }) {
 
 /** Why values of *bucket* seconds cannot be summed per period in at most *most* columns; null if they can. */
 export function refusal(per, bucket, { start, end }, most) {
-  const length = { hour: HOUR, day: DAY, week: 7 * DAY }[per] ?? 28 * DAY;
+  const length = LENGTHS[per] ?? 28 * DAY;
   if (bucket > length) return `the values are longer than ${per === "hour" ? "an" : "a"} ${per}`;
   if (bucket > DAY && per !== "week") return `weeks do not fit into a ${per}`;
   const base = Math.max(bucket, BASE[per]);

@@ -28,7 +28,7 @@ export async function load(view, range, profiles, columns, signal) {
   const annotations = [...listed.annotations.map(annotation), ...(marks?.marks ?? []).map(ownMark)];
   return {
     ...drawn,
-    shift: shiftOf(view.compare, range),
+    shift: drawn.shift ?? shiftOf(view.compare, range),
     annotations: annotations.filter((one) => one.start < range.end && one.end > range.start - 1),
     revisions: revisions ?? [],
     detailed: detailed && revisions !== null,
@@ -47,16 +47,24 @@ async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const per = trial ? null : view.per;
   const range = per ? calendar.whole(per, requested) : requested;
   const width = per ? calendar.BASE[per] : null;
-  const thin = per ? Math.min(MOST_COLUMNS, Math.ceil((range.end - range.start) / width)) : Math.min(columns, most);
-  const shift = shiftOf(view.compare, requested);
+  const { unusual, periods, earlier } = compared(view, requested, range, per);
+  const longest = Math.max(range.end - range.start, earlier ? earlier.end - earlier.start : 0);
+  const thin = per ? Math.min(MOST_COLUMNS, Math.ceil(longest / width)) : Math.min(columns, most);
   const read = async (from) => measured(await loadUnits(view, from, thin, signal, split), await known);
-  const usual = view.compare === "usual";
-  const unusual = usual && calendar.isLong(per) ? `no ${per} begins a week before another one` : null;
-  const before = !view.compare || unusual ? null : usual ? loadUsual(read, range, per) : read(moved(range, shift, per));
+  const before = !earlier ? null : view.compare === "usual" ? loadUsual(read, range, per) : read(earlier);
   const [series, previous] = await Promise.all([read(range), before]);
   const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
   if (late) return { ...(await loadDrawn({ ...view, per: null }, requested, known, { columns, split }, signal)), perRefused: late };
-  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null, compareRefused: unusual };
+  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null, compareRefused: unusual, periods, shift: periods ? range.start - earlier.start : null };
+}
+
+/** The range to compare *range* with, which is so many *periods* earlier if months or longer are drawn, or why there is none. */
+function compared({ compare }, requested, range, per) {
+  if (!compare) return { unusual: null, periods: null, earlier: null };
+  if (!calendar.isLong(per)) return { unusual: null, periods: null, earlier: moved(range, shiftOf(compare, requested), per) };
+  const periods = calendar.back(per, compare, range);
+  if (!periods) return { unusual: `no other ${per} begins ${periods === null ? "whole weeks before one" : "on this date"}`, periods, earlier: null };
+  return { unusual: null, periods, earlier: { start: calendar.after(per, range.start, -periods), end: calendar.after(per, range.end, -periods) } };
 }
 
 /** Read derived values of the period. */
@@ -158,7 +166,8 @@ export function parts(labels, most = Infinity) {
 function measured({ drawn, refused }, profiles) {
   const having = (name) => new Set(profiles.filter(({ filters = {}, each = {} }) => name in each || (filters[name] && filters[name][0] !== "false")).map((one) => one.name));
   const [unique, moving] = [having("uniqueEntries"), having("expirationStatus")];
-  const kind = (one) => ({ additive: one.normalization === "RAW_VALUES" && !unique.has(one.profile), bound: one.normalization === "RAW_VALUES" && unique.has(one.profile), snapshot: moving.has(one.profile) });
+  const overlaps = new Map(profiles.map((one) => [one.name, one.overlap]));
+  const kind = (one) => ({ overlap: overlaps.get(one.profile) ?? null, additive: one.normalization === "RAW_VALUES" && !unique.has(one.profile), bound: one.normalization === "RAW_VALUES" && unique.has(one.profile), snapshot: moving.has(one.profile) });
   return { drawn: drawn.map((one) => ({ ...one, ...kind(one) })), refused };
 }
 

@@ -38,7 +38,8 @@ export async function loadDerived(view, range, profiles, split, signal) {
   try {
     const read = await Promise.all(split(view.series).map((series) => readAll({ ...asked, series }, signal)));
     const lines = read.flatMap((rows) => linesOf(rows, view, profiles));
-    return { drawn: lines, refused: [], notes: leftOut(lines) };
+    const odd = view.compare && (view.cumulative || view.mean) ? [`a ${view.mean ? "mean" : "running sum"} is not compared with another period`] : [];
+    return { drawn: lines, refused: [], notes: [...odd, ...leftOut(lines)] };
   } catch (error) {
     if (error.status === 400) return refuse(error.message);
     throw error;

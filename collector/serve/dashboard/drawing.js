@@ -1,7 +1,7 @@
 // Shows loaded data: heading, figures, chart, values, legend and tables, always of the same view.
 
 import { $, forgetColours, h, keepingFocus } from "./dom.js";
-import { compact, DAY, moment, number, percent, period as inWords, signed } from "./format.js";
+import { compact, dateOf, DAY, moment, number, percent, period as inWords, points, signed } from "./format.js";
 import { wordOf } from "./derived.js";
 import { frame as makeFrame, holdsPoints, newest } from "./frame.js";
 import { describe } from "./notes.js";
@@ -29,7 +29,6 @@ export function draw(chart, page) {
   $("chart").setAttribute("aria-label", `Chart of ${view.series.slice(0, 20).join(", ") || "nothing"}, ${words}`);
   $("skeleton").hidden = true;
   $("message").hidden = holdsPoints(frame);
-  $("message").textContent = emptiness(frame, view);
   showMeasure(frame);
   chart.show(frame, marks(), ink);
   if (!chart.plot) $("lane").replaceChildren();
@@ -53,12 +52,18 @@ export function subject(series) {
 function emptiness(frame, view) {
   if (!state.profiles.length) return "No profile is configured: add one to config.toml, then reload.";
   if (!view.series.length) return "Choose a series on the left.";
+  const { start } = bounds(view);
+  if (start !== undefined && frame.end <= start) return `No points in this period: the history begins on ${dateOf(start)}.`;
   return frame.refused.length && !frame.lines.length ? "None of these series can be drawn." : "No points in this period yet.";
 }
 
 export function showMarks(page) {
   const { frame, data } = state.drawn;
   frame.stats = new Map((state.context.stats ?? []).map((one) => [one.series, one]));
+  frame.compared = state.context.compared ?? null;
+  frame.of = state.drawn.view.of;
+  $("message").textContent = emptiness(frame, state.drawn.view);
+  showMeasure(frame);
   showValues(page);
   showKey(frame, marks(), page.showAll);
   showHeadline();
@@ -80,6 +85,8 @@ function showHeadline() {
   const shown = headline(data, state.context);
   if (!shown) return void box.replaceChildren();
   const asked = shown.single?.askedAt ? `; Radar was asked on ${moment(shown.single.askedAt)} UTC` : "";
+  const name = (label) => h("span", { class: "who", dir: "auto" }, label.replace(`${shown.profile}/`, ""));
+  if (shown.overlap) return void box.replaceChildren(figure("Largest", h("span", {}, compact(shown.largest.total), name(shown.largest.label)), `${number(Math.round(shown.largest.total))} of ${shown.largest.label}; no total, because ${shown.overlap}`, "name"));
   if (shown.atMost !== undefined) return void box.replaceChildren(figure("At most", compact(shown.atMost), `${number(Math.round(shown.atMost))} unique in ${shown.single.label}: one that is entered again later counts in both${asked}`));
   const of = shown.series > 1 ? `sum of the ${shown.series} series of ${shown.profile}` : shown.single.label;
   const figures = [figure(shown.profiles > 1 ? `Total of ${shown.profile}` : "Total", compact(shown.total), `${number(Math.round(shown.total))} ${shown.single?.unit.toLowerCase() ?? "certificates"}: ${of}${asked}`)];
@@ -89,7 +96,7 @@ function showHeadline() {
   const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
   if (shown.change !== null) figures.push(figure(against, signed(shown.change), `Compared with ${before}, over the time that both have in full`));
   else figures.push(figure(against, state.context.previous ? "–" : "…", "Nothing to compare with"));
-  if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), h("span", { class: "who", dir: "auto" }, shown.largest.label.replace(`${shown.profile}/`, ""))), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
+  if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), name(shown.largest.label)), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));
   box.replaceChildren(...figures);
 }
 
@@ -102,7 +109,9 @@ function figuresOf(view, frame, stats) {
     if (!largest) return [figure(`Share of ${of}`, stats ? "–" : "…", stats?.[0]?.reason ?? "")];
     const name = who({ label: largest.series, profile: largest.profile });
     const one = stats.length === 1;
-    return [figure(one ? `Share of ${of}` : "Largest", one ? percent(largest.share) : h("span", {}, percent(largest.share), name), `${largest.series}: ${largest.share} % of ${of} in this period`, "name")];
+    const before = frame.compared?.rows?.get(largest.series)?.compared_share ?? null;
+    const against = before === null ? [] : [figure("Against before", points(largest.share - before), `${before} % ${inWords(frame.compared.start, frame.compared.end)}`)];
+    return [...against, figure(one ? `Share of ${of}` : "Largest", one ? percent(largest.share) : h("span", {}, percent(largest.share), name), `${largest.series}: ${largest.share} % of ${of} in this period`, "name")];
   }
   const [line] = frame.lines;
   const at = line ? newest(line) : -1;
@@ -131,7 +140,7 @@ function showTrust() {
   const word = bad ? "incomplete" : facts.entirelyYoung ? "young" : facts.young !== null ? "complete" : "complete and final";
   if (view.asOf) parts.push(h("span", {}, "this line is about the history of today"));
   keepingFocus($("trust"), () => $("trust").replaceChildren(h("span", { class: `state ${level}` }, word), ...parts));
-  $("trust").hidden = !data.series.length;
+  $("trust").hidden = !holdsPoints(state.drawn.frame);
   const asOf = $("as-of-said");
   $("as-of-bar").hidden = !view.asOf;
   const { since } = state.context;

@@ -62,6 +62,12 @@ export const signed = (part) => `${part >= 0.05 ? "+" : part <= -0.05 ? "−" : 
 /** The change from one value to another in percent. */
 export const change = (now, before) => (now === null || !before ? "" : signed((100 * (now - before)) / Math.abs(before)));
 
+/** A difference of two parts of a hundred. */
+export const points = (part) => `${signed(part).replace(" %", "")} points`;
+
+/** A difference of ranks. */
+export const steps = (places) => `${places > 0 ? "+" : places < 0 ? "−" : "±"}${Math.abs(places)}`;
+
 /** A part of a hundred. */
 export const percent = (value) => `${value >= 99.95 || value === 0 ? value.toFixed(0) : value.toFixed(1)} %`;
 

@@ -1,6 +1,7 @@
 // What is drawn: the loaded columns on one time axis, summed per period, the largest first, the rest as one line.
 
 import * as calendar from "./calendar.js";
+import { change, points, steps } from "./format.js";
 import { SECONDS } from "./view.js";
 
 const GRID = 4 * 86400; // a Monday, on which columns begin unless buckets start elsewhere
@@ -25,16 +26,17 @@ function axis(data, per) {
 }
 
 /** The columns of a series on the axis: value, extremes, and the part that is there (null: unknown). */
-function placed(series, { times, ends }, per, by = 0) {
+function placed(series, { times, ends }, per, moved = null) {
   const size = times.length;
   const line = { ...series, values: Array(size).fill(null), low: Array(size).fill(null), high: Array(size).fill(null), part: Array(size).fill(null) };
   const place = new Map(times.map((at, i) => [at, i]));
   const bucket = SECONDS[series.bucket];
   series.mean.forEach((mean, i) => {
     if (mean === null) return;
-    const at = series.times ? series.times[i] : series.start + i * series.width + by;
+    const own = series.times ? series.times[i] : series.start + i * series.width;
+    const at = moved ? moved(own) : own;
     const exact = place.get(per ? calendar.floor(per, at) : at);
-    const to = exact ?? (by ? placeAt({ times, ends }, at + series.width / 2) : -1); // a period shifted by days need not fit the columns
+    const to = exact ?? (moved ? placeAt({ times, ends }, at + series.width / 2) : -1); // a period shifted by days need not fit the columns
     if (to === undefined || to < 0) return;
     if (series.derived) line.values[to] = line.low[to] = line.high[to] = mean;
     else if (per) {
@@ -87,8 +89,14 @@ export function summed(lines, label) {
   return { ...first, label, short: label, other: lines.length, values: sum("values"), low: none, high: none, part, total, thinned: first.thinned };
 }
 
-/** Whether lines can be put on each other: counts in one unit, which were not asked for at different moments. */
-export const stackable = (lines) => lines.length > 0 && lines.every((one) => one.additive && !one.snapshot && one.axis === "y");
+/** Whether lines can be put on each other: counts in one unit, which were not asked for at different moments and do not overlap. */
+export const stackable = (lines) => lines.length > 0 && lines.every((one) => one.additive && !one.snapshot && one.axis === "y") && !overlapOf(lines);
+
+/** Why two of these series may count one object twice; null if no two of one profile do. */
+export function overlapOf(series) {
+  const first = series.find((one) => one.overlap && series.some((other) => other !== one && other.profile === one.profile));
+  return first?.overlap ?? null;
+}
 
 /** Give every line its short name: the part after the profile, unless two lines would have the same. */
 function nameShortly(lines) {
@@ -111,7 +119,7 @@ export function frame(data, view, today = null) {
   const besides = view.compare ? data.previous : view.asOf ? today : null;
   const previous = (besides ?? [])
     .filter((one) => lines.some((line) => line.label === one.label && line.unit === one.unit))
-    .map((one) => placed(one, base, per, view.compare ? data.shift : 0));
+    .map((one) => placed(one, base, per, view.compare ? (at) => (data.periods ? calendar.after(per, at, data.periods) : at + data.shift) : null));
   const partial = per ? lines.reduce((all, line) => all + line.part.filter((there) => there !== null && there < ENOUGH).length, 0) : 0;
   const made = { ...data, ...base, today: !view.compare && besides !== null, per, lines, previous, rest, hidden, others, type: kind, refusedType: kind === view.type ? null : view.type, log: view.log && kind === "line", zero: view.zero, partial };
   return kind === "line" ? made : { ...made, ...stack(lines, kind === "share") };
@@ -159,6 +167,16 @@ export const isPartial = (line, i) => line.part[i] !== null && line.part[i] < EN
 
 /** The newest column of a line that has a value; -1 for none. */
 export const newest = (line) => line.values.findLastIndex((value) => value !== null);
+
+/** The change of a value in a column from the other period, or since the moment of `as_of`: in percent, that of a share in points. */
+export function changeOf(frame, line, at, before) {
+  const value = line.values[at] ?? null;
+  const other = frame.previous.find(({ label, unit }) => label === line.label && unit === line.unit);
+  if (value === null || before === null || isPartial(line, at) || (other && isPartial(other, at))) return "";
+  const [to, from] = frame.today ? [before, value] : [value, before];
+  if (line.derived === "of" || line.derived === "growth") return points(to - from);
+  return line.derived === "rank" ? steps(to - from) : change(to, from);
+}
 
 /** Whether there is a point to draw. */
 export const holdsPoints = ({ lines, previous }) => [...lines, ...previous].some((one) => one.values.some((value) => value !== null));

@@ -3,12 +3,13 @@
 import { get } from "./api.js";
 import { columnsOf, loadRevisions, loadUnits, loadWords, moved, parts } from "./data.js";
 import { wordOf } from "./derived.js";
-import { iso } from "./format.js";
-import { totalOf } from "./frame.js";
+import { iso, seconds } from "./format.js";
+import { stackable, totalOf } from "./frame.js";
 import { loadProof } from "./proof.js";
 import { control, last } from "./view.js";
 
 const OVERVIEW_COLUMNS = 300;
+const MOST_SERIES = 100_000; // of `top`
 const MOST_REVISIONS_OF = 10;
 
 /** Read what the headline and the state of trust need: *drawn* is a view and its data. */
@@ -18,19 +19,43 @@ export async function loadContext({ view, data }, profiles, signal) {
   const shown = profiles.filter((one) => one.series.some((label) => view.series.includes(label)));
   const few = shown.length <= MOST_REVISIONS_OF;
   const proving = few ? loadProof(shown, range, signal) : null;
+  const standing = loadStanding({ view, data }, shown, signal);
   if (wordOf(view)) {
-    const [words, proof] = await Promise.all([loadWordsContext({ view, data }, range, profiles, few, signal), proving]);
-    return { ...words, proof };
+    const [words, proof, compared] = await Promise.all([loadWordsContext({ view, data }, range, profiles, few, signal), proving, standing]);
+    return { ...words, proof, compared };
   }
   const back = data.previous ? data.shift : control(data.requested ?? range);
   const moving = data.series.every((one) => one.snapshot);
-  const [previous, revisions, now, proof] = await Promise.all([
+  const [previous, revisions, now, proof, compared] = await Promise.all([
     moving ? null : data.previous ?? loadUnits(view, moved(range, back, null), data.thin, signal).then((read) => read.drawn),
     data.detailed || !few ? data.revisions : loadRevisions(view.series, range, profiles, signal),
     view.asOf ? loadUnits({ ...view, asOf: null }, range, data.thin, signal) : null,
     proving,
+    standing,
   ]);
-  return { previous, moving, shift: back, revisions: few || data.detailed ? revisions : null, now: now?.drawn ?? null, since: now ? changes(data.series, now.drawn) : null, proof };
+  return { compared, previous, moving, shift: back, revisions: few || data.detailed ? revisions : null, now: now?.drawn ?? null, since: now ? changes(data.series, now.drawn) : null, proof };
+}
+
+/**
+ * Read the sums, shares and ranks of the series over the period and over the one to compare with: `{rows, start, end}`,
+ * rows by label; `{refused}` if there are none, and null if they are not shown.
+ */
+async function loadStanding({ view, data }, shown, signal) {
+  const word = wordOf(view);
+  if (!view.compare || view.compare === "usual" || !(word ? word === "of" || word === "rank" : stackable(data.series) && data.series.length > 1 && shown.length === 1)) return null;
+  const { start, end } = data.requested;
+  const compare = iso(start - data.shift);
+  const words = { top: MOST_SERIES, of: view.of ?? undefined, within: view.within ?? undefined, compare, as_of: view.asOf ? iso(view.asOf) : undefined };
+  try {
+    const answers = await Promise.all(shown.map(({ name }) => get("top", { profile: name, ...words, start: iso(start), end: iso(Math.min(end, last())) }, signal)));
+    const rows = answers.flatMap((one) => one.top).filter((row) => row.rest === null);
+    const [one] = rows;
+    if (!one?.compared_start) return null; // no bucket begins in the period
+    return { rows: new Map(rows.map((row) => [row.series, row])), start: seconds(one.compared_start), end: seconds(one.compared_end) };
+  } catch (error) {
+    if (error.status === 400) return { refused: error.message };
+    throw error;
+  }
 }
 
 /** What a chart of derived values needs: the totals and shares of each series over the period, revisions, what has changed. */

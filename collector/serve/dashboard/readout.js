@@ -1,8 +1,8 @@
 // The values under the cursor, or the newest ones: one row per line, with its sum and its share.
 
 import { $, h, keepingFocus, swatch } from "./dom.js";
-import { about, change, compact, duration, local, number, percent, period } from "./format.js";
-import { isPartial, newest, stackable } from "./frame.js";
+import { about, compact, duration, local, number, percent, period, points } from "./format.js";
+import { changeOf, isPartial, newest, overlapOf, stackable } from "./frame.js";
 import { logarithmic } from "./lines.js";
 import { revisionsAt } from "./marks.js";
 import { USUAL_WEEKS, WIDTHS } from "./view.js";
@@ -14,18 +14,44 @@ export function readout(frame, marks, place, ink, isolate) {
   const shown = place === null || place >= frame.times.length ? null : place;
   const shares = stackable(frame.lines) && frame.lines.length > 1 && new Set(frame.lines.map((one) => one.profile)).size === 1;
   const whole = [...frame.lines, ...frame.hidden, ...frame.rest].reduce((all, one) => all + (one.other ? 0 : (one.total ?? 0)), 0);
-  const rows = frame.lines.map((line) => row(line, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null }));
+  const standing = standingOf(frame);
+  const rows = frame.lines.map((line) => row(line, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null, standing }));
   const title = shown === null ? "Newest in this period" : period(frame.times[shown], frame.ends[shown]);
   const words = shown === null || !local.on ? title : `${title} (${local.period(frame.times[shown], frame.ends[shown])})`;
   const sums = frame.lines.some((one) => one.additive || one.derived === "of");
-  const titles = [words, "Value", ...(frame.previous.length ? (frame.today ? ["Known now", "Change since"] : ["Before", "Change"]) : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ""];
+  const titles = [words, "Value", ...(frame.previous.length ? (frame.today ? ["Known now", "Change since"] : ["Before", "Change"]) : []), ...(sums ? ["In this period"] : []), ...(shares ? ["Share"] : []), ...standing.titles, ""];
   $("readout-head").replaceChildren(h("tr", {}, ...titles.map((text, i) => h(text ? "th" : "td", { scope: text ? "col" : null, class: i && text ? "number" : "" }, text))));
-  const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null })] : [];
+  const rest = frame.others && frame.type === "line" ? [row(frame.others, { frame, marks, place: shown, ink, isolate, whole: shares ? whole : null, standing })] : [];
   keepingFocus($("readout"), () => $("readout").replaceChildren(...[...rows, ...rest].map((one) => one.element), ...hidden(frame, ink, isolate, titles.length), ...refusals(frame, titles.length)));
   return `${title}: ${rows.slice(0, 10).map((one) => one.spoken).join("; ")}${rows.length > 10 ? `; and ${rows.length - 10} more` : ""}`;
 }
 
-function row(line, { frame, marks, place, ink, isolate, whole }) {
+/**
+ * The columns that compare shares and ranks of the period with those of the other one: titles, and a function that gives
+ * the texts of a line. A share that is a part of what is shown stays one.
+ */
+function standingOf(frame) {
+  const all = frame.compared?.rows;
+  if (!all) return { titles: [], texts: () => [] };
+  const shown = [...frame.lines, ...frame.hidden, ...frame.rest].filter((one) => !one.other && all.has(one.label)).map((one) => all.get(one.label));
+  const sum = (name) => shown.reduce((sums, one) => sums + (one[name] ?? 0), 0);
+  const wholes = { total: sum("total"), compared: sum("compared") };
+  const shareIn = (rows, name, share) => {
+    if (!rows.length || rows.some((one) => !one || one[share] === null)) return null;
+    return rows.reduce((parts, one) => parts + (frame.of ? one[share] : (100 * one[name]) / wholes[name]), 0);
+  };
+  const withShares = shown.some((one) => one.compared_share !== null);
+  const texts = (line) => {
+    const rows = (line.other ? frame.rest.map((one) => one.label) : [line.label]).map((label) => all.get(label));
+    const [now, before] = [shareIn(rows, "total", "share"), shareIn(rows, "compared", "compared_share")];
+    const [{ rank = null, compared_rank: earlier = null } = {}] = line.other ? [] : rows;
+    const ranks = rank === null && earlier === null ? "" : `${number(rank)} (${number(earlier)})`;
+    return [...(withShares ? [before === null ? "" : percent(before), now === null || before === null ? "" : points(now - before)] : []), ranks];
+  };
+  return { titles: [...(withShares ? ["Share before", "Difference"] : []), "Rank, before"], texts };
+}
+
+function row(line, { frame, marks, place, ink, isolate, whole, standing }) {
   const at = place ?? newest(line);
   const value = at < 0 ? null : line.values[at];
   const before = frame.previous.find(({ label, unit }) => label === line.label && unit === line.unit)?.values[at] ?? null;
@@ -35,20 +61,18 @@ function row(line, { frame, marks, place, ink, isolate, whole }) {
   const text = write(value);
   const cells = [h("td", { class: "number strong" }, text)];
   if (frame.previous.length) {
-    cells.push(h("td", { class: "number", "data-title": "before" }, write(before)), h("td", { class: "number" }, value === null ? "" : changeOf(frame, value, before)));
+    cells.push(h("td", { class: "number", "data-title": "before" }, write(before)), h("td", { class: "number" }, at < 0 ? "" : changeOf(frame, line, at, before)));
   }
   const share = line.derived === "of" ? frame.stats?.get(line.label)?.share ?? null : null;
   if (frame.lines.some((one) => one.derived === "of")) cells.push(h("td", { class: "number sum" }, share === null ? "" : percent(share)));
   else if (frame.lines.some((one) => one.additive)) cells.push(h("td", { class: "number sum" }, line.additive && line.total !== null ? compact(line.total) : ""));
   if (whole !== null) cells.push(h("td", { class: "number sum" }, line.total !== null && whole ? percent((100 * line.total) / whole) : ""));
+  standing.texts(line).forEach((one, i) => cells.push(h("td", { class: "number", "data-title": standing.titles[i].toLowerCase() }, one)));
   return {
     spoken: [line.label, text, ...notes].join(", "),
     element: h("tr", { "data-label": line.label }, heading(line, ink(line), isolate), ...cells, h("td", { class: "muted notes" }, notes.join(" · "))),
   };
 }
-
-/** The change from the other period, or since the moment of `as_of`, in percent. */
-export const changeOf = (frame, value, before) => (frame.today ? (before === null ? "" : change(before, value)) : change(value, before));
 
 /** Name and interval of a series; a click shows it alone. */
 function heading(line, style, isolate) {
@@ -91,8 +115,10 @@ export function showMeasure(frame) {
     second && `right axis: ${unitOf(second)} per ${WIDTHS[second.bucket]}`,
     ...(frame.notes ?? []),
     frame.compareRefused && `nothing to compare with, because ${frame.compareRefused}`,
+    frame.compared?.refused && `shares and ranks are not compared: ${frame.compared.refused}`,
+    frame.compared?.rows && `shares and ranks before are of ${period(frame.compared.start, frame.compared.end)}`,
     frame.perRefused && `not per ${frame.wantedPer}, because ${frame.perRefused}`,
-    frame.refusedType && `drawn as lines, because only counts of one unit can be ${frame.refusedType === "share" ? "shares of a sum" : "put on each other"}`,
+    frame.refusedType && `drawn as lines, because ${overlapOf(frame.lines) ?? `only counts of one unit can be ${frame.refusedType === "share" ? "shares of a sum" : "put on each other"}`}`,
     frame.wantedLog && !frame.log && "a linear axis, because parts of a sum have no logarithmic one",
     frame.type !== "line" && frame.previous.length && "the other period is in the table only",
     frame.type !== "line" && new Set(frame.lines.map((one) => one.profile)).size > 1 && "series of several profiles may overlap: what is in two of them counts twice",
@@ -116,7 +142,7 @@ function notesOn(line, at, frame, marks) {
   else if (line.thinned && !frame.per && line.low[at] !== null) notes.push(`mean of ${duration(end - start)}, ${number(line.low[at])} to ${number(line.high[at])}`);
   const final = marks.finals.get(line.profile);
   if (final !== undefined && end > final) notes.push("may still be revised");
-  return [...notes, ...(line.other ? [] : revisionsAt(frame, line, [start, end]))];
+  return [...notes, ...(line.other || line.derived ? [] : revisionsAt(frame, line, [start, end]))];
 }
 
 /** Explain only the signs that are visible. */

@@ -1,6 +1,6 @@
 // The figures above the chart and the state of trust below it. Pure: of the loaded data alone.
 
-import { totalOf } from "./frame.js";
+import { overlapOf, totalOf } from "./frame.js";
 
 const keyOf = ({ label, unit }) => `${label}\n${unit}`;
 
@@ -42,6 +42,8 @@ export function headline(data, context) {
   if (profile === null) return bounded(data.series);
   const series = counted.filter((one) => one.profile === profile);
   const largest = series.reduce((most, one) => ((totalOf(one) ?? 0) > (totalOf(most) ?? 0) ? one : most));
+  const overlap = overlapOf(series);
+  if (overlap) return { overlap, profile, largest: { label: largest.label, total: totalOf(largest) } };
   const pair = compared(series, context, data);
   return {
     profile, total, series: series.length, profiles: totals.size,

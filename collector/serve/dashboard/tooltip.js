@@ -2,8 +2,7 @@
 
 import { h, swatch } from "./dom.js";
 import { about, local, number, percent, period } from "./format.js";
-import { isPartial, stackable, sumAt } from "./frame.js";
-import { changeOf } from "./readout.js";
+import { changeOf, isPartial, stackable, sumAt } from "./frame.js";
 
 const MOST = 10;
 const AIR = 14;
@@ -33,7 +32,7 @@ export function showTip(box, frame, place, at, ink) {
     h("td", { class: "number strong" }, line.thinned && !frame.per ? about(value) : number(value)),
     units.size > 1 ? h("td", { class: "muted" }, line.unit.toLowerCase()) : null,
     share === null ? null : h("td", { class: "number" }, partial === null ? percent(share) : ""),
-    frame.previous.length ? h("td", { class: "number" }, changeOf(frame, value, before)) : null,
+    frame.previous.length ? h("td", { class: "number" }, changeOf(frame, line, place, before)) : null,
     partial === null ? null : h("td", { class: "muted" }, `${Math.floor(partial * 100)} % there`),
   ];
   const more = rest.length ? h("tr", { class: "muted" }, h("th", { scope: "row" }, `${rest.length} more`), h("td", { class: "number" }, stackable(frame.lines) ? about(rest.reduce((all, one) => all + (one.value ?? 0), 0)) : "")) : null;
