@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import MappingProxyType
@@ -145,8 +145,7 @@ class PointCursor(NamedTuple):
     timestamp: int
 
 
-@dataclass(frozen=True, slots=True)
-class SelectedSeries:
+class SelectedSeries(NamedTuple):
     """A series of a selection under its label; *snapshot* is the one that is read of a snapshot series.
 
     *why_not_summed* is None if values of several buckets may be added up. *query* is the question it answers.
@@ -190,11 +189,10 @@ class SelectedSeries:
 
     def under(self, other: Generation) -> SelectedSeries:
         """Return the series that has the label for the buckets of another generation."""
-        return replace(self, series_id=other.id, normalization=other.normalization, unit=other.unit)
+        return self._replace(series_id=other.id, normalization=other.normalization, unit=other.unit)
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
+class Selection(NamedTuple):
     """The *series* that *chosen* means by profile and the labels' positions; a name that was renamed is followed.
 
     *several* has the series of each question that has several, see `generations.several`.
@@ -280,7 +278,7 @@ def _of_snapshot(series_: SelectedSeries, taken: Snapshot | None, several: Seque
     if taken is None:
         return series_
     same = next((part for part in several if part.id == taken.series_id), None)
-    return replace(series_.under(same) if same else series_, snapshot=taken)
+    return (series_.under(same) if same else series_)._replace(snapshot=taken)
 
 
 def blocks(
@@ -368,8 +366,7 @@ If buckets start elsewhere, so do columns.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Downsampled:
+class Downsampled(NamedTuple):
     """A series in columns *width* seconds wide; columns without a point are absent. Each holds whole buckets.
 
     A label whose unit changes has one for each unit, the newest first.
