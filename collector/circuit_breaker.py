@@ -11,8 +11,8 @@ The functions decide by the outcomes of requests on record. `store/ledger/upstre
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 BREAKER_THRESHOLD = 12
 """Three batches of four attempts, so that one failing part of Radar does not stop the requests to all of it."""
@@ -27,8 +27,7 @@ _NEUTRAL = ("unavailable", "rate_limited", "misdirected", "interrupted")
 """Outcomes that do not show whether Radar accepts the credentials."""
 
 
-@dataclass(frozen=True, slots=True)
-class FetchOutcome:
+class FetchOutcome(NamedTuple):
     """When a request was put on record and ended, and its outcome on record; `started` while it is under way."""
 
     started_at: datetime
@@ -44,8 +43,7 @@ class FetchOutcome:
         return min(self.started_at, self.finished_at or self.started_at)
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """No request may be sent before *until*.
 
     *reason*: the `budget` is spent, Radar has `blocked` this account, is `silent`, or rejected the `credentials`. For
@@ -57,16 +55,14 @@ class Wait:
     cause: FetchOutcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Throttle:
+class Throttle(NamedTuple):
     """At most *allowed* requests may be sent now; the others *wait*."""
 
     allowed: int
     wait: Wait
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamHealth:
+class UpstreamHealth(NamedTuple):
     """The *state* of Radar: `ok`, `silent` or `unauthorized`; the error text of the last failure; the next probe."""
 
     state: str

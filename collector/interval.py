@@ -6,16 +6,15 @@ midnight UTC; answers may show that Radar uses another one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 DEFAULT_ORIGIN = datetime(1970, 1, 5, tzinfo=UTC)
 """A bucket start of the usual grid of every interval: a Monday."""
 
 
-@dataclass(frozen=True, slots=True)
-class IntervalProperties:
+class IntervalProperties(NamedTuple):
     """The properties of an interval: *step* is its width, *unit* and *adverb* name it in texts (`hour`, `hourly`).
 
     *spans* are the window lengths to try, in days, the longest first, each a whole number of buckets. *chart* is the
@@ -113,8 +112,7 @@ if list(AggInterval) != sorted(AggInterval, key=lambda interval: interval.second
     raise ValueError("the finest interval comes first")
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """The bucket starts of *interval*, each *offset* (less than a bucket) after a bucket start of the usual grid."""
 
     interval: AggInterval

@@ -177,8 +177,7 @@ class Question:
         return self._hash
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """One question over one window: one position of a request."""
 
     series: Question
@@ -294,8 +293,7 @@ class Annotation:
     tags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Meta:
+class Meta(NamedTuple):
     """The metadata of an answer. *date_ranges* are the adjusted ranges (startTime, endTime), one for each slice.
 
     If the answer lacks one of them, *normalization* and *unit* are empty, a range is None, and *last_updated* is
@@ -326,8 +324,7 @@ class Body:
     whole: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """A checked answer: *series* has the points of each slice, in the order of the batch, without the *missing* ones.
 
     *missing* are the positions of slices whose series the answer lacks. *deviations* are sentences about harmless

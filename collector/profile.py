@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.datasets import DEFAULT, dataset_named
 from collector.interval import AggInterval, Grid
@@ -21,16 +21,14 @@ STAR = "*"
 """The value of `each` that stands for every known name of a free-text filter."""
 
 
-@dataclass(frozen=True, slots=True)
-class LabelledSeries:
+class LabelledSeries(NamedTuple):
     """A question with its label in a profile: `profile`, or `profile/value` with `each`."""
 
     label: str
     query: Question
 
 
-@dataclass(frozen=True, slots=True)
-class Reach:
+class Reach(NamedTuple):
     """How far back the snapshots of a profile reach: to *since*, or *lookback* before the request if it is None."""
 
     since: datetime | None

@@ -14,7 +14,7 @@ from collector.settings.schema import points_key
 
 ROOT = Path(__file__).parents[1]
 FIFTH = """
-    SIX_HOURS = "6h", replace(_HOUR, step=timedelta(hours=6), unit="6 hours", adverb="every 6 hours")
+    SIX_HOURS = "6h", _HOUR._replace(step=timedelta(hours=6), unit="6 hours", adverb="every 6 hours")
     ONE_DAY = """
 WITH_A_FIFTH = """
 import sys, types

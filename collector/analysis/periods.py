@@ -5,11 +5,10 @@ Consecutive periods have consecutive numbers, so that a period earlier or later 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.interval import DEFAULT_ORIGIN, Grid
 from collector.timestamps import from_epoch
@@ -39,8 +38,7 @@ _SECONDS = {Per.HOUR: 3_600, Per.DAY: DAY, Per.WEEK: WEEK}
 _MONTHS = {Per.MONTH: 1, Per.QUARTER: 3, Per.YEAR: 12}
 
 
-@dataclass(frozen=True, slots=True)
-class Periods:
+class Periods(NamedTuple):
     """Consecutive periods: calendar *months* long, or *seconds* long (months is 0) with a start at *edge*.
 
     *name* is for people.

@@ -132,9 +132,18 @@ def ignore_local_time() -> None:
         os.environ.pop(name, None)
 
 
+def ignore_plugins() -> None:
+    """Load no plugin of pydantic that another package brings: it would be shown every secret of the settings.
+
+    Besides, pydantic searches all installed packages for one.
+    """
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
+
 def main() -> None:
     """Run the command line. The exit code is 0 for done, 1 for a failure, 2 for wrong usage or configuration."""
     ignore_local_time()
+    ignore_plugins()
     with standard_streams():
         command(prog_name="collector")
     sys.exit(0)

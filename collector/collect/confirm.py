@@ -160,7 +160,7 @@ def _unconfirmed(view: ReadView, profiles: Sequence[Profile], now: datetime, dai
     series = []
     for query, state in states.items():
         is_count = known_spelling(words.get(query, Normalization.RAW_VALUES)) == Normalization.RAW_VALUES
-        known = state if is_count else replace(state, sums_differ=True)  # other values need not add up to a day's
+        known = state if is_count else state._replace(sums_differ=True)  # other values need not add up to a day's
         series.append(unconfirmed_windows(query, known, settle_of(profile_of[query], state), now, daily))
     return [unconfirmed for unconfirmed in series if unconfirmed.days or unconfirmed.rest]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from collector import __version__
 from collector.collect.backfill import BackfillRunner
 from collector.collect.confirm import confirm
-from collector.collect.one_pass import collect
+from collector.collect.one_pass import collect, release_memory
 from collector.collect.proof import prove
 from collector.collect.worker import first_of
 from collector.retry import HEAL_INTERVAL, backoff, heal_backoff
@@ -79,6 +79,7 @@ async def keep_history(settings: Settings, batch_runner: BatchRunner) -> None:
             if healed.complete:
                 await confirm(profiles, fetcher.clock(), fetcher.store, batch_runner)
             await prove(profiles, fetcher.clock(), fetcher.store, batch_runner)
+        await release_memory(healed, fetcher.store)
         if healed.saved.inserted:
             log.info("heal", extra={"outcome": "ok", **healed.saved.counts})
         failures = 0 if healed.complete else failures + 1
@@ -179,6 +180,7 @@ async def do_backfills(settings: Settings, batch_runner: BatchRunner, submitted:
         if standing:
             level = logging.WARNING if standing.state == "failed" else logging.INFO
             log.log(level, "backfill", extra={"id": job.id, "outcome": standing.state, "reason": standing.message})
+            await fetcher.store.release_memory()
         return standing is not None
 
     async def work() -> timedelta | None:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collector.profile import Profile
     from collector.store import SaveResult, Store
 
+_MANY_VALUES = 50_000
+"""After a pass that saved so many, as after a downtime, the memory that it needed is given back."""
 _MAX_ROUNDS = 3
 """The first answer may show that our clock is wrong. The second round then uses Radar's clock."""
 
@@ -124,6 +126,12 @@ async def collect(  # noqa: PLR0913 - all but four are keywords
         return collected
     again = collect(moved, now, store, batch_runner, fires=fires, gaps=gaps, replans=replans - 1)
     return collected.followed_by(await again)
+
+
+async def release_memory(collected: PassResult, store: Store) -> None:
+    """Give back the memory that a pass needed, if it saved many values."""
+    if collected.saved.values >= _MANY_VALUES:
+        await store.release_memory()
 
 
 async def _learn_publication(sentinel: Sentinel, ahead: timedelta, store: Store) -> None:

@@ -239,7 +239,7 @@ def _together(slice_: Slice, parts: Sequence[_Part], now: datetime) -> Taken:
     timestamps = array("q", sorted(values))
     points = Points(timestamps, array("d", [values[timestamp] for timestamp in timestamps]))
     newest = max(parts, key=lambda part: part.meta.last_updated).meta
-    newest = replace(newest, last_updated=min(newest.last_updated, now))
+    newest = newest._replace(last_updated=min(newest.last_updated, now))
     last_updated = min(now, *(part.meta.last_updated for part in parts))
     published = _published(slice_, timestamps, last_updated)
     return Taken(slice_.series, now, published, newest, last_updated, points, fetches)

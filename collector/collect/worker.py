@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from collector import memory
-from collector.collect.one_pass import PassResult, collect
+from collector.collect.one_pass import PassResult, collect, release_memory
 from collector.collect.planning import packing
 from collector.retry import FIRST_PAUSE, backoff
 from collector.rules.clock_difference import NAMED_FROM
@@ -37,8 +36,6 @@ _RECHECK_INTERVAL = timedelta(minutes=15)
 """How often Radar publishes data."""
 _RECHECK_UNTIL = timedelta(hours=1)
 """How long after its expected publication a bucket is requested again. Later, the next fire requests it."""
-_MANY_VALUES = 50_000
-"""After a pass that saved so many, as after a downtime, the memory that it needed is given back."""
 _TAKEOVER_DELAY = timedelta(minutes=1)
 """Extra delay before another replica retries, in case the first one has died."""
 _OTHERS_POLL_SECONDS = 0.5
@@ -160,8 +157,7 @@ class ProfileWorker:
         """Collect the claimed profiles, and record the outcome."""
         profiles = [self._profiles[name] for name in items]
         collected = await collect(profiles, now, self._store, self._batch_runner)
-        if collected.saved.values >= _MANY_VALUES:
-            await asyncio.to_thread(memory.give_back)
+        await release_memory(collected, self._store)
         if collected.stopped:
             return True
         saved = {name: item for name, item in items.items() if name not in collected.unsaved}

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 Item = Mapping[str, Any]
 """An entry of a list as it came: the API's keys, and any that it adds."""
@@ -17,8 +16,7 @@ Item = Mapping[str, Any]
 _SAFE_SLUG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._~-]{0,99}")
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueList:
+class CatalogueList(NamedTuple):
     """One list: *name* is its word in the store, in commands and routes; *path* its place below `/radar/`.
 
     An answer has its entries under *rows_key*, and the details of one entry under *row_key*. *slug_key* is the key of
@@ -106,16 +104,14 @@ def list_of_star(filter_name: str) -> CatalogueList | None:
     return known if known and filter_name in known.starred else None
 
 
-@dataclass(frozen=True, slots=True)
-class CatalogueEntry:
+class CatalogueEntry(NamedTuple):
     """An entry of a list as it came: its slug, and its *content* as canonical JSON."""
 
     slug: str
     content: str
 
 
-@dataclass(frozen=True, slots=True)
-class EntryDetails:
+class EntryDetails(NamedTuple):
     """The details of one entry as canonical JSON: what stays, and the *measures* of this moment, if there are any."""
 
     slug: str

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -25,8 +25,7 @@ class Sums(Enum):
     UNLESS_DISTINCT = "only if the query does not count each object once (see FilterParameter.is_distinct)"
 
 
-@dataclass(frozen=True, slots=True)
-class FilterParameter:
+class FilterParameter(NamedTuple):
     """A filter of the API, by the API's *name*. *values* lists what it accepts; empty means text of *max_length*.
 
     *over_values* says whether the counts of several values add up to the count of their OR, *over_time* whether the
@@ -91,8 +90,7 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])([A-Z])", r"_\1", name).lower()
 
 
-@dataclass(frozen=True, slots=True)
-class Sibling:
+class Sibling(NamedTuple):
     """A path of the API about the same objects in another form; `collector probe` requests it once.
 
     *query* are parameters in addition to the dates, which are sent only if *has_dates*.

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +71,7 @@ def parse_groups(body: bytes, batch: Batch) -> Answer:
     if not names_interval(content_of_meta):
         _check_spacing(contents, answered)
     date_ranges = (date_range for position, date_range in enumerate(meta.date_ranges) if position not in missing)
-    return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
+    return Answer(meta._replace(date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
 def parse_any(body: bytes, batch: Batch) -> Answer:
@@ -88,7 +87,7 @@ def parse_any(body: bytes, batch: Batch) -> Answer:
     if not names_interval(content_of_meta):
         _check_spacing(contents, answered)
     date_ranges = (date_range for position, date_range in enumerate(meta.date_ranges) if position not in missing)
-    return Answer(replace(meta, date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
+    return Answer(meta._replace(date_ranges=tuple(date_ranges)), series, missing, tuple(deviations.kinds))
 
 
 def _all_points(contents: Sequence[Content], batch: Batch, deviations: Deviations) -> tuple[Points, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
 
 from collector.timestamps import from_epoch, rfc3339
@@ -92,8 +92,7 @@ MAX_WINDOWS = 24
 _MAX_NAME_LENGTH = 80
 
 
-@dataclass(frozen=True, slots=True)
-class AbsentBuckets:
+class AbsentBuckets(NamedTuple):
     """The buckets of *agg_interval* that the answer lacks for the series *name*: *windows* [start, end), ascending."""
 
     name: str
@@ -106,8 +105,7 @@ class AbsentBuckets:
         return sum(end - start for start, end in self.windows) // self.agg_interval.seconds
 
 
-@dataclass(frozen=True, slots=True)
-class StoredExtent:
+class StoredExtent(NamedTuple):
     """What is stored of the series that answer one position: from the bucket *oldest* to *newest*, None for nothing.
 
     *agg_interval* is their interval. Radar is proven not to have the buckets in *proven*. Times are epoch seconds.

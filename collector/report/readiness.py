@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from collector.store.ledger.upstream import UNKNOWN_LAG
 from collector.timestamps import rfc3339
@@ -55,8 +54,7 @@ def owed_since(profile: Profile, row: ProfileStatus, now: datetime) -> datetime:
     return min(profile.next_due(row.last_success), now)
 
 
-@dataclass(frozen=True, slots=True)
-class Stall:
+class Stall(NamedTuple):
     """Radar's newest data is from *until*, *behind* the present; *usual* is the normal lag, None if unknown."""
 
     until: datetime
@@ -138,8 +136,7 @@ def late_reason(
     return f"due since {rfc3339(due)}, last success {last}" + (f": {health.reason}" if health.reason else "")
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """No request is sent before *until*.
 
     *reason*: `blocked` after a 429, `credentials` if Radar rejects them, `silent` if it does not answer, `budget` if

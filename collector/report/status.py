@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.report import proof
 from collector.report.catalogue import shortened, state_documents, state_warnings
@@ -47,8 +47,7 @@ _FROZEN_AFTER = timedelta(minutes=2)
 _UNUSUAL_LAG = timedelta(hours=3)
 
 
-@dataclass(frozen=True, slots=True)
-class StateFacts:
+class StateFacts(NamedTuple):
     """What decides the state of one profile, in addition to its row.
 
     *failed*: its newest requests failed. *wait*: why its requests wait, if it has to send any. *stall*: Radar has no

@@ -7,9 +7,8 @@ difference. One header may be wrong, so a difference counts only if two response
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import NamedTuple, Self
 
 NAMED_FROM = timedelta(minutes=1)
 """A smaller difference is ignored, because the publication delay is longer and requests end 15 minutes earlier."""
@@ -23,8 +22,7 @@ _SET_BACK = timedelta(hours=1)
 """A sample this much newer than the present was taken before our clock was set back. Clocks of replicas differ."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClockSample:
+class ClockSample(NamedTuple):
     """By one response, our clock is *least* to *most* seconds ahead of Radar's; negative values mean behind.
 
     *confirmed*: the response rejected the request with a text that its end is in the future. *at* is when the response
@@ -42,7 +40,7 @@ class ClockSample:
 
     def confirm(self) -> ClockSample:
         """Return the sample as confirmed by the text of its response; a very large difference needs two responses."""
-        return replace(self, confirmed=self.most <= _CONFIRMED_UP_TO.total_seconds())
+        return self._replace(confirmed=self.most <= _CONFIRMED_UP_TO.total_seconds())
 
 
 def sample(date: datetime | None, sent_at: datetime, received_at: datetime) -> ClockSample | None:
@@ -56,8 +54,7 @@ def sample(date: datetime | None, sent_at: datetime, received_at: datetime) -> C
     return ClockSample(least, most, at=received_at.timestamp())
 
 
-@dataclass(frozen=True, slots=True)
-class ClockDifference:
+class ClockDifference(NamedTuple):
     """The difference that the newest responses show; *samples* has the newest first."""
 
     samples: tuple[ClockSample, ...] = ()
@@ -88,11 +85,11 @@ class ClockDifference:
         """Return the difference without samples after *now*, because our clock has been set back since then."""
         latest = (now + _SET_BACK).timestamp()
         samples = tuple(sample_ for sample_ in self.samples if sample_.at is None or sample_.at <= latest)
-        return self if samples == self.samples else replace(self, samples=samples)
+        return self if samples == self.samples else self._replace(samples=samples)
 
     def after(self, newest: ClockSample) -> Self:
         """Return the difference with one more sample."""
-        return replace(self, samples=(newest, *self.samples)[:_KEPT])
+        return self._replace(samples=(newest, *self.samples)[:_KEPT])
 
     def is_news(self, known: ClockDifference) -> bool:
         """Return whether this must replace *known* on record, because it differs or is about to differ."""

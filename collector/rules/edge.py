@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from collector.rules.finality import DAY, NARROWER, floor_bucket
 from collector.windows import subtract
@@ -119,8 +119,7 @@ def load(text: str) -> Edge | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Search:
+class Search(NamedTuple):
     """A binary search between a rejected bucket, *low*, and a later answered bucket, *high*.
 
     *lower* are rejected buckets before *low*, ascending. *confirmed*: *low* was rejected twice. *hints* are requested
@@ -145,16 +144,16 @@ class Search:
     def refused(self, bucket: int) -> Search:
         """Return the search after *bucket* was rejected."""
         if bucket == self.low:
-            return replace(self, confirmed=True)
-        return replace(self, low=bucket, lower=(*self.lower, self.low), confirmed=False)
+            return self._replace(confirmed=True)
+        return self._replace(low=bucket, lower=(*self.lower, self.low), confirmed=False)
 
     def answered(self, bucket: int) -> Search | None:
         """Return the search after *bucket* was answered; None if no bucket is rejected any more."""
         if bucket != self.low:
-            return replace(self, high=bucket)
+            return self._replace(high=bucket)
         if not self.lower:
             return None
-        return replace(self, low=self.lower[-1], high=bucket, lower=self.lower[:-1], confirmed=False)
+        return self._replace(low=self.lower[-1], high=bucket, lower=self.lower[:-1], confirmed=False)
 
 
 def first_run(window: EpochWindow, runs: Iterable[EpochWindow]) -> EpochWindow | None:

@@ -6,9 +6,8 @@ Values that are scaled over one answer differ between a window and a part of it 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from collector.model import Points, Window
 from collector.timestamps import from_epoch, rfc3339, utc
@@ -25,8 +24,7 @@ _BUCKETS = {timedelta(weeks=1): 52, timedelta(days=1): 56}
 _MAX_BUCKETS = 96
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """The result of comparing two answers, for the windows *long* and *short*, with the normalization *name*.
 
     *buckets* values were compared, and *differing* of them were not equal.

@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_settings import InitSettingsSource
 
@@ -52,8 +51,7 @@ if TYPE_CHECKING:
     from collector.settings.schema import RetentionSection
 
 
-@dataclass(frozen=True)
-class LoadedSettings:
+class LoadedSettings(NamedTuple):
     """The settings, the merged sections, the document, and the location of every value that is not a default."""
 
     settings: Settings
@@ -168,8 +166,7 @@ DEFAULT = "default"
 Value = str | int | bool | list[str] | None
 
 
-@dataclass(frozen=True, slots=True)
-class EffectiveSetting:
+class EffectiveSetting(NamedTuple):
     """One setting: key path, value as the configuration spells it, and the origin of the value."""
 
     key: str

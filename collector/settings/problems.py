@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import date, time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from collector.errors import UsageError
 from collector.settings.values import MASK
@@ -77,8 +76,7 @@ def _escaped(character: str) -> str:
     return f"\\{character}" if character in '"\\' else repr(character)[1:-1]
 
 
-@dataclass(frozen=True, slots=True)
-class SourceLocation:
+class SourceLocation(NamedTuple):
     """Source of a value. *file* is a path, `environment` or `command line`; *key* is spelled as in the source."""
 
     file: str
@@ -97,8 +95,7 @@ ENVIRONMENT = "environment"
 COMMAND_LINE = "command line"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """One problem: file, line, key, and a text with the value that was found and the allowed values."""
 
     file: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from collector.settings.values import MASK, passwords
@@ -66,8 +66,7 @@ class Credentials:
         return f"Credentials({MASK})"
 
 
-@dataclass(frozen=True, slots=True)
-class RadarSettings:
+class RadarSettings(NamedTuple):
     """How to reach Radar. *base_url* has no slash at its end; *credentials* are None if not configured.
 
     The authorities in *ca_file* replace those of the system. *proxy* is `http://[user:password@]host[:port]`.
@@ -88,8 +87,7 @@ class RadarSettings:
         return f"{parts.scheme}://{parts.netloc}" if parts.scheme == "http" else None
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseSettings:
+class DatabaseSettings(NamedTuple):
     """The store. *url* starts with `sqlite:///` or `postgresql://` and may contain a password.
 
     A replica that does not renew within *lease* loses its work items to the others. With *timescale* the points are a
@@ -102,8 +100,7 @@ class DatabaseSettings:
     timescale: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CollectionSettings:
+class CollectionSettings(NamedTuple):
     """Defaults of the profiles."""
 
     publication_delay: timedelta
@@ -129,8 +126,7 @@ class RetentionSettings:
     revisions: timedelta | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSettings:
+class ServerSettings(NamedTuple):
     """The daemon's HTTP server. *port* 0 means any free port.
 
     With *upstream_fallback* the server fetches missing history from Radar. *hosts* are further names of the server,
@@ -149,8 +145,7 @@ class ServerSettings:
     metrics_values: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LogSettings:
+class LogSettings(NamedTuple):
     """Lowest level that is logged (`debug` `info` `warning` `error`), and the format (`text` `json`)."""
 
     level: str

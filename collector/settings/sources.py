@@ -7,9 +7,8 @@ is not needed may be missing.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic_settings import EnvSettingsSource
 
@@ -30,8 +29,7 @@ _SWITCHES = {"true": True, "1": True, "yes": True, "on": True, "false": False, "
 _WHOLE = re.compile(r"-?[0-9]{1,9}")
 
 
-@dataclass(frozen=True)
-class SourceLayer:
+class SourceLayer(NamedTuple):
     """The values of one source: `location(("radar", "timeout"))` is the location of `values["radar"]["timeout"]`."""
 
     values: Mapping[str, Mapping[str, Any]]

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import ValidationError
 
@@ -170,8 +170,7 @@ def check_retention(
 _REQUIRED = ("name", "agg_interval")
 
 
-@dataclass(frozen=True)
-class ProfileReader:
+class ProfileReader(NamedTuple):
     """Reads the profiles of one document; keys that a profile leaves out come from *collection*."""
 
     document: Document

@@ -50,23 +50,17 @@ from collector.store.ledger.upstream import (
 )
 from collector.store.read.as_of import AsOfReader, Change, StoredSeries
 from collector.store.read.catalogue import EntryVersion, KnownEntry, ListState
+from collector.store.read.common_bucket import Bucket, why_another_unit
 from collector.store.read.comparison import ProofCount, QuestionProof, total_of
 from collector.store.read.day_columns import ChartBucket
+from collector.store.read.downsample import Downsampled
 from collector.store.read.gaps import ExpectedWindow, GapWindow
 from collector.store.read.group_bounds import GroupBounds, UnknownWindow
 from collector.store.read.known_values import KnownValue
 from collector.store.read.listing import AnnotationRow, FetchRow, RevisionRow, SeriesRow
 from collector.store.read.newest_values import NewestValue, NewestValues
 from collector.store.read.points import Block, Run
-from collector.store.read.selection import (
-    Bucket,
-    Downsampled,
-    PointCursor,
-    PointQuery,
-    SelectedSeries,
-    Selection,
-    why_another_unit,
-)
+from collector.store.read.selection import PointCursor, PointQuery, SelectedSeries, Selection
 from collector.store.read.status import Pause, ProfileStatus, StoreInfo
 from collector.store.reader import Reader, ReadView
 from collector.store.retention.compact import Compacted

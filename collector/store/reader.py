@@ -17,6 +17,7 @@ from collector.store.ledger import backfills, bodies, fetches, fires, publicatio
 from collector.store.read import (
     catalogue,
     comparison,
+    downsample,
     gaps,
     group_bounds,
     group_series,
@@ -221,7 +222,7 @@ class ReadView:
     select_series = _of_connection(selection.select_series)
     page = _of_connection(selection.page)
     blocks = _of_connection(selection.blocks)
-    downsample = _of_connection(selection.downsample)
+    downsample = _of_connection(downsample.downsample)
     period_sums = _of_connection(sums.period_sums)
     settles = _of_connection(sums.settles)
     sums_of_groups = _of_connection(group_bounds.sums_of_groups)

@@ -10,6 +10,7 @@ from datetime import timedelta
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from collector import memory
 from collector.store.db import migrate, records, sqlite_file
 from collector.store.db.database import BatchableWrite, Database, run_in_thread
 from collector.store.db.engine import Location, locate, translate_errors
@@ -278,6 +279,11 @@ class Store(Reader):
     async def fold_coverage(self, now: datetime) -> int | None:
         """Fold what answers covered in a period that is final, see `folding`. Returns None if there is none left."""
         return await fold(self._database, now)
+
+    async def release_memory(self) -> None:
+        """Give memory back to the machine: pages of the file that connections keep, and what is free in the process."""
+        await self._database.release_pages()
+        await run_in_thread(None, memory.give_back)
 
     async def compact(self) -> Compacted:
         """Give the room of deleted rows back, see `compact.compact`; on SQLite writes wait meanwhile."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+import collector
 from collector import __version__
 from collector.cli.main import _COMMANDS, command
 
@@ -95,6 +98,20 @@ def test_status_imports_what_reading_needs_and_no_more(tmp_path):
     unneeded = {"aiohttp", "alembic", "apscheduler", "http.client", "psycopg", "rich", "yarl"}
     assert not imported & (unneeded | {f"collector{part}" for part in parts})
     assert "sqlalchemy.dialects.sqlite" in imported
+
+
+def test_a_plugin_of_pydantic_that_another_package_brings_is_not_loaded(tmp_path):
+    (tmp_path / "nosy.py").write_text("open('seen', 'w')\nplugin = None\n")
+    package = tmp_path / "nosy-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: nosy\nVersion: 1\n")
+    (package / "entry_points.txt").write_text("[pydantic]\nnosy = nosy:plugin\n")
+    (tmp_path / "config.toml").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from collector.__main__ import main; main()"
+    environ = {name: text for name, text in os.environ.items() if name != "PYDANTIC_DISABLE_PLUGINS"}
+    environ["PYTHONPATH"] = str(Path(collector.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code, "config", "show"], check=True, cwd=tmp_path, env=environ)
+    assert not (tmp_path / "seen").exists()
 
 
 @pytest.mark.parametrize("arguments", [("nonsense",), ("--nonsense",), ("collect", "--nonsense")])

@@ -2,7 +2,6 @@
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -142,7 +141,7 @@ async def test_a_new_process_reports_the_end_of_the_pause_and_tries_a_changed_to
             assert not collected.complete
         assert len(core.requests) == 1
         assert collected.reasons["all"].endswith("; the same credentials are tried again at 2026-03-10T12:12:00Z")
-        settings = replace(core.fetcher.radar._settings, credentials=Credentials(token=Secret("another")))
+        settings = core.fetcher.radar._settings._replace(credentials=Credentials(token=Secret("another")))
         async with RadarClient(settings, core.clock) as core.fetcher.radar:
             core.restart()
             assert (await run_pass(core)).complete

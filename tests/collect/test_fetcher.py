@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import time
-from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -320,7 +319,7 @@ async def test_retry_after_is_obeyed_although_the_body_breaks_off(sqlite_url, st
 
     async with open_core(sqlite_url, ALL) as core, await asyncio.start_server(reply, "127.0.0.1") as server:
         host, port = server.sockets[0].getsockname()
-        settings = replace(core.fetcher.radar._settings, base_url=f"http://{host}:{port}")
+        settings = core.fetcher.radar._settings._replace(base_url=f"http://{host}:{port}")
         async with RadarClient(settings, core.clock) as core.fetcher.radar:
             with pytest.raises((RateLimited, Unavailable)):
                 await core.fetcher.fetch(batch(), ["all"])

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -273,7 +272,7 @@ NOTED = LearnedGrid(USUAL[DAILY], proposed=EIGHT, proposed_at=NOW)
         (False, LearnedGrid(USUAL[DAILY]), 0, True),
         (False, NOTED, 0.9, True),
         (True, NOTED, 1, True),
-        (False, replace(NOTED, proposed=QUARTER_PAST), 5, True),
+        (False, NOTED._replace(proposed=QUARTER_PAST), 5, True),
     ],
 )
 def test_an_answer_on_another_grid_may_be_confirmed_at_once_or_an_hour_after_the_first(

@@ -117,7 +117,7 @@ async def test_a_replay_keeps_the_values_of_newer_answers(store_url):
         core.script(faults.holes(range(5, 20)))
         await core.fetcher.fetch(some, ["all"])
         before = await core.stored()
-        with reading(lambda answer: replace(answer, series=tuple(lifted(series) for series in answer.series))):
+        with reading(lambda answer: answer._replace(series=tuple(lifted(series) for series in answer.series))):
             (outcome,) = await replayed(core)
         after = await core.stored()
         assert before["all"].items() <= after["all"].items()
@@ -140,7 +140,7 @@ async def test_a_replay_stores_no_bucket_after_last_updated(sqlite_url):
         await refused(core)
         window = batch().slices[0].window
         known = window.end - HOUR.step * 6
-        with reading(lambda answer: replace(answer, meta=replace(answer.meta, last_updated=known))):
+        with reading(lambda answer: answer._replace(meta=answer.meta._replace(last_updated=known))):
             (outcome,) = await replayed(core)
         assert outcome.filled == 18
         assert max((await core.stored())["all"]) == known.timestamp() - 3600
@@ -161,8 +161,8 @@ async def test_young_values_are_read_again_and_old_ones_are_unconfirmed(store_ur
 @pytest.mark.parametrize(
     ("reason", "change"),
     [
-        ("another unit", lambda meta: replace(meta, unit="bytes")),
-        ("hold within one answer only", lambda meta: replace(meta, normalization="MIN0_MAX")),
+        ("another unit", lambda meta: meta._replace(unit="bytes")),
+        ("hold within one answer only", lambda meta: meta._replace(normalization="MIN0_MAX")),
     ],
     ids=["unit", "relative"],
 )
@@ -171,7 +171,7 @@ async def test_a_replay_that_contradicts_the_stored_series_is_left_out(store_url
         await refused(core, batch(end=NOW - 5 * DAY))
         await core.fetcher.fetch(batch(), ["all"])
         before = dump(store_url)
-        with reading(lambda answer: replace(answer, meta=change(answer.meta))):
+        with reading(lambda answer: answer._replace(meta=change(answer.meta))):
             (outcome,) = await replayed(core)
         assert outcome.filled == 0
         assert reason in outcome.reason
@@ -263,7 +263,7 @@ async def test_a_replay_without_unit_or_normalization_keeps_those_of_the_series(
         await refused(core, batch(query(), FEW.series[0].query, end=NOW - 5 * DAY))
         await core.fetcher.fetch(batch(), ["all"])
         unnamed = {"unit": "", "normalization": ""}
-        with reading(lambda answer: replace(answer, meta=replace(answer.meta, **unnamed))):
+        with reading(lambda answer: answer._replace(meta=answer.meta._replace(**unnamed))):
             (outcome,) = await replayed(core)
         assert (outcome.filled, outcome.reason) == (48, None)
         assert {row.unit for row in await core.store.list_series() if row.profile == "all"} == {"certificates"}

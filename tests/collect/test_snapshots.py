@@ -1,6 +1,5 @@
 """A pass requests the whole range of a snapshot. Its answers are never mixed with those of another pass."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -382,4 +381,4 @@ def test_the_pause_after_a_failed_pass_of_several_requests_grows_to_an_hour():
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert record.after("down", NOW, daily=False).again_at == NOW
     assert record.after(None, NOW, daily=True) == PassRecord(daily=True)
-    assert replace(record, failures=0) != record
+    assert record._replace(failures=0) != record

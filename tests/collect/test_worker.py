@@ -4,9 +4,11 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from itertools import count
+from types import SimpleNamespace
 
 import pytest
 
+from collector.collect.maintenance import keep_history
 from collector.collect.one_pass import PassResult
 from collector.collect.planning.request_limits import measured
 from collector.collect.refetch import gap_slices
@@ -14,6 +16,7 @@ from collector.collect.worker import Health, ProfileWorker, fires_of, first_of
 from collector.interval import AggInterval
 from collector.model import Window
 from collector.profile import with_delays
+from collector.settings import RetentionSettings
 from collector.store import ExpectedWindow, SaveResult, StoreUnavailable
 from collector.store.db.database import Database
 from tests.harness import faults
@@ -60,7 +63,7 @@ async def test_it_works(store_url):
 @pytest.mark.parametrize(("many", "given_back"), [(1, 1), (10_000, 0)])
 async def test_memory_is_given_back_after_a_pass_that_saved_much(sqlite_url, monkeypatch, many, given_back):
     calls = []
-    monkeypatch.setattr("collector.collect.worker._MANY_VALUES", many)
+    monkeypatch.setattr("collector.collect.one_pass._MANY_VALUES", many)
     monkeypatch.setattr("collector.memory.give_back", lambda: calls.append(1))
     async with open_core(sqlite_url, profile()) as core:
         assert await _worker(core).run_due()
@@ -320,3 +323,15 @@ async def test_healing_asks_as_often_for_many_series_with_gaps_as_for_few(tmp_pa
         numbers.append(asked["read"])
         monkeypatch.undo()
     assert numbers[0] == numbers[1]
+
+
+async def test_memory_is_given_back_after_gaps_were_filled(sqlite_url, monkeypatch):
+    calls = []
+    monkeypatch.setattr("collector.collect.one_pass._MANY_VALUES", 1)
+    monkeypatch.setattr("collector.memory.give_back", lambda: calls.append(1))
+    async with open_core(sqlite_url, profile(since=NOW - 3 * DAY)) as core:
+        settings = SimpleNamespace(active=core.profiles, retention=RetentionSettings())
+        healing = asyncio.create_task(keep_history(settings, core.batch_runner))
+        await until(lambda: calls)
+        core.fetcher.stop.set()
+        await healing

@@ -1,7 +1,5 @@
 """Answers about a question with a dimension, and a store that has saved them."""
 
-from dataclasses import replace
-
 from collector.model import GroupedPoints, Points, Remainder
 from tests.harness.factories import HOUR, NOW, answer, at, batch, hours, profile, start_fetch
 
@@ -26,7 +24,7 @@ def grouped(asked, left=None, **groups):
 async def save(store, now=NOW, left=None, **groups):
     asked = batch((QUESTION, hours(0, 4)))
     fetch_id = await start_fetch(store, asked, now)
-    came = replace(answer(asked, [0, 0, 0, 0], updated=now), series=(grouped(asked, left, **groups),))
+    came = answer(asked, [0, 0, 0, 0], updated=now)._replace(series=(grouped(asked, left, **groups),))
     return await store.save(fetch_id, asked, came, now, 100)
 
 

@@ -262,7 +262,7 @@ async def test_with_anonymous_read_only_a_change_needs_the_token(sqlite_url, tmp
 
 async def test_only_a_page_of_simulated_data_says_so(empty_server):
     settings = empty_server.service._settings
-    radar = replace(settings.radar, base_url="https://api.cloudflare.com/client/v4")
+    radar = settings.radar._replace(base_url="https://api.cloudflare.com/client/v4")
     real = Daemon(replace(settings, radar=radar), empty_server.store, lambda: settings, lambda: NOW)
     async with serving(make_app(real, "127.0.0.1"), "127.0.0.1", 0) as url:
         texts = [await (await empty_server.session.get(address)).text() for address in (empty_server.url, url)]

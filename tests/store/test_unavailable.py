@@ -77,6 +77,7 @@ WRITES = {
     "interrupt": lambda store: store.interrupt(NOW),
     "prune": lambda store: store.prune(RetentionSettings(fires=timedelta(days=3650)), NOW),
     "compact": lambda store: store.compact(),
+    "release_memory": lambda store: store.release_memory(),
     "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
     "register": lambda store: store.register(NewReplica("me", "1", ["all"], HOUR)),
     "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),

@@ -271,7 +271,6 @@ def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> No
     Example: collector series forget by-owner/Sectigo --dry-run
     """
     import asyncio
-    from dataclasses import replace
 
     from collector.cli.bootstrap import load_settings, run_here_or_in_daemon
 
@@ -284,7 +283,7 @@ def forget(series: str, config: str | None, output: str, *, dry_run: bool) -> No
             lambda: asyncio.run(_forget(settings, series_id, dry_run=False)).rows,
             lambda daemon: daemon.forget(series_id)["rows"],
         )
-        deleted = replace(deleted, rows=rows)
+        deleted = deleted._replace(rows=rows)
     _show(deleted, output, dry_run=dry_run)
 
 

@@ -38,7 +38,9 @@ def run_command(config: str | None) -> None:
 
     from collector.cli.bootstrap import load_settings, require_profiles
     from collector.daemon import run
+    from collector.memory import use_one_heap
 
+    use_one_heap()
     signals.take_reload_request()  # because the configuration is read now
     settings = load_settings(config)
     gc.freeze()  # because modules stay, so that no collection needs to search them while the service runs

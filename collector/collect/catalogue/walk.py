@@ -118,10 +118,10 @@ def record_after(walk: Walk, record: ListRecord, listed: Collection[str], now: d
     many = len(absent) > max(_FEW, _SMALL_PART * len(listed))
     kept = ListRecord(limit, is_full, learned_at, more, None, _note(walk))
     if not walk.is_whole:
-        return replace(kept, doubted_at=record.doubted_at), False
+        return kept._replace(doubted_at=record.doubted_at), False
     if many and record.doubted_at is None:
         note = f"it lacks {len(absent)} of {len(listed)} entries; they are gone if the next reading lacks them, too"
-        return replace(kept, limit=None, is_full=False, learned_at=None, doubted_at=now, note=note), False
+        return kept._replace(limit=None, is_full=False, learned_at=None, doubted_at=now, note=note), False
     return kept, True
 
 

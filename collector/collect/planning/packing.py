@@ -102,7 +102,7 @@ def until(slices: Iterable[Slice], present: datetime) -> list[Slice]:
         step, window = slice_.series.agg_interval.step, slice_.window
         end = window.end - max(-((present - window.end) // step), 0) * step
         if window.start < end:
-            closed.append(slice_ if end == window.end else replace(slice_, window=Window(window.start, end)))
+            closed.append(slice_ if end == window.end else slice_._replace(window=Window(window.start, end)))
     return closed
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from collector.analysis import columns as derive
@@ -130,7 +130,7 @@ def _rest(scope: Scope, listed: Sequence[int], now: _Side, then: _Side | None) -
     reasons = {"share": (now.standing.refused or figures[0].lacks) if figures[1] is None else None}
     compared = (then.span, then.beside(listed)) if then is not None else None
     return _cells(
-        scope, replace(scope.series[0], label=_rest_label(scope)), (now.span, figures), compared, reasons, None
+        scope, scope.series[0]._replace(label=_rest_label(scope)), (now.span, figures), compared, reasons, None
     )
 
 

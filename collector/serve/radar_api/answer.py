@@ -7,7 +7,7 @@ parse  →  read                              decide (pure)                     
 from __future__ import annotations
 
 from array import array
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial, reduce
 from typing import TYPE_CHECKING, NamedTuple
@@ -169,7 +169,7 @@ def _follow_former_grid(history: AsOfReader, index: SeriesIndex, request: ApiReq
         return index, request
     offset = timedelta(seconds=next(generation.former_offset or 0 for generation in former.values()))
     replaced = [
-        replace(series, id=moved.id, normalization=moved.normalization, unit=moved.unit, generations=())
+        series._replace(id=moved.id, normalization=moved.normalization, unit=moved.unit, generations=())
         for series, moved in former.items()
     ]
     return index.with_series(replaced), request.on(Grid(request.agg_interval, offset))

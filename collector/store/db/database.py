@@ -13,7 +13,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar, cast
@@ -57,6 +57,7 @@ _INTERRUPT_SECONDS = 0.1
 """The pause until a statement is interrupted again, because the first attempt may have come before its begin."""
 _END: Any = object()
 _REPLACED = "the store {} was deleted or replaced while it was open"
+_RELEASE_PAGES = "PRAGMA shrink_memory"
 _CHANGED = "the store {} was changed while it was read: repeat the command"
 
 
@@ -168,6 +169,17 @@ class Database:
         statement = Interruptible()
         with translate_errors(self.location):
             return await self._queue.run_alone(partial(self._run_alone, work, statement), statement.interrupt)
+
+    async def release_pages(self) -> None:
+        """Let the idle connections to SQLite forget the pages that they keep, up to 2 MB each."""
+        if self.location.path:
+            await run_in_thread(self._readers, self._release_pages)
+            await self.run_alone(lambda driver: driver.execute(_RELEASE_PAGES))
+
+    def _release_pages(self) -> None:
+        with translate_errors(self.location), ExitStack() as stack:
+            for _ in range(self._reader.pool.checkedin()):  # type: ignore[attr-defined] # SQLite has a QueuePool
+                stack.enter_context(self._reader.connect()).exec_driver_sql(_RELEASE_PAGES)
 
     def _run_alone(self, work: Callable[[Any], T], statement: Interruptible) -> T:
         self._check_writes()

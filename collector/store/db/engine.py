@@ -20,10 +20,9 @@ import os
 import re
 import sqlite3
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 import sqlalchemy as sa
@@ -120,8 +119,7 @@ def postgres_engines(location: Location, *, writes: bool) -> tuple[sa.Engine, sa
     return writer.execution_options(begin=writing), reader.execution_options(begin=reading)
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
+class Location(NamedTuple):
     """A store's address. As text it shows no user and no password.
 
     *path* is the file of a SQLite store, symbolic links followed. *named* is the path as the address has it.

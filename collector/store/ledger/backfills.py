@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -207,8 +207,7 @@ def _backfill(row: sa.Row[Any]) -> BackfillJob:
     return BackfillJob(row.id, wanted, status, row.created_at, row.finished_at)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowsRequest:
+class WindowsRequest(NamedTuple):
     """A request to claim windows of a job, of the series that the replica knows.
 
     *choose* gets the newest free windows and the number of replicas, and returns which to claim and which to leave; it
@@ -222,8 +221,7 @@ class WindowsRequest:
     replica_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimedWindows:
+class ClaimedWindows(NamedTuple):
     """The windows of *job* that this replica has claimed.
 
     *again*: they may have been requested before. *left*: other replicas hold the rest.
@@ -235,8 +233,7 @@ class ClaimedWindows:
     left: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class CompletedWindows:
+class CompletedWindows(NamedTuple):
     """Windows of a job that are *done*, one at least, which parts of them *failed* and why, and what was counted."""
 
     job_id: int
@@ -390,8 +387,7 @@ def cancel(connection: sa.Connection, job_id: int, now: datetime) -> BackfillJob
     return _hold(connection, job_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(NamedTuple):
     """A replica ends a job before all its windows were requested, as `stopped` or `failed`, with the reason.
 
     *gaps* of its buckets are absent; None: unknown.

@@ -37,8 +37,7 @@ _is_refused = sa.and_(fetches.c.outcome != "ok", bodies.c.status.in_(ANSWERED))
 _is_waiting = sa.and_(_is_refused, bodies.c.whole, bodies.c.replayed_by.is_(None))
 
 
-@dataclass(frozen=True, slots=True)
-class NewBody:
+class NewBody(NamedTuple):
     """A body to keep.
 
     It has the question of its fetch as JSON, and the packed body; *size* is the number of received bytes.

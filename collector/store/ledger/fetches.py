@@ -6,7 +6,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import sqlalchemy as sa
 
@@ -49,8 +49,7 @@ _RECORDED = (
 _SUCCEED = sa.update(fetches).where(_THIS)
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(NamedTuple):
     """A request that a replica would like to send *now*: at most *limit* in any 300 seconds.
 
     *credentials* are known by their fingerprint.
@@ -64,8 +63,7 @@ class FetchRequest:
     credentials: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class StartedFetch:
+class StartedFetch(NamedTuple):
     """A request is on record and may be sent."""
 
     fetch_id: int
@@ -109,8 +107,7 @@ class SaveResult:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedAnswer:
+class ReceivedAnswer(NamedTuple):
     """The answer to a fetch's *batch*, received at *now*: *size* bytes, for the backfill *job_id* if there is one.
 
     With *force* no answer overrules it. *now* is *ahead* of Radar's present by this much. *asked_at* is when the
@@ -318,8 +315,7 @@ DAY = timedelta(days=1)
 """How long an answer overrules those with an earlier lastUpdated."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerTime:
+class AnswerTime(NamedTuple):
     """When an answer was requested, when it came, both by the store's clock, and its lastUpdated."""
 
     asked_at: datetime
@@ -339,8 +335,7 @@ def overrules(other: AnswerTime, answer: AnswerTime) -> bool:
     return other.last_updated > answer.last_updated and answer.asked_at <= other.came_at + DAY
 
 
-@dataclass(frozen=True, slots=True)
-class NewestAnswer:
+class NewestAnswer(NamedTuple):
     """When the newest answer for a profile came, its lastUpdated and its confidence level."""
 
     finished_at: datetime

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -24,8 +23,7 @@ _EARLIEST_DUE = datetime(2025, 1, 1, tzinfo=UTC)
 _INSERT = sa.insert(fires)
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """What became of a due moment of a profile: `collected`, `failed` or `coalesced`, and why."""
 
     profile: str
@@ -42,9 +40,7 @@ def record(connection: sa.Connection, outcomes: Sequence[Fire]) -> None:
     kept = {key for key, fire in known.items() if fire.finished_at <= trusted_until}
     new = [fire for fire in outcomes if (fire.profile, fire.due) not in kept]
     if new:
-        connection.execute(
-            _insert(connection), [{name: getattr(fire, name) for name in Fire.__slots__} for fire in new]
-        )
+        connection.execute(_insert(connection), [{name: getattr(fire, name) for name in Fire._fields} for fire in new])
         replaced = [known[fire.profile, fire.due] for fire in new if (fire.profile, fire.due) in known]
         checksums.update_set_checksums(connection, map(_checksum, new), map(_checksum, replaced))
 

@@ -11,8 +11,7 @@ claimed it, or if its replica is gone. A store on SQLite has one owner by its lo
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -50,8 +49,7 @@ WHERE application_name = ANY(:names) AND wait_event_type = 'Client'
   AND datname = current_database() AND usename = current_user""")
 
 
-@dataclass(frozen=True, slots=True)
-class Replica:
+class Replica(NamedTuple):
     """A process that shares the work: *name* is host and process id, *working_on* the profiles it is at just now."""
 
     id: int
@@ -63,8 +61,7 @@ class Replica:
     working_on: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class NewReplica:
+class NewReplica(NamedTuple):
     """A process that registers as a replica, with its *profiles*.
 
     Without renewal within *lease* it loses its claims.
@@ -173,8 +170,7 @@ _ALIVE_REPLICAS = sa.select(replicas.c.name, replicas.c.version, replicas.c.prof
 _ALIVE_REPLICAS = _ALIVE_REPLICAS.where(replicas.c.expires_at >= _clock).order_by(replicas.c.id)
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceHeartbeat:
+class ServiceHeartbeat(NamedTuple):
     """A heartbeat: *name* is host and process id, *progress_at* when work was last completed, None if never."""
 
     name: str
@@ -183,8 +179,7 @@ class ServiceHeartbeat:
     progress_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ServiceState:
+class ServiceState(NamedTuple):
     """The service of a store, or the last one if none is *running*.
 
     *since* is the start of the running one, otherwise the last heartbeat of the previous one. *profiles* are the names
@@ -303,8 +298,7 @@ def commands(connection: sa.Connection, location: Location) -> list[str]:
 PROFILE, HISTORY, RETENTION, CATALOGUE = "profile", "history", "retention", "catalogue"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkItem:
+class WorkItem(NamedTuple):
     """A work item, *name*, with its last outcome.
 
     *due* is the newest due time with an outcome, *success* when the work was last complete, *failures* how often in a
@@ -320,8 +314,7 @@ class WorkItem:
     held: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimRequest:
+class ClaimRequest(NamedTuple):
     """A request to claim work items: of the free ones among *names* those that *choose* returns.
 
     *choose* gets the number of replicas, so that each may leave a share to the others.
@@ -334,8 +327,7 @@ class ClaimRequest:
     replica_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """All requested work items by name, and the names of those that are *mine* now."""
 
     work_items: Mapping[str, WorkItem]
@@ -375,7 +367,7 @@ def _read(connection: sa.Connection, request: ClaimRequest, free: set[str]) -> d
     newest = due.order_by(fires.c.due.desc()).limit(1).scalar_subquery()
     columns = [work_items.c[name] for name in ("success_at", "failures", "reason", "again_at")]
     rows = connection.execute(sa.select(work_items.c.name, newest, *columns).where(_of(request.kind, request.names)))
-    known = {row[0]: replace(WorkItem(*row), held=row[0] not in free) for row in rows}
+    known = {row[0]: WorkItem(*row)._replace(held=row[0] not in free) for row in rows}
     return {name: known[name] for name in request.names}
 
 

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -164,8 +164,7 @@ _ON_RECORD = sa.select(
 _RESTAMP = sa.update(fetches).where(_STAMPED_AHEAD).values(finished_at=sa.bindparam("present"))
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """How many requests of *limit* were *used* in the last *window_seconds*."""
 
     limit: int
@@ -240,8 +239,8 @@ def effective_last_updated(connection: sa.Connection, arrival: ReceivedAnswer) -
     if meta.last_updated <= (arrival.present + NAMED_FROM if arrival.ahead else arrival.now):
         return arrival
     lag = usual_lag(connection, arrival.ahead)
-    meta = replace(meta, last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
-    return replace(arrival, answer=replace(arrival.answer, meta=meta))
+    meta = meta._replace(last_updated=arrival.present - lag)  # UNKNOWN_LAST_UPDATED, too
+    return arrival._replace(answer=arrival.answer._replace(meta=meta))
 
 
 def usual(connection: sa.Connection, updated: Mapping[str, datetime]) -> dict[str, timedelta]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cached_property, lru_cache
 from operator import itemgetter
@@ -57,8 +56,7 @@ class Change(NamedTuple):
     timestamp: int
 
 
-@dataclass(frozen=True, slots=True)
-class StoredSeries:
+class StoredSeries(NamedTuple):
     """The current series of a question. *labels* has active ones first, *normalization* is "" before an answer.
 
     *generations* are those in force, the newest first, if the question has had several units: see `AsOfReader.within`.
@@ -123,7 +121,7 @@ class AsOfReader:
         for same in sorted(rivals.values(), key=lambda same: bool(same[0].group)):  # a group comes after its filter
             query = as_filter(as_asked(_query(*same[0][_QUESTION]), generations.question(same[0].digest)))
             if query is not None and query not in by_query:
-                by_query[query] = replace(self._stored_series(same, labels), query=query)
+                by_query[query] = self._stored_series(same, labels)._replace(query=query)
         return sorted(by_query.values(), key=lambda stored: stored.id)
 
     def _stored_series(self, same: Sequence[Any], labels: Mapping[int, Sequence[str]]) -> StoredSeries:
@@ -159,10 +157,10 @@ class AsOfReader:
         if any(not same_measure(overlapping[0].measure, generation_.measure) for generation_ in overlapping):
             overlapping, change = self._measures(overlapping, start, end)
             if change:
-                return replace(kept, generations=(), change=change)
+                return kept._replace(generations=(), change=change)
         measure = (overlapping or kept.generations)[0].measure
         newest = next(stored for stored in kept.generations if same_measure(stored.measure, measure))
-        return replace(kept, id=newest.id, normalization=newest.normalization, unit=newest.unit, generations=())
+        return kept._replace(id=newest.id, normalization=newest.normalization, unit=newest.unit, generations=())
 
     def on_former_grid(self, kept: StoredSeries, start: int, end: int) -> Generation | None:
         """Return the generation on the former grid of a range in epoch seconds; nothing else is stored there."""

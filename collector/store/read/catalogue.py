@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from collector.datasets.catalogue import Item
 
 
-@dataclass(frozen=True, slots=True)
-class EntryVersion:
+class EntryVersion(NamedTuple):
     """What was known of one *part* of an entry from *valid_from* to *valid_to*; None: until now."""
 
     slug: str
@@ -33,8 +31,7 @@ class EntryVersion:
     content: Item
 
 
-@dataclass(frozen=True, slots=True)
-class KnownEntry:
+class KnownEntry(NamedTuple):
     """An entry of a list with what is known of it.
 
     *first_seen* is when it was listed first, *changed_at* since when the list says what it says, *gone_at* since when
@@ -50,8 +47,7 @@ class KnownEntry:
     measures: Item | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListState:
+class ListState(NamedTuple):
     """A list and its collection: how many entries it has, and how many of these have details.
 
     *collected_since* is when it was first read, *success* when it was last read, *failures* how often in a row it
@@ -89,7 +85,7 @@ def _known_entry(versions: Sequence[EntryVersion], first_seen: datetime) -> Know
         return None
     known = KnownEntry(entry.slug, entry.content, first_seen, entry.valid_from, entry.valid_to)
     details, measures = newest.get(DETAILS), newest.get(MEASURES)
-    return replace(known, details=details.content if details else None, measures=measures.content if measures else None)
+    return known._replace(details=details.content if details else None, measures=measures.content if measures else None)
 
 
 def _within(list_name: str, as_of: datetime | None, slug: str | None) -> list[sa.ColumnElement[bool]]:
@@ -163,9 +159,8 @@ def _list_state(connection: sa.Connection, name: str, row: Any) -> ListState:
     state = ListState(name, counts.get(ENTRY, 0), counts.get(DETAILS, 0), collected_since(connection, name))
     note = load_record(sql.get_state(connection, record_key(name))).note
     if row is None:
-        return replace(state, note=note)
-    return replace(
-        state,
+        return state._replace(note=note)
+    return state._replace(
         success=row.success_at,
         failures=row.failures,
         reason=row.reason,

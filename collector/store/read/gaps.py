@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
@@ -35,16 +34,14 @@ if TYPE_CHECKING:
     Range = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class GapWindow:
+class GapWindow(NamedTuple):
     """A run of absent buckets: `missing`, or `upstream` if two answers prove that Radar has none."""
 
     window: Window
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExpectedWindow:
+class ExpectedWindow(NamedTuple):
     """The buckets of *query* in *window* that should be there.
 
     They are past settle *settle* after their end, or later if another profile wants the series with a longer one.
@@ -55,8 +52,7 @@ class ExpectedWindow:
     settle: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class _Gaps:
+class _Gaps(NamedTuple):
     """The runs of absent buckets of one expected window, the absences on record for them, and `settle` in seconds."""
 
     runs: Sequence[Range]
@@ -130,7 +126,7 @@ def _gaps(connection: sa.Connection, known: StoredQuestions, expected: Sequence[
     all_gaps = _all_gaps(connection, known, expected)
     before = {query: edge.absent for query, edge in edges.items() if edge.is_accepted}
     return [
-        replace(gaps, runs=[part for run in gaps.runs for part in subtract(run, [before[expected_window.query]])])
+        gaps._replace(runs=[part for run in gaps.runs for part in subtract(run, [before[expected_window.query]])])
         if expected_window.query in before
         else gaps
         for expected_window, gaps in zip(expected, all_gaps, strict=True)

@@ -64,7 +64,7 @@ def sums_of_groups(connection: sa.Connection, chosen: Sequence[SelectedSeries]) 
         member = members[series_id]
         if member.query and same_measure((measure[0], measure[1]), member.measure):
             query = replace(member.query, group="")
-            sums[series_id] = replace(member, series_id=sum_id, label=label, unit=measure[1], query=query)
+            sums[series_id] = member._replace(series_id=sum_id, label=label, unit=measure[1], query=query)
     return sums
 
 

@@ -66,8 +66,7 @@ class ProfileStatus:
     ahead: timedelta = field(default=timedelta(0), compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class StoreInfo:
+class StoreInfo(NamedTuple):
     """What kind of store this is and how much is in it."""
 
     backend: str
@@ -183,8 +182,7 @@ def info(connection: sa.Connection, location: Location) -> StoreInfo:
     return StoreInfo(location.backend, revision or "", int(stored), stored_bytes(connection, location))
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(NamedTuple):
     """A question that is paused until *until*, because Radar's answer to it was refused for its content."""
 
     until: datetime

@@ -6,7 +6,6 @@ Fetches and fires stay on record: they are the ledger of the budget and of the p
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -250,8 +249,7 @@ class SeriesUnknown(CollectorError):
     """There is no such series."""
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesDeletion:
+class SeriesDeletion(NamedTuple):
     """The rows that were deleted, or would be, by table; the *ids* of the series and their last *label*."""
 
     label: str

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -314,8 +314,7 @@ _LATER = timedelta(days=60)
 """How much later a date range may end than those it makes superfluous: bounds the search."""
 
 
-@dataclass(frozen=True, slots=True)
-class OldFetches:
+class OldFetches(NamedTuple):
     """Fetches that ended before a cutoff: those to *delete*, and the *rest*, whose details are deleted."""
 
     delete: Sequence[int]

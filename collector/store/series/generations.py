@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -94,8 +93,7 @@ def described(measure: Measure, other: Measure) -> str:
     return f"{unit!r} ({normalization})"
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """A series as one of several of the same question, by *digest*; *since* is when it came into force.
 
     *step* is the width of its buckets in seconds, 0 if it was not read.
@@ -120,8 +118,7 @@ class Generation:
         return self.normalization, self.unit
 
 
-@dataclass(frozen=True, slots=True)
-class UnitChange:
+class UnitChange(NamedTuple):
     """A query's unit or normalization changed: *in_force* since *moment*, or proposed then. The texts name both."""
 
     query: Question

@@ -7,9 +7,8 @@ history under a digest that names the old grid, and their labels point to a new 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -34,8 +33,7 @@ _RECORDS = sa.select(state_table.c.key, state_table.c.value)
 _RECORDS = _RECORDS.where(sa.or_(*(state_table.c.key == key for key in _INTERVALS)))
 
 
-@dataclass(frozen=True, slots=True)
-class LearnedGrid:
+class LearnedGrid(NamedTuple):
     """The *grid* of an interval, in force *since* (None: always), and *before* that another one.
 
     *proposed* is another grid that an answer had, requested at *proposed_at*.
@@ -105,11 +103,11 @@ def propose(connection: sa.Connection, grid: Grid | None, interval: AggInterval,
     """
     known = load(interval, sql.get_state(connection, _PREFIX + interval))
     if grid is None:
-        changed = replace(known, proposed=None, proposed_at=None)
+        changed = known._replace(proposed=None, proposed_at=None)
     elif known.proposed == grid:
         return
     else:
-        changed = replace(known, proposed=grid, proposed_at=asked_at)
+        changed = known._replace(proposed=grid, proposed_at=asked_at)
     if changed != known:
         sql.put_state(connection, _PREFIX + interval, dump(changed))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -163,8 +162,7 @@ def chosen(
     return sa.or_(sa.false(), *(sa.and_(profile == new_profile, label == new) for new_profile, new in sorted(pairs)))
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesState:
+class SeriesState(NamedTuple):
     """A series with a point: its *extent* from the oldest to behind the newest bucket, and the *evidence* for it.
 
     The extent holds what is stored in earlier units, too; *current* is the part in the present one, with evidence.

@@ -8,10 +8,9 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -36,8 +35,7 @@ _HEAD = struct.Struct("<6q")
 _MICROSECONDS = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """One snapshot of a series, requested at *asked_at*: the buckets from *start* up to *end*.
 
     *last_updated* is the earliest one of its answers.
@@ -90,7 +88,7 @@ def newest(
 def _newest(names: frozenset[str]) -> Any:
     last = _last(sa.bindparam("as_of", type_=Timestamp) if "as_of" in names else None)
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
-    select = sa.select(*(snapshots.c[name] for name in Snapshot.__slots__)).join_from(snapshots, last, same)
+    select = sa.select(*(snapshots.c[name] for name in Snapshot._fields)).join_from(snapshots, last, same)
     return select.where(snapshots.c.series_id.in_(sa.bindparam("ids", expanding=True))) if "ids" in names else select
 
 
@@ -146,7 +144,7 @@ def count_wrong(connection: sa.Connection) -> tuple[int, list[str]]:
     select = sa.select(snapshots, series.c.label).join_from(snapshots, series, series.c.id == snapshots.c.series_id)
     for row in connection.execute(select.order_by(snapshots.c.series_id, snapshots.c.asked_at)).all():
         number += 1
-        taken = Snapshot(*(getattr(row, name) for name in Snapshot.__slots__))
+        taken = Snapshot(*(getattr(row, name) for name in Snapshot._fields))
         timestamps, values = _read(connection, taken)
         described = f"{row.label}: the snapshot of {rfc3339(taken.asked_at)}"
         if len(timestamps) != taken.points:
@@ -237,8 +235,7 @@ def record_key(profile: str) -> str:
     return f"snapshot:{profile}"
 
 
-@dataclass(frozen=True, slots=True)
-class PassRecord:
+class PassRecord(NamedTuple):
     """What is remembered of the passes that take the snapshots of a profile.
 
     *daily*: a pass takes several requests. *failures* is the number of failures in a row, *reason* the reason of the

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -42,8 +42,7 @@ _NEAR = (
 execution."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoredAnnotation:
+class StoredAnnotation(NamedTuple):
     """The columns of a stored annotation that decisions need.
 
     *last_updated* and *last_seen_at* are those of the newest answer that had it, *withdrawn* and *withdrawn_at* those

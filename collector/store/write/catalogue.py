@@ -9,7 +9,7 @@ import json
 import zlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -46,8 +46,7 @@ class CatalogueChanges:
         return {"appeared": len(self.appeared), "changed": len(self.changed), "gone": len(self.gone)}
 
 
-@dataclass(frozen=True, slots=True)
-class ListRecord:
+class ListRecord(NamedTuple):
     """What is remembered of the readings of a list.
 
     *limit* is the largest page that Radar has accepted, and *is_full*: a page of that many entries has come, so that a

@@ -6,7 +6,7 @@ returns what the answer changes in one series.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.model import Slice, Window
@@ -40,8 +40,7 @@ def spoken_window(
     return int(start.timestamp()), max(int(start.timestamp()), int(end.timestamp()))
 
 
-@dataclass(frozen=True, slots=True)
-class AnswerPart:
+class AnswerPart(NamedTuple):
     """One slice of an answer: its timestamps, and the window it covers (*spoken*); *told_at* as in Evidence."""
 
     slice_: Slice
@@ -71,7 +70,7 @@ class AnswerPart:
             return self
         spoken = max(start, first) if ends[0][0] == start else start, last if ends[-1][1] == end else end
         lost = [Slice(self.slice_.series, Window(from_epoch(a), from_epoch(b))) for a, b in ends]
-        return replace(self, spoken=spoken, cut_off=lost)
+        return self._replace(spoken=spoken, cut_off=lost)
 
     def moved_on(self, begins: int | None, stored: Iterable[int]) -> AnswerPart:
         """Leave out the absent buckets at its start, if Radar's history *begins* there or later, and some are stored.
@@ -82,7 +81,7 @@ class AnswerPart:
         first = min(self.timestamps[0], end) if self.timestamps else end
         if begins is None or start > begins or not any(start <= timestamp < first for timestamp in stored):
             return self
-        return replace(self, spoken=(first, end))
+        return self._replace(spoken=(first, end))
 
     def fold(
         self,

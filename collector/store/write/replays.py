@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -50,8 +50,7 @@ if TYPE_CHECKING:
 _ELSEWHERE = "buckets of this interval start elsewhere now than this question asked for"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBody:
+class ReadBody(NamedTuple):
     """The kept body of a fetch, parsed again: the *answer* to *batch*."""
 
     fetch_id: int
@@ -59,8 +58,7 @@ class ReadBody:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
-class Replayed:
+class Replayed(NamedTuple):
     """The result of a replay: *filled* buckets, under the fetch *replayed_by*.
 
     *unchanged* buckets were stored with the same value, *ignored* with another one. *left_out* has a sentence for each
@@ -91,11 +89,10 @@ def replay(connection: sa.Connection, read: ReadBody, now: datetime, replica_id:
     _write(connection, prepared, fetch_id, now)
     mark = sa.update(bodies).where(bodies.c.fetch_id == read.fetch_id)
     connection.execute(mark.values(replayed_by=fetch_id, version=__version__))
-    return replace(prepared.result, replayed_by=fetch_id)
+    return prepared.result._replace(replayed_by=fetch_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Prepared:
+class _Prepared(NamedTuple):
     """All that is to be written: *arrival* is the answer with its original times, *request* its row in `fetches`."""
 
     arrival: ReceivedAnswer
@@ -211,7 +208,7 @@ def _write(connection: sa.Connection, prepared: _Prepared, fetch_id: int, now: d
     coverage.insert(connection, windows)
     _write_evidence(connection, prepared, ids)
     if ids:
-        noted = AnsweredAnnotations(arrival.batch, arrival.answer.meta, replace(arrival.time, came_at=now))
+        noted = AnsweredAnnotations(arrival.batch, arrival.answer.meta, arrival.time._replace(came_at=now))
         add_new(connection, noted)
 
 

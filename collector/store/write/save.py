@@ -14,7 +14,6 @@ one whole answer (`MIN_MAX` and the like) never form one history: only the lates
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -62,7 +61,7 @@ def save(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[
     done, asked_at = fetches.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     todo = [
         _with_words(
-            connection, replace(effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+            connection, effective_last_updated(connection, arrival)._replace(asked_at=asked_at[arrival.fetch_id])
         )
         for arrival in arrivals
         if arrival.fetch_id not in done
@@ -109,10 +108,10 @@ def _with_words(connection: sa.Connection, arrival: ReceivedAnswer) -> ReceivedA
     meta, slices = arrival.answer.meta, arrival.batch.slices
     if not meta.normalization and len(slices) == 1:
         before = proposals.measure_of(connection, slices[0].series)
-        meta = replace(meta, normalization=before[0])
+        meta = meta._replace(normalization=before[0])
     word = meta.normalization
     absolute = not word or word in generations.absolute_words(connection, [word])
-    return replace(arrival, answer=replace(arrival.answer, meta=meta), absolute=absolute)
+    return arrival._replace(answer=arrival.answer._replace(meta=meta), absolute=absolute)
 
 
 def _measure(arrival: ReceivedAnswer) -> tuple[object, ...]:

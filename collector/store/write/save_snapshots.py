@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -48,8 +47,7 @@ SELECT %s, %s, to_timestamp(new.seconds), new.value FROM unnest(%s::bigint[], %s
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """All answers of one pass about one series, joined: the buckets of *window*, *points* ascending.
 
     *meta* is that of the newest answer, *last_updated* the earliest of all; *fetches* counts the points by fetch.
@@ -71,7 +69,7 @@ def note(connection: sa.Connection, arrivals: Sequence[ReceivedAnswer]) -> list[
     """
     done, asked_at = ledger.recorded(connection, [arrival.fetch_id for arrival in arrivals])
     new = [
-        replace(effective_last_updated(connection, arrival), asked_at=asked_at[arrival.fetch_id])
+        effective_last_updated(connection, arrival)._replace(asked_at=asked_at[arrival.fetch_id])
         for arrival in arrivals
         if arrival.fetch_id not in done
     ]
@@ -123,7 +121,7 @@ def _write(connection: sa.Connection, series_id: int, taken: Taken) -> bool:
     edges = taken.window.start, taken.window.end
     count = len(taken.points.timestamps)
     row = Snapshot(series_id, taken.asked_at, *edges, taken.last_updated, count)
-    values = {name: getattr(row, name) for name in Snapshot.__slots__}
+    values = {name: getattr(row, name) for name in Snapshot._fields}
     sealed = checksum(row, taken.points.timestamps, taken.points.values)
     connection.execute(sa.insert(table).values(**values, checksum=sealed))
     for parameters in _parameters(connection, row, taken.points):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -127,7 +126,7 @@ async def test_before_the_first_snapshot_nothing_has_been_collected(store):
 async def test_a_bucket_that_a_snapshot_lacks_is_listed_as_absent(store, asked):
     await store.activate_labels([PROFILE], NOW)
     window = hours(0, 36)
-    await store.save_snapshots([replace(taken(1, 2, 3, first=2), window=window, asked_at=MOMENT)], NOW)
+    await store.save_snapshots([taken(1, 2, 3, first=2)._replace(window=window, asked_at=MOMENT)], NOW)
     text = await asked(_range(0, 6))
     assert '"values":["1","2","3"]}' in text
     first, last = "2026-04-30T00:00:00Z..2026-04-30T01:00:00Z (2)", "2026-04-30T05:00:00Z..2026-04-30T05:00:00Z (1)"

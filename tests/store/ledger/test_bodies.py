@@ -52,7 +52,7 @@ async def test_a_body_under_way_or_of_an_error_waits_for_no_replay(store):
     for status, waits in ((200, True), (203, True), (206, True), (400, False), (503, False)):
         fetch_id = await start_fetch(store, ASKED, NOW + timedelta(seconds=status))
         new = body(fetch_id)
-        await store.keep_body(NewBody(**{name: getattr(new, name) for name in NewBody.__slots__} | {"status": status}))
+        await store.keep_body(NewBody(**{name: getattr(new, name) for name in NewBody._fields} | {"status": status}))
         assert (fetch_id in [one.fetch_id for one in await store.bodies(waiting=True)]) is waits
 
 

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import timedelta
 
 from collector.store import Fire
@@ -11,7 +10,7 @@ FIRE = Fire("all", DAY, "collected", NOW)
 async def test_the_newest_due_moment_is_remembered(store):
     assert await store.last_fire("all") is None
     assert await store.last_fire("all") is None
-    fires = [replace(FIRE, due=DAY + hour * HOUR, message=f"{hour}") for hour in (0, 2, 1)]
+    fires = [FIRE._replace(due=DAY + hour * HOUR, message=f"{hour}") for hour in (0, 2, 1)]
     await store.finish(fires, [])
     assert await store.last_fire("all") == fires[1]
     assert (await store.last_fire("all")).due == DAY + 2 * HOUR
@@ -20,7 +19,7 @@ async def test_the_newest_due_moment_is_remembered(store):
 
 async def test_every_due_moment_has_exactly_one_outcome(store):
     await store.finish([FIRE], [])
-    await store.finish([replace(FIRE, outcome="failed", message="no")], [])
+    await store.finish([FIRE._replace(outcome="failed", message="no")], [])
     assert await store.list_fires() == [FIRE]
 
 
@@ -45,8 +44,8 @@ async def test_fires_are_listed_the_newest_first(store):
 
 
 async def test_what_a_clock_that_ran_ahead_wrote_is_written_anew_and_sealed(store, store_url):
-    ahead = replace(FIRE, outcome="failed", finished_at=NOW + HOUR)
-    await store.finish([ahead, replace(FIRE, due=DAY + HOUR)], [])
-    await store.finish([FIRE, replace(FIRE, due=DAY + HOUR, outcome="failed")], [])
+    ahead = FIRE._replace(outcome="failed", finished_at=NOW + HOUR)
+    await store.finish([ahead, FIRE._replace(due=DAY + HOUR)], [])
+    await store.finish([FIRE, FIRE._replace(due=DAY + HOUR, outcome="failed")], [])
     assert [fire.outcome for fire in await store.list_fires()] == ["collected", "collected"]
     assert (verify(store_url)).findings == []

@@ -3,7 +3,6 @@
 import json
 import random
 import zlib
-from dataclasses import replace
 
 import pytest
 
@@ -100,5 +99,5 @@ def test_the_oldest_go_first_and_the_newest_of_each_kind_last(gone, kept, most, 
 
 def test_a_question_of_another_series_is_another_question():
     (first, *_) = QUESTION.slices
-    other = replace(first, series=Question(AggInterval.ONE_DAY, {}))
+    other = first._replace(series=Question(AggInterval.ONE_DAY, {}))
     assert read_question(write_question(Batch((other,)))) != Batch((first,))

@@ -2,7 +2,8 @@ import pytest
 
 from collector.interval import AggInterval
 from collector.store import Bucket, PointQuery
-from collector.store.read.selection import SelectedSeries, common_buckets
+from collector.store.read.common_bucket import common_buckets
+from collector.store.read.selection import SelectedSeries
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, saved
 
 FINE, HOURLY, DAILY = AggInterval.FIFTEEN_MINUTES, AggInterval.ONE_HOUR, AggInterval.ONE_DAY

@@ -30,7 +30,7 @@ async def save_groups(store, by_hour, now=NOW, unknown=()):
     content = answer(asked, by_hour, updated=now)
     (sums,) = content.series
     remainders = {at(hour): Remainder(9, 9) for hour in unknown}
-    came = replace(content, series=(GroupedPoints(sums.timestamps, sums.values, {"A": sums}, remainders),))
+    came = content._replace(series=(GroupedPoints(sums.timestamps, sums.values, {"A": sums}, remainders),))
     await store.save(await start_fetch(store, asked, now), asked, came, now, 100)
 
 

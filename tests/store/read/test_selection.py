@@ -1,7 +1,7 @@
 import pytest
 
 from collector.store import PointCursor, PointQuery
-from collector.store.read.selection import bucket_width, chart_buckets
+from collector.store.read.downsample import bucket_width, chart_buckets
 from collector.timestamps import from_epoch
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, saved
 

@@ -4,7 +4,6 @@ import asyncio
 import random
 import sqlite3
 from contextlib import closing
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -64,7 +63,7 @@ async def save(store, asked, by_series, times, level=5, **meta):
     now, updated = times
     fetch_id = await start_fetch(store, asked, now - timedelta(seconds=20))
     brought = answer(asked, *by_series, updated=updated, **meta)
-    brought = replace(brought, meta=replace(brought.meta, confidence_level=level))
+    brought = brought._replace(meta=brought.meta._replace(confidence_level=level))
     await store.save(fetch_id, asked, brought, now, 100)
 
 

@@ -1,6 +1,5 @@
 """Groups of a dimension in the store: one transaction for an answer, and every way in which a store is cared for."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -123,7 +122,7 @@ async def test_two_groups_with_one_label_are_kept_apart(store):
         asked = batch((question, hours(0, 4)))
         fetch_id = await start_fetch(store, asked, NOW)
         points = grouped(asked, **{group: each(0)})
-        await store.save(fetch_id, asked, replace(answer(asked, [0] * 4), series=(points,)), NOW, 100)
+        await store.save(fetch_id, asked, answer(asked, [0] * 4)._replace(series=(points,)), NOW, 100)
     one, two = sorted(row.label for row in await store.list_series())
     assert one == "a/b/c/d"
     assert two.startswith("a/b/c/d #")

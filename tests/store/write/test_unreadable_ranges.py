@@ -1,6 +1,5 @@
 """The API's own range, where an answer does not name it or it cannot be read: NULL, and nothing else changes."""
 
-from dataclasses import replace
 from datetime import timedelta
 
 from collector.interval import AggInterval
@@ -30,7 +29,7 @@ async def store_unread(store, now=NOW):
     """Save an answer without a range."""
     fetch_id = await start_fetch(store, ASKED, now)
     found = answer(ASKED, [1, 2, 3, 4], updated=now)
-    found = replace(found, meta=replace(found.meta, date_ranges=(None,)))
+    found = found._replace(meta=found.meta._replace(date_ranges=(None,)))
     return await store.save(fetch_id, ASKED, found, now, 100)
 
 
