@@ -49,6 +49,7 @@ def path_of_batch(batch: Batch) -> str:
     return dataset_of_batch(batch).path_of(batch.slices[0].series.dimension)
 
 
+@lru_cache(maxsize=32)
 def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
     dataset = dataset_of_batch(batch)

@@ -7,6 +7,7 @@ half-open, rows of one series are ascending and do not overlap.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from collector.windows import EpochWindow
 
+_DIFFERENT_SERIES = 64
+"""The results that are remembered: most series of an answer have the same evidence, and get the same."""
 _W = TypeVar("_W", bound="tuple[int, int] | Evidence")
 
 DAY = 86_400
@@ -93,7 +96,17 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     new = [(scope.start, scope.end)] if first else join_buckets(sorted(inserted), scope.step)
     late = [timestamp for timestamp in changed if timestamp + scope.step + settle <= scope.asked_at]
     doubtful = join_buckets(sorted(late), scope.step)
-    kept = merge(overruled)
+    return list(_folded(tuple(known), scope, tuple(new), tuple(doubtful), tuple(merge(overruled))))
+
+
+@lru_cache(_DIFFERENT_SERIES)
+def _folded(
+    known: tuple[Evidence, ...],
+    scope: AnswerScope,
+    new: tuple[EpochWindow, ...],
+    doubtful: tuple[EpochWindow, ...],
+    kept: tuple[EpochWindow, ...],
+) -> tuple[Evidence, ...]:
     rows = [row for row in known if row.end <= scope.start or row.start >= scope.end]
     for row in (row for row in known if row.start < scope.end and scope.start < row.end):
         outside = (row.start, scope.start), (scope.end, row.end)
@@ -113,7 +126,7 @@ def fold(  # noqa: PLR0913 - all but two are keywords
             rows.append(_evidence(scope, start, end))
         else:
             rows.append(_agreed(old, scope, start, end))
-    return compact(rows, settle)
+    return tuple(compact(rows, scope.settle))
 
 
 def doubted(

@@ -99,6 +99,9 @@ class PendingSlices:
         for slice_ in slices:
             taken[slice_.series].append(slice_.window)
         for series, windows in taken.items():
+            if self._left[series] == windows:  # as nearly always
+                self._left[series] = []
+                continue
             merged = merge(self._left[series])
             kept = subtract(hull(merged), windows) if merged else []
             self._left[series] = [part for window in kept for part in _parts(merged, window)]
@@ -121,12 +124,12 @@ class PendingSlices:
 
     def slices(self) -> list[Slice]:
         """Return the pending slices, one for each part of a requested window."""
-        slices: dict[Slice, None] = {}
+        slices: list[Slice] = []
         for series, left in self._left.items():
             merged = merge(left)
-            for window in self._requested[series] if merged else ():
-                slices.update((Slice(series, part), None) for part in _parts(merged, window))
-        return list(slices)
+            parts = dict.fromkeys(part for window in self._requested[series] for part in _parts(merged, window))
+            slices += [Slice(series, part) for part in parts]
+        return slices
 
 
 def _parts(merged: Sequence[Window], window: Window) -> Iterator[Window]:

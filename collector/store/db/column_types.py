@@ -98,6 +98,24 @@ def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> 
     return f"CAST(date_part('epoch', {compiler.process(element.clauses, **options)}) AS BIGINT)"
 
 
+class seconds(FunctionElement[float]):  # noqa: N801 - named as SQL functions are
+    """`seconds(column)`: a moment's epoch seconds with their fraction, on either database."""
+
+    type = sa.Double()
+    inherit_cache = True
+    name = "seconds"
+
+
+@compiles(seconds, "sqlite")
+def _seconds_sqlite(element: seconds, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(seconds, "postgresql")
+def _seconds_postgresql(element: seconds, compiler: SQLCompiler, **options: Any) -> str:
+    return f"date_part('epoch', {compiler.process(element.clauses, **options)})"
+
+
 class bucket(FunctionElement[datetime]):  # noqa: N801 - named as SQL functions are
     """`bucket(seconds)`: epoch seconds as a bucket's edge, to compare a column with, on either database."""
 

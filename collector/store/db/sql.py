@@ -18,7 +18,7 @@ from collector.store.db.schema import state
 from collector.timestamps import utc_now
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from collector.store.db.database import Database
 
@@ -60,6 +60,23 @@ def upsert(connection: sa.Connection, table: sa.Table) -> Any:
     from sqlalchemy.dialects import postgresql  # only here, because its import takes a command on SQLite 20 ms
 
     return postgresql.insert(table)
+
+
+_ROWS_AT_ONCE = 5_000
+"""A transaction that is silent for long counts as frozen."""
+
+
+def execute_many(connection: sa.Connection, by_backend: Mapping[str, str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Execute a statement for many *rows*, straight by the driver: SQLAlchemy's parameters cost more than the work.
+
+    *by_backend* has the statement for each database: SQLite gets the values of a row, Postgres an array of
+    each column.
+    """
+    backend = connection.dialect.name
+    for first in range(0, len(rows), _ROWS_AT_ONCE):
+        part = rows[first : first + _ROWS_AT_ONCE]
+        parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
+        connection.exec_driver_sql(by_backend[backend], parameters)
 
 
 _OURS = 0x52444354 << 16

@@ -164,11 +164,7 @@ ON CONFLICT (series_id, day) DO UPDATE SET points = excluded.points, sum = exclu
 
 def write(connection: sa.Connection, rows: Sequence[DayRow]) -> None:
     """Write rows, also over what they were before. The series must be locked."""
-    for first in range(0, len(rows), _ROWS_AT_ONCE):
-        part = rows[first : first + _ROWS_AT_ONCE]
-        backend = connection.dialect.name
-        parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
-        connection.exec_driver_sql(_WRITE[backend], parameters)
+    sql.execute_many(connection, _WRITE, rows)
     newest = max((row.day for row in rows), default=0)
     if newest > int(sql.get_state(connection, NEWEST_KEY) or 0):
         sql.put_state(connection, NEWEST_KEY, str(newest))

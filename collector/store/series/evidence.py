@@ -17,7 +17,7 @@ from collector.interval import AggInterval
 from collector.rules.edge import dump, load
 from collector.rules.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
 from collector.store.db import sql
-from collector.store.db.column_types import bucket, epoch
+from collector.store.db.column_types import bucket, epoch, seconds
 from collector.store.db.schema import absences, fetches, finality, points, series, unfolded_ranges, vanished
 from collector.store.db.schema import state as state_table
 from collector.timestamps import from_epoch
@@ -34,13 +34,30 @@ if TYPE_CHECKING:
     Rows = dict[int, list[Evidence]]
 
 _COLUMNS = [finality.c.series_id, epoch(finality.c.start), epoch(finality.c.end)]
-_COLUMNS += [finality.c[name] for name in ("asked_at", "told_at", "margin", "changed_at", "confirmed")]
+_COLUMNS += [seconds(finality.c.asked_at), seconds(finality.c.told_at), finality.c.margin]
+_COLUMNS += [seconds(finality.c.changed_at), finality.c.confirmed]
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _READ = sa.select(*_COLUMNS).where(finality.c.series_id.in_(_IDS)).order_by(finality.c.series_id, finality.c.start)
 _NEAR = _READ.where(finality.c.start <= sa.bindparam("until"), finality.c.end >= sa.bindparam("since"))
 _SETTLE = sa.select(series.c.id, series.c.settle).where(series.c.id.in_(_IDS))
-_DELETE = sa.delete(finality).where(finality.c.series_id == sa.bindparam("i"), finality.c.start == sa.bindparam("s"))
-_INSERT, _INSERT_ABSENCE = sa.insert(finality), sa.insert(absences)
+_DELETE = {
+    "sqlite": "DELETE FROM finality WHERE series_id = ? AND start = ?",
+    "postgresql": """
+DELETE FROM finality f USING unnest(%s::bigint[], %s::float8[]) AS old(series_id, start)
+WHERE f.series_id = old.series_id AND f.start = to_timestamp(old.start)""",
+}
+_INSERT = {
+    "sqlite": """
+INSERT INTO finality (series_id, start, "end", asked_at, told_at, margin, changed_at, confirmed)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)""",
+    "postgresql": """
+INSERT INTO finality (series_id, start, "end", asked_at, told_at, margin, changed_at, confirmed)
+SELECT series_id, to_timestamp(start), to_timestamp("end"), to_timestamp(asked_at), to_timestamp(told_at), margin,
+  to_timestamp(changed_at), confirmed
+FROM unnest(%s::bigint[], %s::float8[], %s::float8[], %s::float8[], %s::float8[], %s::bigint[], %s::float8[],
+  %s::boolean[]) AS new(series_id, start, "end", asked_at, told_at, margin, changed_at, confirmed)""",
+}
+_INSERT_ABSENCE = sa.insert(absences)
 _ABSENCE = ("start", "end", "window_start", "window_end")
 
 
@@ -56,30 +73,21 @@ def read(connection: sa.Connection, ids: Iterable[int], hull: EpochWindow | None
     if hull:
         parameters |= {"since": from_epoch(hull[0]), "until": from_epoch(hull[1])}
     rows: Rows = defaultdict(list)
-    for series_id, *row in connection.execute(_NEAR if hull else _READ, parameters):
-        start, end, asked_at, told_at, margin, changed_at, confirmed = row
-        changed = changed_at.timestamp() if changed_at else None
-        times = asked_at.timestamp(), told_at.timestamp(), margin, changed
-        rows[series_id].append(Evidence(start, end, *times, confirmed=bool(confirmed)))
+    for series_id, *row, confirmed in connection.execute(_NEAR if hull else _READ, parameters):
+        rows[series_id].append(Evidence._make((*row, bool(confirmed))))
     return rows
 
 
 def write(connection: sa.Connection, changes: Mapping[int, tuple[Sequence[Evidence], Sequence[Evidence]]]) -> None:
     """Replace rows by series_id: *changes* has the rows before and after."""
-    deleted, inserted = [], []
+    deleted: list[tuple[int, int]] = []
+    inserted: list[tuple[Any, ...]] = []
     for series_id, (before, after) in sorted(changes.items()):
         old, new = set(before), set(after)
-        deleted += [{"i": series_id, "s": from_epoch(row.start)} for row in before if row not in new]
-        for row in after:
-            if row not in old:
-                times = {name: from_epoch(getattr(row, name)) for name in ("start", "end", "asked_at", "told_at")}
-                changed_at = None if row.changed_at is None else from_epoch(row.changed_at)
-                rest = {"margin": row.margin, "changed_at": changed_at, "confirmed": row.confirmed}
-                inserted.append({"series_id": series_id, **times, **rest})
-    if deleted:
-        connection.execute(_DELETE, deleted)
-    if inserted:
-        connection.execute(_INSERT, inserted)
+        deleted += [(series_id, row.start) for row in before if row not in new]
+        inserted += [(series_id, *row) for row in after if row not in old]
+    sql.execute_many(connection, _DELETE, deleted)
+    sql.execute_many(connection, _INSERT, inserted)
 
 
 def add_absences(connection: sa.Connection, fetch_id: int, by_series: Mapping[int, Sequence[Absence]]) -> None:

@@ -1,7 +1,7 @@
 """What answers change: read what is stored in their windows, and compare.
 
-A day whose row equals that of the answer is not read, see `days`. If all points of a series are the same, no fetches of
-points are read.
+A day whose row equals that of the answer is not read, see `days`. The fetches of points are read only for a series of
+which a stored point is another one in the answer, or is absent from it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collector.store.series import coverage, days, evidence
 from collector.store.series.days import DAY, DayRow
 from collector.store.write import points
 from collector.store.write.changed_days import AnsweredDays, ChangedDays, add_changes, answered_days, unchanged_days
-from collector.store.write.diff import AnswerPart, Difference, diff, spoken_window
+from collector.store.write.diff import AnswerPart, Difference, continuation, diff, spoken_window
 from collector.store.write.grouped import Scope
 from collector.windows import SeriesWindow, merge, subtract
 
@@ -138,18 +138,22 @@ def _read_stored(
     values = points.read_values(connection, rest) if rest else {}
     ids = values.keys() | {i for i, unchanged in same.items() if unchanged}
     vanished = points.read_vanished(connection, [span for span in spans if span.series_id in ids]) if ids else {}
-    unread = {span.series_id for span in rest}
-    equal = {
-        i
-        for i in ids
-        if i not in vanished and (i not in unread or values.get(i, []) == _rows_of(answers, i, same.get(i, ())))
-    }
-    differing = [part for part in rest if part.series_id in values and part.series_id not in equal]
+    unread, equal, continued = {span.series_id for span in rest}, set[int](), set[int]()
+    for i in ids - vanished.keys():
+        known, answered = values.get(i, []), _rows_of(answers, i, same.get(i, ())) if i in unread else []
+        if known == answered:
+            equal.add(i)
+        elif known == answered[: len(known)]:
+            continued.add(i)
+    others = values.keys() - equal - continued
+    differing = [part for part in rest if part.series_id in others]
     before = points.read(connection, differing) if differing else defaultdict(dict)
+    for i in continued:
+        before[i] = {t: (value, 0) for _, t, value in values.get(i, ())}
     for i in ids - equal:
         if same.get(i):
             before[i] |= {t: (value, 0) for _, t, value in _rows_of(answers, i) if t // DAY * DAY in same[i]}
-    return _Stored(before, vanished, equal, ids)
+    return _Stored(before, vanished, equal, continued, ids)
 
 
 def _rows_of(
@@ -177,12 +181,14 @@ def _changed_days(
 class _Stored(NamedTuple):
     """The stored *points* in the windows of some answers, and which of these are marked as vanished.
 
-    *ids* are the series that have any. Of those that are *equal* to the answers, no points are read.
+    *ids* are the series that have any. Of those that are *equal* to the answers, no points are here. Of those that the
+    answers have *continued*, all points are the same in the answers, which have more.
     """
 
     points: Stored
     vanished: Mapping[int, Iterable[int]]
     equal: Collection[int]
+    continued: Collection[int]
     ids: Collection[int]
 
 
@@ -243,6 +249,8 @@ class _Answered:
             scopes[i] = Scope([part.spoken for part in parts], blocking)
             if is_equal:
                 differences[i] = Difference(unchanged=len(known))
+            elif i in stored.continued and not blocking:
+                differences[i] = continuation(known, self._values(i))
             else:
                 gone = {t for t in stored.vanished.get(i, ()) if _within(t, spans)}
                 differences[i] = diff(known, self._values(i), gone, blocking, [part.spoken for part in parts])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.store import checksums
+from collector.store.db import sql
 from collector.store.series import folds
 
 if TYPE_CHECKING:
@@ -105,16 +106,16 @@ def _execute(
     backend = connection.dialect.name
     columns = f"t.series_id, {_TIMESTAMP[backend]}, {columns}"
     if backend == "sqlite":
-        sql = _READ[backend].format(rows=", ".join(["(?, ?, ?)"] * len(spans)), columns=columns, table=table)
+        text = _READ[backend].format(rows=", ".join(["(?, ?, ?)"] * len(spans)), columns=columns, table=table)
         parameters: tuple[Any, ...] = tuple(number for span in spans for number in span)
     else:
-        sql = _READ[backend].format(columns=columns, table=table)
+        text = _READ[backend].format(columns=columns, table=table)
         ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
         parameters = (ids, starts, ends, min(starts), max(ends))
-    return connection.exec_driver_sql(sql, parameters)
+    return connection.exec_driver_sql(text, parameters)
 
 
-_SPANS_AT_ONCE, _ROWS_AT_ONCE = 10, 5_000
+_SPANS_AT_ONCE = 10
 _COLUMNS = 4
 _NUMBERS_A_STATEMENT = 200 * _COLUMNS
 """200 rows of an INSERT on SQLite: a third faster than one each, and below the 999 parameters of its old versions."""
@@ -170,36 +171,38 @@ def _copy(connection: sa.Connection, parts: Sequence[bytes]) -> None:
         raise sa.exc.DBAPIError(_COPY, None, error, connection_invalidated=raw.closed) from error
 
 
-_EXECUTE = {
-    "sqlite": {
-        "revise": "UPDATE points SET value = ?, fetch_id = ? WHERE series_id = ? AND timestamp = ?",
-        "mark": "INSERT INTO vanished (series_id, timestamp, fetch_id, seen_at) VALUES (?, ?, ?, ?)",
-        "unmark": "DELETE FROM vanished WHERE series_id = ? AND timestamp = ?",
-        "keep": """
-INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, replaced_at, seen_at)
-VALUES (?, ?, ?, ?, ?, ?, COALESCE((SELECT finished_at FROM fetches WHERE id = ?), ?))""",
-    },
-    "postgresql": {
-        "revise": """
+_REVISE = {
+    "sqlite": "UPDATE points SET value = ?, fetch_id = ? WHERE series_id = ? AND timestamp = ?",
+    "postgresql": """
 UPDATE points AS p SET value = new.value, fetch_id = new.fetch_id
 FROM unnest(%s::float8[], %s::bigint[], %s::bigint[], %s::bigint[]) AS new(value, fetch_id, series_id, seconds)
 WHERE p.series_id = new.series_id AND p.timestamp = to_timestamp(new.seconds)""",
-        "mark": """
+}
+_MARK = {
+    "sqlite": "INSERT INTO vanished (series_id, timestamp, fetch_id, seen_at) VALUES (?, ?, ?, ?)",
+    "postgresql": """
 INSERT INTO vanished (series_id, timestamp, fetch_id, seen_at)
 SELECT new.series_id, to_timestamp(new.seconds), new.fetch_id, new.seen_at
 FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::timestamptz[])
   AS new(series_id, seconds, fetch_id, seen_at)""",
-        "unmark": """
+}
+_UNMARK = {
+    "sqlite": "DELETE FROM vanished WHERE series_id = ? AND timestamp = ?",
+    "postgresql": """
 DELETE FROM vanished AS v USING unnest(%s::bigint[], %s::bigint[]) AS old(series_id, seconds)
 WHERE v.series_id = old.series_id AND v.timestamp = to_timestamp(old.seconds)""",
-        "keep": """
+}
+_KEEP = {
+    "sqlite": """
+INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, replaced_at, seen_at)
+VALUES (?, ?, ?, ?, ?, ?, COALESCE((SELECT finished_at FROM fetches WHERE id = ?), ?))""",
+    "postgresql": """
 INSERT INTO revisions (series_id, timestamp, value, fetch_id, replaced_by, replaced_at, seen_at)
 SELECT old.series_id, to_timestamp(old.seconds), old.value, old.fetch_id, old.replaced_by, old.replaced_at,
   COALESCE(f.finished_at, to_timestamp(old.began))
 FROM unnest(%s::bigint[], %s::bigint[], %s::float8[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::bigint[],
   %s::float8[]) AS old(series_id, seconds, value, fetch_id, replaced_by, replaced_at, brought_by, began)
 LEFT JOIN fetches f ON f.id = old.brought_by""",
-    },
 }
 
 
@@ -214,30 +217,22 @@ def revise(
     folded = folds.seen_at(connection, [(i, t, old[1]) for i, t, old, _ in rows])
     seen = [folded[i, old[1]].timestamp() if (i, old[1]) in folded else float(t) for i, t, old, _ in rows]
     keep = [(i, t, *old, fetch_id, moment, old[1], at) for (i, t, old, _), at in zip(rows, seen, strict=True)]
-    _many(connection, "keep", keep)
-    _many(connection, "revise", [(new, fetch_id, i, t) for i, t, _, new in rows])
+    sql.execute_many(connection, _KEEP, keep)
+    sql.execute_many(connection, _REVISE, [(new, fetch_id, i, t) for i, t, _, new in rows])
 
 
 def set_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]], fetch_id: int, now: datetime) -> None:
     """Mark points (series_id, timestamp) that an answer no longer has."""
     moment = _moment(connection, now)
-    _many(connection, "mark", [(i, t, fetch_id, moment) for i, t in keys])
+    sql.execute_many(connection, _MARK, [(i, t, fetch_id, moment) for i, t in keys])
     checksums.update_set_checksums(connection, came=[checksums.mark(*key) for key in keys])
 
 
 def clear_vanished(connection: sa.Connection, keys: Sequence[tuple[int, int]]) -> None:
     """Take the mark off points (series_id, timestamp) that came back."""
-    _many(connection, "unmark", keys)
+    sql.execute_many(connection, _UNMARK, keys)
     checksums.update_set_checksums(connection, gone=[checksums.mark(*key) for key in keys])
 
 
 def _moment(connection: sa.Connection, now: datetime) -> float | datetime:
     return now.timestamp() if connection.dialect.name == "sqlite" else now
-
-
-def _many(connection: sa.Connection, what: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    backend = connection.dialect.name
-    for first in range(0, len(rows), _ROWS_AT_ONCE):  # because a silent transaction counts as frozen
-        part = rows[first : first + _ROWS_AT_ONCE]
-        parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
-        connection.exec_driver_sql(_EXECUTE[backend][what], parameters)
