@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from collector.store.db.column_types import BucketTime, Timestamp, epoch
 from collector.store.db.schema import fetches, groups, points, remainders, revisions, series
 from collector.store.read.as_of import AsOfReader
-from collector.store.read.points import driver_rows
+from collector.store.read.points import driver_rows, seen_parameters, was_seen
 from collector.store.read.sums import period_sums
 from collector.store.series.generations import same_measure
 from collector.timestamps import from_epoch
@@ -148,17 +148,17 @@ def _unknown(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     """Count the buckets in which each of *ids* is unknown: (series_id, start of the column, buckets, most)."""
     (origin, width), (since, until) = columns, map(from_epoch, span)
     parameters = {"sum": sum_id, "ids": [*ids], "origin": origin, "width": width, "since": since, "until": until}
-    parameters |= {"as_of": as_of} if as_of else {}
-    rows = driver_rows(connection.execute(_unknown_select(seen=as_of is not None), parameters))
+    seen = seen_parameters(connection, ids, as_of)
+    rows = driver_rows(connection.execute(_unknown_select(frozenset(seen)), parameters | seen))
     return [(series_id, origin + number * width, count, most) for series_id, number, count, most in rows]
 
 
-@lru_cache(maxsize=2)
-def _unknown_select(*, seen: bool) -> Any:
-    left = _left(seen=seen).subquery()
+@lru_cache(maxsize=3)
+def _unknown_select(seen: frozenset[str]) -> Any:
+    left = _left(seen=bool(seen)).subquery()
     origin, width = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "width"))
     column = ((epoch(left.c.timestamp) - origin) // width).label("column")
-    has_point = _has_point(left, seen=seen)
+    has_point = _has_point(left, seen)
     select = sa.select(series.c.id, column, sa.func.count(), sa.func.sum(left.c.most))
     select = select.select_from(series.join(left, sa.true()))
     chosen = series.c.id.in_(sa.bindparam("ids", expanding=True))
@@ -180,13 +180,12 @@ def _left(*, seen: bool) -> sa.Select[Any]:
     return select.where(~sa.exists().where(*later).correlate(remainders))
 
 
-def _has_point(left: sa.Subquery, *, seen: bool) -> sa.ColumnElement[bool]:
+def _has_point(left: sa.Subquery, seen: frozenset[str]) -> sa.ColumnElement[bool]:
     of_points = points.c.series_id == series.c.id, points.c.timestamp == left.c.timestamp
     if not seen:
         return sa.exists().where(*of_points).correlate(series, left)
     moment = sa.bindparam("as_of", type_=Timestamp)
     fetched = sa.select(points.c.series_id).join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
-    is_seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= moment)
     of_revisions = revisions.c.series_id == series.c.id, revisions.c.timestamp == left.c.timestamp
     replaced = sa.exists().where(*of_revisions, revisions.c.seen_at <= moment).correlate(series, left)
-    return sa.or_(fetched.where(*of_points, is_seen).correlate(series, left).exists(), replaced)
+    return sa.or_(fetched.where(*of_points, was_seen(seen)).correlate(series, left).exists(), replaced)
