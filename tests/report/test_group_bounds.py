@@ -80,8 +80,12 @@ async def test_a_value_that_has_vanished_does_not_count(store):
     await save(store, LATER + 2 * HOUR, left={3: 4}, A=each(0), B={0: 5})
     by_hour = await cells(store, "owners/B", per="hour", as_of=None)
     assert (by_hour["value"], by_hour["at_most"]) == ([5, 0, 0, None], [5, 0, 0, 1])
-    await save(store, LATER + 3 * HOUR, A=each(0), B={0: 5, 3: 5})
+    await save(store, LATER + 3 * HOUR, A=each(0), B={0: 5, 1: 0, 3: 5})
     assert (await cells(store, "owners/B", per="hour", as_of=None))["value"] == [5, 0, 0, 5]
+    await save(store, LATER + 4 * HOUR, A=each(0))
+    await save(store, LATER + 5 * HOUR, left={0: 4, 1: 4}, A=each(0))
+    by_hour = await cells(store, "owners/B", per="hour", as_of=None)
+    assert (by_hour["value"], by_hour["at_most"]) == ([None, 0, 0, 0], [1, 0, 0, 0])
 
 
 async def test_an_unknown_bucket_is_not_missing(store):

@@ -208,9 +208,14 @@ def _left(*, seen: bool) -> sa.Select[Any]:
 
 
 def _has_point(left: sa.Subquery, seen: frozenset[str]) -> sa.ColumnElement[bool]:
-    """Return whether a group has a point in a bucket in which something is left, and the point has not vanished."""
+    """Return whether a group has a point in a bucket in which something is left, and the point has not vanished.
+
+    A value of 0 does not vanish, because an answer that leaves nothing for the group says the same.
+    """
     of_points = points.c.series_id == series.c.id, points.c.timestamp == left.c.timestamp
-    has_vanished = sa.exists().where(vanished.c.series_id == series.c.id, vanished.c.timestamp == left.c.timestamp)
+    of_vanished = vanished.c.series_id == points.c.series_id, vanished.c.timestamp == points.c.timestamp
+    has_vanished = sa.exists().select_from(vanished.join(points, sa.and_(*of_vanished)))
+    has_vanished = has_vanished.where(*of_points, points.c.value != 0)
     if not seen:
         has_vanished = has_vanished.correlate(series, left)
         return sa.and_(sa.exists().where(*of_points).correlate(series, left), ~has_vanished)
