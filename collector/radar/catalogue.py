@@ -7,6 +7,7 @@ spelt in another case or with other punctuation; a list or object of entries may
 
 from __future__ import annotations
 
+import hashlib
 import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
@@ -29,30 +30,38 @@ _NO_SUCCESS = frozenset({"false", "0"})
 
 
 class ListPage(NamedTuple):
-    """The entries of one page, the number of its *rows*, and how many of these could not be read."""
+    """The entries of one page, and the *keys* of its rows: the slug, or a digest of a row that cannot be read."""
 
     entries: tuple[CatalogueEntry, ...]
-    rows: int
-    unreadable: int
+    keys: tuple[str, ...]
+
+    @property
+    def unreadable(self) -> set[str]:
+        """The keys of the rows that cannot be read."""
+        return {*self.keys} - {entry.slug for entry in self.entries}
 
 
-def read_page(response: RadarResponse, known: CatalogueList) -> ListPage:
-    """Return a page of a list. Raises the RadarError that the response stands for if it is none."""
+def read_page(response: RadarResponse, known: CatalogueList, *, is_first: bool = True) -> ListPage:
+    """Return a page of a list. Raises the RadarError that the response stands for if it is none.
+
+    Of the first page one entry must be readable.
+    """
     rows = _rows(_result(response), known)
     if rows is None:
         raise Untrusted(f"there is no list {known.rows_key} in the result", status=response.status)
     entries: dict[str, CatalogueEntry] = {}
-    unreadable = 0
+    keys = []
     for content in rows:
         row = _with_known_keys(content, known)
         slug, text = _slug(row, known), _canonical(row)
         if slug is None or text is None:
-            unreadable += 1
+            keys.append(_digest(content))
         else:
+            keys.append(slug)
             entries.setdefault(slug, CatalogueEntry(slug, text))
-    if unreadable and not entries:
-        raise Untrusted(f"none of {unreadable} entries of {known.rows_key} can be read", status=response.status)
-    return ListPage(tuple(entries.values()), len(rows), unreadable)
+    if keys and not entries and is_first:
+        raise Untrusted(f"none of {len(keys)} entries of {known.rows_key} can be read", status=response.status)
+    return ListPage(tuple(entries.values()), tuple(keys))
 
 
 def read_details(response: RadarResponse, known: CatalogueList, slug: str) -> EntryDetails:
@@ -137,6 +146,11 @@ def _slug(row: object, known: CatalogueList) -> str | None:
     slug = row.get(known.slug_key) if isinstance(row, dict) else None
     is_usable = isinstance(slug, str) and slug.strip() == slug and slug.isprintable()
     return slug if is_usable and slug and len(slug) <= _MAX_SLUG_LENGTH else None
+
+
+def _digest(row: object) -> str:
+    """Return a text that is equal for equal rows, and no slug."""
+    return "\0" + hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
 
 
 def _canonical(row: object) -> str | None:

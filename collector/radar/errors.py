@@ -109,7 +109,7 @@ class Paused(Refused):
 
 
 class Misdirected(RadarError):
-    """Stop: the path does not exist at this address, so the base URL is wrong."""
+    """Stop: the path does not exist at this address, so the base URL is wrong, or Radar lacks this dimension."""
 
     outcome = "misdirected"
 

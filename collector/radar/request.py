@@ -49,22 +49,30 @@ def path_of_batch(batch: Batch) -> str:
     return dataset_of_batch(batch).path_of(batch.slices[0].series.dimension)
 
 
-@lru_cache(maxsize=32)
 def query_string(batch: Batch) -> str:
     """Return *batch* as an encoded query string, always with dates, aggInterval and format."""
+    return _query_string(batch, frozenset(slice_.series.parameters for slice_ in batch.slices))
+
+
+@lru_cache(maxsize=32)
+def _query_string(batch: Batch, parameters: frozenset[tuple[str, str, int]]) -> str:
+    """Return the query string of a batch, whose length is asked for several times.
+
+    Its *parameters* are named, because equal questions may ask for another number of groups.
+    """
     dataset = dataset_of_batch(batch)
-    pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON"), *_of_groups(batch)]
+    pairs = [("aggInterval", batch.agg_interval.value), ("format", "JSON"), *_of_groups(batch, parameters)]
     for slice_ in batch.slices:
         pairs += _dates(slice_.window.start, slice_.window.end)
     pairs += _filters(dataset, [slice_.series for slice_ in batch.slices])
     return "&".join(f"{key}={_quoted(value)}" for key, value in pairs)
 
 
-def _of_groups(batch: Batch) -> Iterator[tuple[str, str]]:
+def _of_groups(batch: Batch, parameters: frozenset[tuple[str, str, int]]) -> Iterator[tuple[str, str]]:
     """Yield the parameters of a request by dimension, which all its positions share."""
-    if len({slice_.series.parameters for slice_ in batch.slices}) > 1 or any(s.series.group for s in batch.slices):
+    if len(parameters) > 1 or any(slice_.series.group for slice_ in batch.slices):
         raise ValueError("one request for several dimensions, normalizations or numbers of groups, or for one group")
-    _, normalization, most_groups = batch.slices[0].series.parameters
+    ((_, normalization, most_groups),) = parameters
     if most_groups:
         yield "limitPerGroup", str(most_groups)
     if normalization:

@@ -79,8 +79,7 @@ def _points(content: Content, slice_: Slice, normalization: str, deviations: Dev
     groups = {name: _present(timestamps, values) for name, values in listed.items()}
     kept = _present(timestamps, sums)
     if others is not None:
-        pairs = zip(timestamps, others, strict=True)
-        remainders = {at: Remainder(other, other if smallest is None else smallest) for at, other in pairs if other}
+        remainders = _remainders(timestamps, others, smallest, deviations)
     elif 0 < slice_.series.most_groups <= len(listed):
         remainders = _unsaid_remainders(timestamps, smallest, deviations)
     else:
@@ -198,6 +197,24 @@ def _smallest(listed: Sequence[Sequence[float | None]]) -> float | None:
     The largest groups of the window are listed, so no other one has more in it, and in none of its buckets.
     """
     return min((fsum(values) for values in listed if None not in values), default=None)  # type: ignore[arg-type]
+
+
+def _remainders(
+    timestamps: Sequence[int], others: Sequence[float | None], smallest: float | None, deviations: Deviations
+) -> dict[int, Remainder]:
+    """Return what is left beside the listed groups.
+
+    A negative number bounds no group, so *smallest* alone does. If *smallest* is 0, the largest groups are not what is
+    listed, so it bounds none.
+    """
+    remainders = {}
+    for at, other in zip(timestamps, others, strict=True):
+        if other is not None and other < 0:
+            deviations.note("what is left beside the listed groups is negative")
+        left = other if other is None or other >= 0 else smallest
+        if left:
+            remainders[at] = Remainder(left, smallest or left)
+    return remainders
 
 
 def _unsaid_remainders(

@@ -1,5 +1,6 @@
 """The lists of authorities and logs: read page by page, followed as they change, with the details of each entry."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -12,6 +13,7 @@ from collector.collect.catalogue import refresh_due, refresh_now
 from collector.collect.catalogue import walk as walks
 from collector.contract.response import HttpReply
 from collector.datasets.catalogue import LISTS, LOGS, CatalogueEntry
+from collector.radar.catalogue import ListPage
 from collector.radar.errors import NotFound, Unauthorized
 from collector.simulator import CatalogueChange, CatalogueOptions
 from collector.simulator.catalogue import fingerprint
@@ -190,15 +192,15 @@ async def test_one_replica_at_a_time_reads_the_lists(postgres_url):
         assert len(await of(core)) == 9
 
 
-def entries(*slugs):
-    return [CatalogueEntry(str(slug), "{}") for slug in slugs]
+def page_of(*slugs, unreadable=()):
+    keys = tuple(map(str, slugs))
+    return ListPage(tuple(CatalogueEntry(key, "{}") for key in keys if key not in unreadable), keys)
 
 
-def read(pages, walk):
+def read(pages, walk, unreadable=()):
     """Read *pages*, functions from (offset, limit) to slugs, to the end."""
     while walk.end is None:
-        page = entries(*next(pages)(walk.offset, walk.limit))
-        walk = walks.after_page(walk, page, len(page))
+        walk = walks.after_page(walk, page_of(*next(pages)(walk.offset, walk.limit), unreadable=unreadable))
     return walk
 
 
@@ -226,8 +228,28 @@ def test_a_list_of_too_many_pages_goes_on_the_next_day():
     assert min(map(int, following.entries)) == 600
 
 
+@pytest.mark.parametrize("unreadable", ["29", "9", "8 9", "10", "0", "18 19 20 21 22 23 24 25 26 27 28 29"])
+def test_entries_that_cannot_be_read_are_left_out_wherever_they_are(unreadable):
+    whole, left_out = list(range(30)), set(unreadable.split())
+    for walk in (walks.Walk(10, 10), walks.Walk(1000)):
+        found = read((lambda o, n: whole[o : o + n] for _ in count()), walk, left_out)
+        assert (len(found.entries), found.unreadable, found.has_shifted) == (30 - len(left_out), left_out, False)
+        assert (found.end, found.is_whole) == ("end", False)
+
+
+async def test_a_list_is_kept_though_its_last_entry_cannot_be_read(sqlite_url):
+    async with open_core(sqlite_url) as core:
+        listed = [{"slug": "a"}, {"slug": "b"}, {"slug": None}]
+        pages = [json.dumps({"success": True, "result": {"certificateLogs": rows}}) for rows in (listed, listed[-1:])]
+        core.script(*(instead("page", HttpReply(200, page.encode())) for page in pages))
+        refreshed = await refresh_now(core.fetcher, "logs")
+        assert (refreshed.entries, refreshed.pages) == (2, 2)
+        assert refreshed.note == "1 of its entries cannot be read; absent entries count as listed"
+        assert [entry.slug for entry in await of(core)] == ["a", "b"]
+
+
 def test_a_page_that_is_cut_short_is_found_by_what_it_lacks():
-    walk = walks.after_page(walks.Walk(100, 100), entries(*range(50)), 50)
+    walk = walks.after_page(walks.Walk(100, 100), page_of(*range(50)))
     assert walk.end == "end"
     again = walks.reopened(walk, [str(n) for n in range(80)])
     assert again.end is None

@@ -9,9 +9,11 @@ from collector.collect.batches.batch_runner import BatchRunner
 from collector.collect.batches.pending_slices import split_unreadable
 from collector.collect.one_pass import collect, named
 from collector.collect.worker import ProfileWorker
+from collector.contract.response import HttpReply
 from collector.interval import AggInterval
 from collector.model import DATASET, RequestKind, Slice, Window
 from collector.radar.errors import Paused
+from collector.simulator.faults import instead
 from collector.store import Store
 from collector.timestamps import rfc3339
 from tests.harness import faults
@@ -282,3 +284,26 @@ async def test_two_healthy_profiles_are_fresh_in_every_pass_beside_one_that_alwa
         (paused,) = await core.store.refusals()
         assert paused.is_of(ill.series[0].query)
         assert (await core.batch_runner.limits(RequestKind(DATASET, HOUR))).rejected == ()
+
+
+async def test_a_dimension_whose_path_does_not_exist_costs_few_requests(store_url):
+    owners = profile("owners", dimension="CA_OWNER", since=NOW - 60 * DAY)
+    missing = HttpReply(404, b'{"error":"Not Found."}')
+
+    def rule(received):
+        return instead("missing", missing) if "timeseries_groups" in received.path else None
+
+    async with open_core(store_url, owners, profile()) as core:
+        core.script(rule)
+        passes = []
+        for _ in range(120):
+            passes.append(await run_pass(core))
+            core.clock.advance(seconds=30)
+        of_groups = [each for each in core.requests if "timeseries_groups" in each.path]
+        assert 3 < len(of_groups) <= 10
+        assert passes[-1].reasons["all"] is None
+        assert passes[-1].reasons["owners"].startswith("HTTP 404: Not Found.; the same question is asked again at ")
+        core.simulator.clear_script()
+        core.clock.advance(hours=1)
+        await run_pass(core, gaps=True)
+        assert any(label.startswith("owners/") for label in await core.stored())

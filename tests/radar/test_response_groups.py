@@ -51,6 +51,15 @@ def test_a_group_that_lacks_a_value_bounds_no_other_one():
         parsed(f'{TIMES},"A":[null,"6"],"B":["1",null]', most_groups=2)
 
 
+def test_what_is_left_is_no_bound_if_it_is_negative_or_a_listed_group_has_nothing():
+    points, deviations = parsed(f'{TIMES},"A":["5","6"],"B":["1","2"],"other":["-2","4"]')
+    assert [left.most for left in points.remainders.values()] == [3, 3]
+    assert [*points.values] == [4, 12]
+    assert "what is left beside the listed groups is negative" in deviations
+    points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["0","0"],"other":["2","3"]')
+    assert [left.most for left in points.remainders.values()] == [2, 3]
+
+
 @pytest.mark.parametrize("wrong", ['"n/a"', '""', '"1e999"', "true"])
 def test_a_bucket_with_a_value_that_cannot_be_read_is_left_out(wrong):
     points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1",{wrong}],"other":["2","3"]')

@@ -10,8 +10,8 @@ from collector.report.analysis.points import answer_points
 from collector.report.analysis.stats import answer_stats
 from collector.report.analysis.top import answer_top
 from collector.store import PointQuery, Store
-from tests.harness.factories import NOW, hours
-from tests.harness.groups import LATER, OWNERS, each, save
+from tests.harness.factories import HOUR, NOW, at, hours
+from tests.harness.groups import LATER, OWNERS, QUESTION, each, save
 
 HOURS = hours(0, 4)
 
@@ -65,6 +65,27 @@ async def test_totals_have_bounds_and_shares_are_of_the_sum_of_the_question(stor
     assert (rest["series"], rest["total"], rest["at_most"], rest["share"]) == ("rest", 13, 13, 100 * 13 / 53)
     rest = await cells(store, "rest", per="hour", top=1, share=True)
     assert rest["value"] == [5, 3, 0, 5]
+
+
+async def test_a_value_that_has_vanished_does_not_count(store):
+    await save(store, LATER + HOUR, A=each(0), B={0: 5})
+    assert (await cells(store, "owners/B", per="hour", as_of=LATER + HOUR / 2))["value"] == [5, 0, 0, 5]
+    by_hour = await cells(store, "owners/B", per="hour", as_of=None, share=True)
+    assert (by_hour["value"], by_hour["at_most"]) == ([5, 0, 0, 0], [5, 0, 0, 0])
+    a, b = await ask(store, answer_stats, as_of=None)
+    assert (a["share"], b["total"], b["known"]) == (100 * 40 / 45, 5, 4)
+    by_day = await cells(store, "owners/B", per="day", as_of=None)
+    assert (by_day["value"], by_day["known"]) == ([5], [4])
+    assert await store.daily_group_sums(QUESTION, hours(0, 24)) == {at(0): {"A": 40, "B": 5}}
+    await save(store, LATER + 2 * HOUR, left={3: 4}, A=each(0), B={0: 5})
+    by_hour = await cells(store, "owners/B", per="hour", as_of=None)
+    assert (by_hour["value"], by_hour["at_most"]) == ([5, 0, 0, None], [5, 0, 0, 1])
+    await save(store, LATER + 3 * HOUR, A=each(0), B={0: 5, 1: 0, 3: 5})
+    assert (await cells(store, "owners/B", per="hour", as_of=None))["value"] == [5, 0, 0, 5]
+    await save(store, LATER + 4 * HOUR, A=each(0))
+    await save(store, LATER + 5 * HOUR, left={0: 4, 1: 4}, A=each(0))
+    by_hour = await cells(store, "owners/B", per="hour", as_of=None)
+    assert (by_hour["value"], by_hour["at_most"]) == ([None, 0, 0, 0], [1, 0, 0, 0])
 
 
 async def test_an_unknown_bucket_is_not_missing(store):

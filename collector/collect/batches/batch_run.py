@@ -366,8 +366,7 @@ class BatchRun:
         if is_back and isinstance(error, Unavailable) and self._edges.reaches(batch):
             self._to_resend.append(batch)  # because the edge search has shown that only the outage was to blame
         elif isinstance(error, Misdirected):
-            self._to_resend.append(batch)
-            self.end = error
+            await self._misdirected(batch, error)
         elif verdict is Verdict.SMALLER:
             self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
@@ -380,6 +379,17 @@ class BatchRun:
             self._bisect(batch, error)
         else:
             await self._quarantine.add(batch.slices[0], error, self._pending)
+
+    async def _misdirected(self, batch: Batch, error: Misdirected) -> None:
+        """End the run, because its path does not exist. That of a dimension pauses, because other paths may exist."""
+        if not self._kind.dimension:
+            self._to_resend.append(batch)
+            self.end = error
+            return
+        rest = self._pending.slices()
+        self._pending.take(rest)
+        for slice_ in (*batch.slices, *rest):
+            await self._quarantine.add(slice_, error, self._pending)
 
     async def _is_before_edge(self, batch: Batch, error: RadarError, *, any_size: bool) -> bool:
         """Return whether *batch* failed because Radar's history begins later. If so, drop the older buckets."""

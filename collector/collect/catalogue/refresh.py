@@ -68,14 +68,14 @@ async def _walk(fetcher: Fetcher, known: CatalogueList, walk: Walk, listed: list
         query = f"limit={walk.limit}&offset={walk.offset}&format=JSON"
         request = PathRequest(path=known.url_path, query=query)
         try:
-            page = await fetch_path(fetcher, request, partial(read_page, known=known))
+            page = await fetch_path(fetcher, request, partial(read_page, known=known, is_first=not walk.pages))
         except Refused:
             smaller = walks.with_smaller_page(walk)
             if smaller is None:
                 raise
             walk = smaller
             continue
-        walk = walks.after_page(walk, page.entries, page.rows, page.unreadable)
+        walk = walks.after_page(walk, page)
         if walk.end is not None:
             walk = walks.reopened(walk, listed)
             listed = []  # because once is enough

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from collector.store import ListRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from collector.datasets.catalogue import CatalogueEntry
+    from collector.radar.catalogue import ListPage
 
 LIMITS = (1000, 500, 100, 50, 20, 10, 5)
 """How many entries are requested at once: the first, or after a rejection the next one."""
@@ -31,9 +32,9 @@ _SMALL_PART = 0.2
 class Walk:
     """A reading of a list: *entries* by slug, and the *offset* of the next page of at most *limit* entries.
 
-    *full* is the size of a full page, None if unknown. *last* are the slugs of the last page. *end* is why no other
-    page is requested: `end`, or else why the reading is not whole; None as long as it goes on. It *is_confirmed* if a
-    page behind the last entry has been requested.
+    *full* is the size of a full page, None if unknown. *last* are the keys of the last page, *unreadable* those of the
+    rows that cannot be read. *end* is why no other page is requested: `end`, or else why the reading is not whole; None
+    as long as it goes on. It *is_confirmed* if a page behind the last entry has been requested.
     """
 
     limit: int
@@ -44,7 +45,7 @@ class Walk:
     entries: Mapping[str, CatalogueEntry] = field(default_factory=dict)
     last: tuple[str, ...] = ()
     has_shifted: bool = False
-    unreadable: int = 0
+    unreadable: frozenset[str] = frozenset()
     is_confirmed: bool = False
     end: str | None = None
 
@@ -69,19 +70,19 @@ def with_smaller_page(walk: Walk) -> Walk | None:
     return None if smaller is None else replace(walk, limit=smaller, full=None)
 
 
-def after_page(walk: Walk, page: Sequence[CatalogueEntry], rows: int, unreadable: int = 0) -> Walk:
-    """Return the reading after one more page, of so many *rows*."""
-    slugs = tuple(entry.slug for entry in page)
-    new = {entry.slug: entry for entry in page if entry.slug not in walk.entries}
-    follows = not walk.last or (slugs[:1] == walk.last[-1:])
+def after_page(walk: Walk, page: ListPage) -> Walk:
+    """Return the reading after one more page."""
+    rows = len(page.keys)
+    has_new = not walk.entries.keys() | walk.unreadable >= {*page.keys}
+    follows = not walk.last or (page.keys[:1] == walk.last[-1:])
     walk = replace(
         walk,
         pages=walk.pages + 1,
-        entries={**walk.entries, **new},
+        entries={**{entry.slug: entry for entry in page.entries}, **walk.entries},
         has_shifted=walk.has_shifted or not follows,
-        unreadable=walk.unreadable + unreadable,
+        unreadable=walk.unreadable | page.unreadable,
     )
-    if not new:
+    if not has_new:
         is_end = rows <= 1 or not walk.last
         end = "end" if is_end else "each page is the same, whatever the offset is"
         return replace(walk, end=end, is_confirmed=True)
@@ -90,7 +91,7 @@ def after_page(walk: Walk, page: Sequence[CatalogueEntry], rows: int, unreadable
         full = max(rows, len(walk.last))  # the page before was not the last one, so it was full
     full = walk.limit if rows >= walk.limit else full
     overlap = 1 if rows > 1 else 0
-    walk = replace(walk, full=full, offset=walk.offset + rows - overlap, last=slugs if overlap else ())
+    walk = replace(walk, full=full, offset=walk.offset + rows - overlap, last=page.keys if overlap else ())
     if full is not None and rows < full:
         return replace(walk, end="end")
     if walk.pages >= MAX_PAGES:
@@ -135,5 +136,5 @@ def _note(walk: Walk) -> str | None:
     if walk.has_shifted:
         return "it changed while it was read; absent entries count as listed"
     if walk.unreadable:
-        return f"{walk.unreadable} of its entries cannot be read; absent entries count as listed"
+        return f"{len(walk.unreadable)} of its entries cannot be read; absent entries count as listed"
     return None

@@ -158,9 +158,20 @@ class Scope:
 
 def _with_bounds(column: Column, bounds: GroupBounds) -> Column:
     """Return the column of a group: 0 in covered buckets where it had nothing, and the bounds of the unknown ones."""
+    if any(bounds.vanished):
+        column = _without_vanished(column, bounds)
     known = [max(count, c - u) for count, c, u in zip(column.known, bounds.covered, bounds.unknown, strict=True)]
     values = [0 if v is None and count else v for v, count in zip(column.values, known, strict=True)]
     return Column(values, known, column.expected, bounds.unknown, bounds.most)
+
+
+def _without_vanished(column: Column, bounds: GroupBounds) -> Column:
+    known = [count - gone for count, gone in zip(column.known, bounds.vanished, strict=True)]
+    values = [
+        v - gone if v is not None and count else None
+        for v, gone, count in zip(column.values, bounds.vanished_sum, known, strict=True)
+    ]
+    return Column(values, known, column.expected)
 
 
 def scopes(view: ReadView, chosen: PointQuery) -> list[Scope]:

@@ -19,7 +19,7 @@ from collector.store.ledger import upstream
 from collector.store.read import as_of_selects as selects
 from collector.store.read.group_series import read_group_series
 from collector.store.read.groups_as_filters import as_asked, as_filter, with_groups
-from collector.store.read.points import driver_rows, first_of_each, merged, read_run, select_points
+from collector.store.read.points import driver_rows, first_of_each, merged, read_run, seen_parameters, select_points
 from collector.store.series import folds, generations, grids, snapshots
 from collector.store.series.evidence import proven_absent
 from collector.store.series.generations import Generation, described, generation, in_force, same_measure
@@ -348,8 +348,8 @@ class AsOfReader:
     def _blocks(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
         within = from_epoch(window.start), from_epoch(window.end)
         taken = self._taken.get(window.series_id)
-        late = None if taken else self._late([window.series_id])
-        select, bounds = select_points(window.series_id, *within, self._as_of, taken.asked_at if taken else None, late)
+        seen = {} if taken else seen_parameters(self._connection, [window.series_id], self._as_of)
+        select, bounds = select_points(window.series_id, *within, seen, taken.asked_at if taken else None)
         if window.end - window.start <= _AT_ONCE:
             rows = driver_rows(self._connection.execute(select, bounds))
             blocks: Iterator[Sequence[Any]] = iter([rows] if rows else [])

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.store.db.column_types import BucketTime, Timestamp, epoch
-from collector.store.db.schema import fetches, groups, points, remainders, revisions, series
+from collector.store.db.schema import fetches, groups, points, remainders, revisions, series, vanished
 from collector.store.read.as_of import AsOfReader
-from collector.store.read.points import driver_rows
+from collector.store.read.points import driver_rows, seen_parameters, was_seen
 from collector.store.read.sums import period_sums
 from collector.store.series.generations import same_measure
 from collector.timestamps import from_epoch
@@ -40,11 +40,17 @@ _SUMS = (
 
 
 class GroupBounds(NamedTuple):
-    """Of each period: how many buckets are *covered*, in how many the group is *unknown*, and the *most* in these."""
+    """Of each period: how many buckets are *covered*, in how many the group is *unknown*, and the *most* in these.
+
+    *vanished* is the number of stored points that do not count, because a later answer left nothing for the group
+    there, and *vanished_sum* their sum.
+    """
 
     covered: list[int]
     unknown: list[int]
     most: list[float]
+    vanished: list[int]
+    vanished_sum: list[float]
 
 
 class UnknownWindow(NamedTuple):
@@ -95,13 +101,18 @@ def group_bounds(
     covered = period_sums(connection, selection, unique, edges, bounds)
     for each, (_, counts) in zip(unique, covered, strict=True):
         for series_id in members[each.series_id]:
-            known[series_id] = GroupBounds(counts, [0] * len(counts), [0.0] * len(counts))
+            none, nothing = [0] * len(counts), [0.0] * len(counts)
+            known[series_id] = GroupBounds(counts, [*none], [*nothing], [*none], [*nothing])
         for series_id, start, count, most in _unknown(
             connection, each.series_id, members[each.series_id], _columns(edges), span, as_of
         ):
             place = bisect_right(edges, max(start, span[0])) - 1
             known[series_id].unknown[place] += count
             known[series_id].most[place] += most
+    for series_id, timestamp, value in _vanished(connection, [*known], span, as_of):
+        place = bisect_right(edges, timestamp) - 1
+        known[series_id].vanished[place] += 1
+        known[series_id].vanished_sum[place] += value
     return known
 
 
@@ -148,17 +159,33 @@ def _unknown(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     """Count the buckets in which each of *ids* is unknown: (series_id, start of the column, buckets, most)."""
     (origin, width), (since, until) = columns, map(from_epoch, span)
     parameters = {"sum": sum_id, "ids": [*ids], "origin": origin, "width": width, "since": since, "until": until}
-    parameters |= {"as_of": as_of} if as_of else {}
-    rows = driver_rows(connection.execute(_unknown_select(seen=as_of is not None), parameters))
+    seen = seen_parameters(connection, ids, as_of)
+    rows = driver_rows(connection.execute(_unknown_select(frozenset(seen)), parameters | seen))
     return [(series_id, origin + number * width, count, most) for series_id, number, count, most in rows]
 
 
-@lru_cache(maxsize=2)
-def _unknown_select(*, seen: bool) -> Any:
-    left = _left(seen=seen).subquery()
+def _vanished(
+    connection: sa.Connection, ids: Sequence[int], span: Span, as_of: datetime | None
+) -> list[tuple[int, int, float]]:
+    """Read the stored points of *ids* that are marked as vanished: (series_id, timestamp, value)."""
+    start, end = map(from_epoch, span)
+    table, same = (
+        vanished.c,
+        sa.and_(points.c.series_id == vanished.c.series_id, points.c.timestamp == vanished.c.timestamp),
+    )
+    select = sa.select(table.series_id, epoch(table.timestamp), points.c.value).join_from(vanished, points, same)
+    select = select.where(table.series_id.in_(ids), table.timestamp >= start, table.timestamp < end)
+    if as_of is not None:
+        select = select.where(table.seen_at <= as_of)
+    return driver_rows(connection.execute(select))
+
+
+@lru_cache(maxsize=3)
+def _unknown_select(seen: frozenset[str]) -> Any:
+    left = _left(seen=bool(seen)).subquery()
     origin, width = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "width"))
     column = ((epoch(left.c.timestamp) - origin) // width).label("column")
-    has_point = _has_point(left, seen=seen)
+    has_point = _has_point(left, seen)
     select = sa.select(series.c.id, column, sa.func.count(), sa.func.sum(left.c.most))
     select = select.select_from(series.join(left, sa.true()))
     chosen = series.c.id.in_(sa.bindparam("ids", expanding=True))
@@ -180,13 +207,23 @@ def _left(*, seen: bool) -> sa.Select[Any]:
     return select.where(~sa.exists().where(*later).correlate(remainders))
 
 
-def _has_point(left: sa.Subquery, *, seen: bool) -> sa.ColumnElement[bool]:
+def _has_point(left: sa.Subquery, seen: frozenset[str]) -> sa.ColumnElement[bool]:
+    """Return whether a group has a point in a bucket in which something is left, and the point has not vanished.
+
+    A value of 0 does not vanish, because an answer that leaves nothing for the group says the same.
+    """
     of_points = points.c.series_id == series.c.id, points.c.timestamp == left.c.timestamp
+    of_vanished = vanished.c.series_id == points.c.series_id, vanished.c.timestamp == points.c.timestamp
+    has_vanished = sa.exists().select_from(vanished.join(points, sa.and_(*of_vanished)))
+    has_vanished = has_vanished.where(*of_points, points.c.value != 0)
     if not seen:
-        return sa.exists().where(*of_points).correlate(series, left)
+        has_vanished = has_vanished.correlate(series, left)
+        return sa.and_(sa.exists().where(*of_points).correlate(series, left), ~has_vanished)
     moment = sa.bindparam("as_of", type_=Timestamp)
     fetched = sa.select(points.c.series_id).join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
-    is_seen = sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= moment)
     of_revisions = revisions.c.series_id == series.c.id, revisions.c.timestamp == left.c.timestamp
     replaced = sa.exists().where(*of_revisions, revisions.c.seen_at <= moment).correlate(series, left)
-    return sa.or_(fetched.where(*of_points, is_seen).correlate(series, left).exists(), replaced)
+    is_stored = fetched.where(*of_points, was_seen(seen)).correlate(series, left).exists()
+    return sa.and_(
+        sa.or_(is_stored, replaced), ~has_vanished.where(vanished.c.seen_at <= moment).correlate(series, left)
+    )

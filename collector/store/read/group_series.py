@@ -70,7 +70,8 @@ def daily_sums(
 ) -> dict[int, dict[str, float]]:
     """Sum the stored values of each group of *query* by day: epoch seconds of its begin to the sums by group.
 
-    Days begin *offset* seconds after midnight UTC. A day in which a group is unknown in a bucket is absent.
+    Values that have vanished do not count. Days begin *offset* seconds after midnight UTC. A day in which a group is
+    unknown in a bucket is absent.
     """
     current = known.current([query]).get(query)
     if current is None:
@@ -84,8 +85,10 @@ def daily_sums(
     names = {series_id: name for name, ids in its_groups.ids.items() for series_id in ids}
     table, ids = points.c, sorted(names)
     day = ((epoch(table.timestamp) - offset) // _DAY).label("day")
+    of_vanished = vanished.c.series_id == table.series_id, vanished.c.timestamp == table.timestamp
     select = sa.select(table.series_id, day, sa.func.sum(table.value)).group_by(table.series_id, day)
     select = select.where(table.timestamp >= window.start, table.timestamp < window.end).order_by(table.series_id)
+    select = select.where(~sa.exists().where(*of_vanished))
     for at in range(0, len(ids), _AT_ONCE):
         for series_id, number, total in connection.execute(select.where(table.series_id.in_(ids[at : at + _AT_ONCE]))):
             if (start := number * _DAY + offset) in sums:

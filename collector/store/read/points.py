@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.sql.compiler import SQLCompiler
 
-    from collector.store.series.folds import LateFetches
     from collector.store.series.generations import Generation
 
     Rows = Sequence[Any]
@@ -177,8 +176,7 @@ def points_of(  # noqa: PLR0913 - what a read is bounded by
     replaced. With *asked_at* they are those of this snapshot of the series.
     """
     as_of = None if asked_at else as_of
-    late = folds.late_fetches(connection, [series_id], as_of) if as_of else None
-    select, bounds = select_points(series_id, start, end, as_of, asked_at, late)
+    select, bounds = select_points(series_id, start, end, seen_parameters(connection, [series_id], as_of), asked_at)
     newest: int | None = None
     result = connection.execute(select, bounds, execution_options={"yield_per": _ROWS_AT_ONCE})
     try:
@@ -302,29 +300,24 @@ def _run(names: frozenset[str]) -> Any:
     return sa.select(sa.func.count(), *extremes, texts(value, timestamp))
 
 
-def select_points(  # noqa: PLR0913, PLR0917 - what a read is bounded by
+def select_points(
     series_id: int,
     start: datetime | None,
     end: datetime | None,
-    as_of: datetime | None,
+    seen: Mapping[str, Any],
     asked_at: datetime | None = None,
-    late: LateFetches | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Return the statement of (timestamp, value) in order and its parameters.
 
-    With *as_of* the first row of a bucket counts. *late* are the folded fetches of the series that ended after it.
+    *seen* is of `seen_parameters`. If it has a moment, the first row of a bucket counts.
 
     With *asked_at* the rows are those of this snapshot of the series.
     """
+    parameters = _without_none({"series_id": series_id, "since": start, "until": end})
     if asked_at is not None:
-        bounds = {"series_id": series_id, "since": start, "until": end}
-        parameters = _without_none(bounds)
         return _of_snapshot(frozenset(parameters)), {**parameters, "asked_at": asked_at}
-    bounds = {"series_id": series_id, "since": start, "until": end, "as_of": as_of}
-    parameters = _without_none(bounds)
-    if late:
-        parameters |= {"first_late": late.first, "known_late": late.known}
-    return (_now if as_of is None else _then)(frozenset(parameters)), parameters
+    parameters |= seen
+    return (_then if seen else _now)(frozenset(parameters)), parameters
 
 
 def _without_none(bounds: Mapping[str, Any]) -> dict[str, Any]:
@@ -367,19 +360,31 @@ def seen_by(as_of: Any, first_late: Any = None, known_late: Any = None) -> sa.Co
     return sa.or_(gone, fetches.c.finished_at <= as_of)
 
 
+def seen_parameters(connection: sa.Connection, ids: Collection[int], as_of: datetime | None) -> dict[str, Any]:
+    """Return the parameters of `was_seen` for points of the series *ids*; none if *as_of* is None."""
+    if as_of is None:
+        return {}
+    late = folds.late_fetches(connection, ids, as_of)
+    return {"as_of": as_of, **({"first_late": late.first, "known_late": late.known} if late else {})}
+
+
+def was_seen(names: Collection[str]) -> sa.ColumnElement[bool]:
+    """Select as `seen_by` does, with the parameters *names*."""
+    late: tuple[Any, ...] = sa.bindparam("first_late", type_=sa.BigInteger), sa.bindparam("known_late", expanding=True)
+    return seen_by(sa.bindparam("as_of", type_=Timestamp), *(late if "first_late" in names else ()))
+
+
 @cache
 def _then(names: frozenset[str]) -> Any:
     """Select the values known at a moment, of each bucket the newest fetch first.
 
     A bucket may have several, because the periods of its values overlap if a clock was set back.
     """
-    as_of: sa.BindParameter[Any] = sa.bindparam("as_of")
-    late: tuple[Any, ...] = sa.bindparam("first_late", type_=sa.BigInteger), sa.bindparam("known_late", expanding=True)
-    seen = seen_by(as_of, *(late if "first_late" in names else ()))
+    as_of: sa.BindParameter[Any] = sa.bindparam("as_of", type_=Timestamp)
     stored = (
         sa.select(epoch(points.c.timestamp).label("t"), points.c.value.label("v"), points.c.fetch_id.label("f"))
         .join_from(points, fetches, fetches.c.id == points.c.fetch_id, isouter=True)
-        .where(*_within(points, names), seen)
+        .where(*_within(points, names), was_seen(names))
     )
     replaced = (
         sa.select(epoch(revisions.c.timestamp), revisions.c.value, revisions.c.fetch_id)

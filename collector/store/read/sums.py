@@ -19,7 +19,7 @@ from collector.store.db.column_types import BucketTime, Timestamp, epoch
 from collector.store.db.schema import fetches, points, revisions
 from collector.store.db.schema import series as series_table
 from collector.store.read.day_sums import period_rows
-from collector.store.read.points import driver_rows, points_in_force, points_of, texts
+from collector.store.read.points import driver_rows, points_in_force, points_of, seen_parameters, texts, was_seen
 from collector.store.series.generations import described, same_measure
 from collector.timestamps import from_epoch, rfc3339
 
@@ -94,28 +94,29 @@ def _fast_sums(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     sums = {series_id: _empty(edges) for series_id in ids}
     if bounds[0] >= bounds[1]:
         return sums
-    corrections = _corrections(connection, ids, bounds, as_of) if as_of else {}
+    seen = seen_parameters(connection, ids, as_of)
+    corrections = _corrections(connection, ids, bounds, seen) if seen else {}
     width = edges[1] - edges[0]
     is_uniform = edges[-1] - edges[0] == width * (len(edges) - 1)
     if width == step and is_uniform:
-        return _single_buckets(connection, sums, edges, bounds, as_of, corrections)
+        return _single_buckets(connection, sums, edges, bounds, seen, corrections)
     if is_uniform and width < DAY:
-        rows = _grouped(connection, ids, (edges[0], width), bounds, as_of)
+        rows = _grouped(connection, ids, (edges[0], width), bounds, seen)
         _add(sums, edges, ((i, edges[0] + n * width, count, total) for i, n, count, total in rows))
-    elif as_of is None and step < DAY:
+    elif not seen and step < DAY:
         _add(sums, edges, period_rows(connection, ids, edges, bounds))
     else:
-        _add(sums, edges, _day_sums(connection, ids, bounds, as_of))
+        _add(sums, edges, _day_sums(connection, ids, bounds, seen))
     _add(sums, edges, _differences(corrections))
     return sums
 
 
 def _day_sums(
-    connection: sa.Connection, ids: Sequence[int], bounds: tuple[int, int], as_of: datetime | None = None
+    connection: sa.Connection, ids: Sequence[int], bounds: tuple[int, int], seen: Mapping[str, Any]
 ) -> list[tuple[int, int, int, float]]:
     """Sum the points of the series *ids* within *bounds* by UTC day: (series_id, start of the day, points, sum)."""
     origin = bounds[0] // DAY * DAY
-    rows = _grouped(connection, ids, (origin, DAY), bounds, as_of)
+    rows = _grouped(connection, ids, (origin, DAY), bounds, seen)
     return [(series_id, origin + number * DAY, count, total) for series_id, number, count, total in rows]
 
 
@@ -138,29 +139,32 @@ def _grouped(
     ids: Sequence[int],
     columns: tuple[int, int],
     bounds: tuple[int, int],
-    as_of: datetime | None,
+    seen: Mapping[str, Any],
 ) -> list[Any]:
     """Read (series_id, number of the column, points, sum); *columns* is where the first one starts, and their width."""
-    parameters = {"origin": columns[0], "width": columns[1], **_parameters(ids, bounds, as_of)}
-    return driver_rows(connection.execute(_grouped_select(seen=as_of is not None), parameters))
+    parameters = {"origin": columns[0], "width": columns[1], **_parameters(ids, bounds, seen)}
+    return driver_rows(connection.execute(_grouped_select(frozenset(seen)), parameters))
 
 
-@lru_cache(maxsize=2)
-def _grouped_select(*, seen: bool) -> Any:
-    source = _source(seen=seen).subquery()
+@lru_cache(maxsize=3)
+def _grouped_select(seen: frozenset[str]) -> Any:
+    source = _source(seen).subquery()
     origin, width = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "width"))
     column = ((source.c.t - origin) // width).label("column")
     figures = sa.func.count(), sa.func.sum(source.c.value)
     return sa.select(source.c.series_id, column, *figures).group_by(source.c.series_id, column)
 
 
-def _source(*, seen: bool) -> sa.Select[Any]:
-    """Select (series_id, t, value) of *ids* from *since* to *until*; if *seen*, only what was known at *as_of*."""
+def _source(seen: frozenset[str]) -> sa.Select[Any]:
+    """Select (series_id, t, value) of *ids* from *since* to *until*.
+
+    With *seen*, the names of parameters, only what was known at their moment.
+    """
     table = points.c
     select = sa.select(table.series_id, epoch(table.timestamp).label("t"), table.value).where(*_within(points))
     if not seen:
         return select
-    return select.join_from(points, fetches, fetches.c.id == table.fetch_id, isouter=True).where(_seen())
+    return select.join_from(points, fetches, fetches.c.id == table.fetch_id, isouter=True).where(was_seen(seen))
 
 
 def _within(table: sa.Table) -> list[Any]:
@@ -168,33 +172,29 @@ def _within(table: sa.Table) -> list[Any]:
     return [table.c.series_id.in_(_IDS), table.c.timestamp >= since, table.c.timestamp < until]
 
 
-def _seen() -> Any:
-    moment: Any = sa.bindparam("as_of", type_=Timestamp)
-    return sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at <= moment)
-
-
-def _parameters(ids: Collection[int], bounds: tuple[int, int], as_of: datetime | None) -> dict[str, Any]:
+def _parameters(ids: Collection[int], bounds: tuple[int, int], seen: Mapping[str, Any]) -> dict[str, Any]:
     since, until = (from_epoch(bound) for bound in bounds)
-    return {"ids": list(ids), "since": since, "until": until, **({"as_of": as_of} if as_of else {})}
+    return {"ids": list(ids), "since": since, "until": until, **seen}
 
 
 def _corrections(
-    connection: sa.Connection, ids: Sequence[int], bounds: tuple[int, int], as_of: datetime
+    connection: sa.Connection, ids: Sequence[int], bounds: tuple[int, int], seen: Mapping[str, Any]
 ) -> Corrections:
-    """Return (stored value if it was seen, known value) of buckets whose value was replaced after *as_of*.
+    """Return (stored value if it was seen, known value) of buckets whose value was replaced after the moment of *seen*.
 
     They are by (series_id, timestamp). If a clock was set back, a bucket has several values: the newest fetch counts.
     """
-    parameters = _parameters(ids, bounds, as_of)
+    parameters = _parameters(ids, bounds, seen)
     known: dict[tuple[int, int], tuple[int, float]] = {}
     for series_id, timestamp, value, fetch_id in driver_rows(connection.execute(_replaced_select(), parameters)):
         key = series_id, timestamp
         known[key] = max(known.get(key, (-1, 0.0)), (fetch_id, value))
     if not known:
         return {}
+    select = _stored_select(frozenset(seen))
     stored = {
         (series_id, timestamp): (fetch_id, value)
-        for series_id, timestamp, value, fetch_id in driver_rows(connection.execute(_stored_select(), parameters))
+        for series_id, timestamp, value, fetch_id in driver_rows(connection.execute(select, parameters))
     }
     return {
         key: (stored[key][1], max(stored[key], of_revision)[1]) if key in stored else (None, of_revision[1])
@@ -214,15 +214,15 @@ def _replaced() -> list[Any]:
     return [*_within(revisions), revisions.c.seen_at <= moment, revisions.c.replaced_at > moment]
 
 
-@lru_cache(maxsize=1)
-def _stored_select() -> Any:
+@lru_cache(maxsize=2)
+def _stored_select(seen: frozenset[str]) -> Any:
     """Select the stored rows that were seen, of buckets that have a replaced one."""
     same = (revisions.c.series_id == points.c.series_id, revisions.c.timestamp == points.c.timestamp)
     replaced = sa.exists().where(*same, *_replaced()[3:]).correlate(points)
     table = points.c
     select = sa.select(table.series_id, epoch(table.timestamp), table.value, table.fetch_id)
     select = select.join_from(points, fetches, fetches.c.id == table.fetch_id, isouter=True)
-    return select.where(*_within(points), _seen(), replaced)
+    return select.where(*_within(points), was_seen(seen), replaced)
 
 
 def _differences(corrections: Corrections) -> list[tuple[int, int, int, float]]:
@@ -238,18 +238,18 @@ def _single_buckets(  # noqa: PLR0913, PLR0917 - what a read is bounded by
     sums: dict[int, Sums],
     edges: Sequence[int],
     bounds: tuple[int, int],
-    as_of: datetime | None,
+    seen: Mapping[str, Any],
     corrections: Corrections,
 ) -> dict[int, Sums]:
     """Read single buckets, as texts of whole series where that is possible, because no point becomes a row then."""
     step, origin = edges[1] - edges[0], edges[0]
-    for series_id, count, first, last, offset, run in _runs(connection, [*sums], (origin, step), bounds, as_of):
+    for series_id, count, first, last, offset, run in _runs(connection, [*sums], (origin, step), bounds, seen):
         is_run = offset == 0 and last - first == (count - 1) * step
         values: Any = orjson.loads(f"[{run}]") if is_run and "e" not in run else None
         sums[series_id] = (
             _placed(values, (first - origin) // step, len(edges) - 1)
             if values is not None
-            else _rows(connection, series_id, edges, bounds, as_of)
+            else _rows(connection, series_id, edges, bounds, seen)
         )
     for (series_id, timestamp), (_, value) in corrections.items():
         values, known = sums[series_id]
@@ -262,16 +262,16 @@ def _runs(
     ids: Sequence[int],
     buckets: tuple[int, int],
     bounds: tuple[int, int],
-    as_of: datetime | None,
+    seen: Mapping[str, Any],
 ) -> Iterator[Any]:
     """Yield (series_id, points, first and last timestamp, greatest offset, values as one text); none without points.
 
     *buckets* is where one of them starts, and their width. SQLite would sort the points of several series first.
     """
     grouped = connection.dialect.name != "sqlite"
-    select = _run_select(seen=as_of is not None, grouped=grouped)
+    select = _run_select(frozenset(seen), grouped=grouped)
     for some in [ids] if grouped else [[series_id] for series_id in ids]:
-        parameters = {"origin": buckets[0], "step": buckets[1], **_parameters(some, bounds, as_of)}
+        parameters = {"origin": buckets[0], "step": buckets[1], **_parameters(some, bounds, seen)}
         yield from (row for row in driver_rows(connection.execute(select, parameters)) if row[1])
 
 
@@ -283,24 +283,24 @@ def _placed(values: list[float | None], first: int, count: int) -> Sums:
 
 
 def _rows(
-    connection: sa.Connection, series_id: int, edges: Sequence[int], bounds: tuple[int, int], as_of: datetime | None
+    connection: sa.Connection, series_id: int, edges: Sequence[int], bounds: tuple[int, int], seen: Mapping[str, Any]
 ) -> Sums:
-    select = _rows_select(seen=as_of is not None)
-    rows = driver_rows(connection.execute(select, _parameters([series_id], bounds, as_of)))
+    select = _rows_select(frozenset(seen))
+    rows = driver_rows(connection.execute(select, _parameters([series_id], bounds, seen)))
     sums = {series_id: _empty(edges)}
     _add(sums, edges, ((series_id, timestamp, 1, value) for _, timestamp, value in rows))
     return sums[series_id]
 
 
-@lru_cache(maxsize=2)
-def _rows_select(*, seen: bool) -> Any:
-    return _source(seen=seen)
+@lru_cache(maxsize=3)
+def _rows_select(seen: frozenset[str]) -> Any:
+    return _source(seen)
 
 
-@lru_cache(maxsize=4)
-def _run_select(*, seen: bool, grouped: bool) -> Any:
+@lru_cache(maxsize=6)
+def _run_select(seen: frozenset[str], *, grouped: bool) -> Any:
     """Select what `_runs` yields: of several series if *grouped*, otherwise of one."""
-    source = _source(seen=seen).order_by(points.c.series_id, points.c.timestamp).subquery()
+    source = _source(seen).order_by(points.c.series_id, points.c.timestamp).subquery()
     origin, step = (sa.bindparam(name, type_=sa.BigInteger) for name in ("origin", "step"))
     times = sa.func.min(source.c.t), sa.func.max(source.c.t), sa.func.max((source.c.t - origin) % step)
     series_id = source.c.series_id if grouped else sa.func.max(source.c.series_id)

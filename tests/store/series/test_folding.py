@@ -10,14 +10,16 @@ from pathlib import Path
 import pytest
 
 from collector.interval import AggInterval
-from collector.model import Annotation
+from collector.model import Annotation, GroupedPoints, Points
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin import commands
 from collector.store.admin.verify import verify
+from collector.store.read.selection import PointQuery
 from collector.store.series import folding, folds
 from collector.store.series.folds import FoldedAnswer, pack, unpack
 from collector.windows import SeriesWindow
+from tests.harness import groups
 from tests.harness.factories import DAY, HOUR, answer, at, batch, dump, hours, profile, query, rows, start_fetch, values
 
 QUERIES = [query(caOwner=name) for name in "ABC"]
@@ -100,10 +102,22 @@ async def known(store, moments, names="ABC"):
 
         said.append((moment, await store.read_as_of(read, moment)))
         said.append(await values(store, "all/C", as_of=moment))
+        said.append(await sums(store, moment))
     for each in [question for question in QUERIES if question.filters["caOwner"][0] in names]:
         covered = await store.covered_windows(each, hours(2, 30), DAY + 10 * HOUR)
         said.append((covered, await store.last_covered_at([each], DAY + 9 * HOUR)))
     return said
+
+
+async def sums(store, moment):
+    """Return the sums of hours, of six hours, and of days, as they were known at a moment."""
+
+    def read(view):
+        selection = view.select_series(PointQuery(as_of=moment))
+        edges = [[at(hour) for hour in range(0, 73, width)] for width in (1, 6, 24)]
+        return [view.period_sums(selection, selection.series, each, (each[0], each[-1])) for each in edges]
+
+    return await store.with_read_view(read)
 
 
 async def folded(store, now=LATER):
@@ -158,6 +172,45 @@ async def test_folded_coverage_says_the_same_at_every_moment(store_url, tmp_path
             ), change
             assert verify(store_url).findings == [], change
         assert dump(store_url) == dump(plain_url)
+
+
+@pytest.mark.usefixtures("_short_periods")
+async def test_where_a_group_was_unknown_reads_the_same_after_folding(store_url):
+    first = DAY + 4 * HOUR
+    lists = [
+        (first, {"left": {0: 5, 1: 5, 2: 5}, "A": groups.each(0), "B": groups.each(3)}),
+        *(
+            (first + number * HOUR, {"left": {0: 5, 1: 5}, "A": groups.each(0), "B": groups.each(2)})
+            for number in (1, 2)
+        ),
+        (first + 3 * HOUR, {"A": groups.each(0), "B": groups.each(0)}),
+    ]
+    async with Store.open(store_url, owner="test") as store:
+        await store.activate_labels([groups.OWNERS], DAY)
+        for now, listed in lists:
+            await groups.save(store, now, **listed)
+        asked = batch((groups.QUESTION, hours(40, 44)))
+        newest = GroupedPoints([at(40)], [1], {"A": Points([at(40)], [1])})
+        later = answer(asked, [], updated=LATER)._replace(series=(newest,))
+        await store.save(await start_fetch(store, asked, LATER), asked, later, LATER, 100)
+        much_later = LATER + timedelta(days=20)
+        moments = [now + HOUR / 2 for now, _ in lists]
+        before = [await unknown(store, moment) for moment in moments]
+        assert [sum(end - start for start, end, _ in each) // 3600 for each in before] == [3, 2, 2, 0]
+        assert await folded(store, much_later) > 2
+        assert (await store.prune(RetentionSettings(fetches=timedelta(days=10)), much_later)).fetches > 2
+        assert [await unknown(store, moment) for moment in moments] == before
+
+
+async def unknown(store, moment):
+    """Return where group B was unknown at a moment."""
+
+    def read(view):
+        selection = view.select_series(PointQuery(series=("owners/B",), as_of=moment))
+        (group,) = selection.series
+        return [tuple(window) for window in view.unknown_windows(selection, group, None, None)]
+
+    return await store.with_read_view(read)
 
 
 async def filled(url):

@@ -6,11 +6,14 @@ import pytest
 import sqlalchemy as sa
 
 from collector.interval import AggInterval
+from collector.model import GroupedPoints
 from collector.settings import RetentionSettings
 from collector.store import Store
 from collector.store.admin.commands import digest
 from collector.store.admin.copy import copy
 from collector.store.admin.verify import verify
+from collector.store.write import points
+from collector.windows import SeriesWindow
 from tests.harness.factories import (
     DAY,
     HOUR,
@@ -129,3 +132,17 @@ async def test_two_groups_with_one_label_are_kept_apart(store):
     await store.activate_labels([named], LATER)
     assert sorted(row.label for row in await store.list_series()) == [one, two]
     assert await values(store, one) == await values(store, two) == each(0)
+
+
+async def test_an_answer_without_a_group_is_saved(store):
+    asked = batch((QUESTION, hours(0, 4)))
+    empty = answer(asked, [])._replace(series=(GroupedPoints((), ()),))
+    saved = await store.save(await start_fetch(store, asked), asked, empty, NOW, 100)
+    assert saved.inserted == 0
+    assert [row.outcome for row in await store.list_fetches()] == ["ok"]
+    assert (await save(store, LATER, A=each(0))).inserted == 4
+
+
+async def test_vanished_buckets_of_any_number_of_groups_and_windows_are_read(store):
+    spans = [SeriesWindow(number, 0, 1) for number in range(100_000)]  # more than a statement has parameters
+    assert await store._database.read_in_thread(lambda connection: points.read_vanished(connection, spans)) == {}
