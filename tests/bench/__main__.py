@@ -7,6 +7,7 @@ from tests.bench import commands as processes
 from tests.bench import decode as decoding
 from tests.bench import growth as growing
 from tests.bench import live as living
+from tests.bench import memory as resting
 from tests.bench import peers as others
 from tests.bench import questions as questioning
 from tests.bench import report, run
@@ -92,6 +93,15 @@ def requests() -> None:
 def commands(runs: int) -> None:
     """Measure the CPU of commands as whole processes on an empty store, beside Python that does nothing."""
     click.echo(processes.table(processes.measure(runs)))
+
+
+@main.command()
+@click.option("--series", default=1000, show_default=True, help="Series of the one profile, at 15m.")
+@click.option("--days", default=4, show_default=True, help="Days to catch up with.")
+@click.option("--runs", default=3, show_default=True, help="Services, one after another.")
+def memory(series: int, days: int, runs: int) -> None:
+    """Measure the resident memory of a service that has caught up and waits for the next bucket."""
+    click.echo(resting.table(resting.measure(series, days, runs)))
 
 
 @main.command()

@@ -84,7 +84,7 @@ def measure(backends: tuple[str, ...], series: int, points: tuple[int, ...], run
     results: Results = {}
     with ExitStack() as stack:
         stack.enter_context(_quiet())
-        base_url = stack.enter_context(_server())
+        base_url = stack.enter_context(local_server())
         postgres = stack.enter_context(run.postgres()) if "postgresql" in backends else None
         for backend in backends:
             for number in sorted(points):
@@ -105,7 +105,8 @@ def _quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _server() -> Iterator[str]:
+def local_server() -> Iterator[str]:
+    """Run `growth_server` in a process of its own; gives its base URL."""
     command = [sys.executable, "-m", "tests.bench.growth_server"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT) as process:
         assert process.stdin

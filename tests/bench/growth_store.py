@@ -18,7 +18,6 @@ LAG = timedelta(minutes=2)
 SETTLE = timedelta(days=14)
 NO_LIMIT = 1_000_000_000
 _BUCKETS_A_SAVE = 30_000
-_OWNER = "Authority {:04}"
 _MOST = 1_000_000
 
 
@@ -42,13 +41,18 @@ class Size:
 
 def profiles(series: int, count: int = 1) -> list[Profile]:
     """Divide so many *series*, one for each certificate authority, evenly among *count* profiles."""
-    zero, names = timedelta(0), [_OWNER.format(number) for number in range(series)]
+    zero, names = timedelta(0), [owner_name(number) for number in range(series)]
     return [
         Profile(
             f"bench{number}", QUARTER, {}, {"caOwner": tuple(names[number::count])}, None, zero, zero, SETTLE, heal=True
         )
         for number in range(count)
     ]
+
+
+def owner_name(number: int) -> str:
+    """Return the certificate authority of a series."""
+    return f"Authority {number:04}"
 
 
 def value(owner: str, timestamp: int) -> int:

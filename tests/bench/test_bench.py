@@ -223,3 +223,9 @@ def test_every_question_is_answered(postgres_server, monkeypatch):
     lines = done.output.splitlines()[1:]
     assert len(lines) == 2 * len(questions.QUESTIONS)
     assert {line.split()[0] for line in lines} == {"sqlite", "postgresql"}
+
+
+def test_a_service_at_rest_is_measured():
+    done = CliRunner().invoke(main, ["memory", "--series", "2", "--days", "1", "--runs", "1"])
+    assert done.exit_code == 0, done.output
+    assert float(done.output.split()[0]) > 10
