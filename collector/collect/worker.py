@@ -78,6 +78,7 @@ class ProfileWorker:
         self._fetcher = batch_runner.fetcher
         self._due = asyncio.Event()
         self._recheck_at: dict[str, datetime] = {}
+        self._lacking: frozenset[str] = frozenset()
         self._retries = set(self._profiles)
         self._others_hold_due = False
 
@@ -122,6 +123,7 @@ class ProfileWorker:
         """Claim a share of the profiles that are due and not *tried* yet, and update the health of all."""
         kind = next(iter(self._profiles.values())).request_kind
         positions = (await self._batch_runner.limits(kind)).shape.positions
+        self._lacking = await self._collected_too_early(now)
 
         def choose(free: Sequence[WorkItem], replicas: int) -> list[str]:
             wanted = [self._profiles[item.name] for item in free if item.name not in tried and self._is_due(item, now)]
@@ -139,11 +141,29 @@ class ProfileWorker:
         return bool(wanted) or any(moment and moment <= now for moment in again)
 
     def _is_ahead(self, item: WorkItem, now: datetime) -> bool:
-        """Return whether the newest fire was recorded too early, because the clock was ahead then."""
+        """Return whether the newest fire was recorded too early.
+
+        The clock was ahead then, or its due moment has moved since, and the bucket is still lacking.
+        """
         if item.success is None or item.failures:
             return False
         profile = self._profiles[item.name]
-        return not profile.counts_from(profile.due(now)) <= item.success <= now + NAMED_FROM
+        due = profile.due(now)
+        since = due if item.name in self._lacking else profile.counts_from(due)
+        return not since <= item.success <= now + NAMED_FROM
+
+    async def _collected_too_early(self, now: datetime) -> frozenset[str]:
+        """Find the profiles whose due moment has moved since their pass, which did not bring the newest bucket."""
+        early = [
+            profile
+            for profile in self._profiles.values()
+            if (success := self.health[profile.name].success)
+            and profile.counts_from(due := profile.due(now)) <= success < due
+        ]
+        if not early:
+            return frozenset()
+        edges = {profile.name: profile.due_edges(None, now)[0] for profile in early}
+        return await self._store.with_read_view(lambda view: lacking(view, early, edges))
 
     def _dues(self, item: WorkItem, now: datetime) -> list[datetime]:
         return self._profiles[item.name].due_edges(item.due, now)
@@ -215,14 +235,13 @@ def rechecks(view: ReadView, profiles: Sequence[Profile], now: datetime) -> dict
     missing until the next midnight. If our clock is ahead, the next bucket closes before that midnight.
     """
     ahead = view.ahead()
-    extents = view.extents([series.query for profile in profiles for series in profile.series])
-    closed = {}
+    closed = {profile.name: profile.grid.floor(now - ahead) for profile in profiles}
+    complete = closed.keys() - lacking(view, profiles, closed)
     for profile in profiles:
-        newest, step = profile.grid.floor(now - ahead), profile.agg_interval.step
-        if any(series.query not in extents or extents[series.query].end < newest for series in profile.series):
-            closed[profile.name] = newest
-        elif ahead:
-            closed[profile.name] = newest + step
+        if profile.name in complete and ahead:
+            closed[profile.name] += profile.agg_interval.step
+        elif profile.name in complete:
+            del closed[profile.name]
     lags, learned, recheck_at = view.upstream_lags([*closed]), view.publication_times(), {}
     for profile in profiles:
         if profile.name in closed:
@@ -234,6 +253,16 @@ def rechecks(view: ReadView, profiles: Sequence[Profile], now: datetime) -> dict
             if look + _RECHECK_INTERVAL <= profile.next_due(now) and look <= published + _RECHECK_UNTIL:
                 recheck_at[profile.name] = look
     return recheck_at
+
+
+def lacking(view: ReadView, profiles: Sequence[Profile], edges: Mapping[str, datetime]) -> frozenset[str]:
+    """Return the names of *profiles* of which a series lacks the bucket that ended at the profile's edge in *edges*."""
+    extents = view.extents([series.query for profile in profiles for series in profile.series])
+    return frozenset(
+        profile.name
+        for profile in profiles
+        if any(s.query not in extents or extents[s.query].end < edges[profile.name] for s in profile.series)
+    )
 
 
 def _log(fires: Sequence[Fire], collected: PassResult) -> None:

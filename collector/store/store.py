@@ -5,7 +5,7 @@ Most methods are functions of a connection, in one module for each topic, with t
 
 from __future__ import annotations
 
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial, update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, TypeVar
@@ -16,7 +16,7 @@ from collector.store.db.database import BatchableWrite, Database, run_in_thread
 from collector.store.db.engine import Location, locate, translate_errors
 from collector.store.db.lock_file import LockFile, hold_lock
 from collector.store.db.sql import ServerClock, put_state
-from collector.store.errors import SchemaTooOld
+from collector.store.errors import SchemaTooOld, StoreUnavailable
 from collector.store.ledger import backfills, bodies, fetches, publication, replicas, upstream
 from collector.store.ledger.fetches import FetchRequest, ReceivedAnswer
 from collector.store.ledger.replicas import NO_REPLICA
@@ -281,8 +281,12 @@ class Store(Reader):
         return await fold(self._database, now)
 
     async def release_memory(self) -> None:
-        """Give memory back to the machine: pages of the file that connections keep, and what is free in the process."""
-        await self._database.release_pages()
+        """Give memory back to the machine: pages of the file that connections keep, and what is free in the process.
+
+        It raises nothing: what needs the store finds out whether that is available.
+        """
+        with suppress(StoreUnavailable):
+            await self._database.release_pages()
         await run_in_thread(None, memory.give_back)
 
     async def compact(self) -> Compacted:

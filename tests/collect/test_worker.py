@@ -112,18 +112,19 @@ async def test_after_a_day_of_downtime_one_pass_gives_every_due_moment_an_outcom
         assert stored == core.truth(query(), Window(DUE.replace(hour=0) - DAY, DUE + DAY))
 
 
-async def test_a_due_moment_that_moves_asks_for_nothing_again(sqlite_url):
-    async with open_core(sqlite_url, profile(waits=True)) as core:
-        worker = _worker(core)
-        await worker.run_due()
-        core.clock.advance(minutes=4)
-        (later,) = with_delays(core.profiles, {HOUR: timedelta(minutes=9)})
+@pytest.mark.parametrize(("lag", "asked_again"), [(timedelta(0), 0), (timedelta(minutes=15), 1)])
+async def test_after_its_due_moment_has_moved_only_a_lacking_bucket_is_asked_for_again(sqlite_url, lag, asked_again):
+    async with open_core(sqlite_url, profile(waits=True), lag=lag) as core:
+        await _worker(core).run_due()
+        (later,) = with_delays(core.profiles, {HOUR: timedelta(minutes=16)})
         moved = ProfileWorker([later], core.store, core.batch_runner)
-        assert later.due(core.clock()) > worker.health["all"].success
         sent = len(core.requests)
-        assert await moved.run_due()
-        assert len(core.requests) == sent
+        for _ in range(20):
+            core.clock.advance(minutes=1)
+            assert await moved.run_due()
+        assert len(core.requests) == sent + asked_again
         assert await _fires(core) == [(DUE, "collected")]
+        assert max((await core.stored())["all"]) == (DUE - HOUR.step).timestamp()
 
 
 async def test_a_failed_pass_is_retried_and_its_fire_is_unchanged(sqlite_url):

@@ -77,7 +77,6 @@ WRITES = {
     "interrupt": lambda store: store.interrupt(NOW),
     "prune": lambda store: store.prune(RetentionSettings(fires=timedelta(days=3650)), NOW),
     "compact": lambda store: store.compact(),
-    "release_memory": lambda store: store.release_memory(),
     "claim": lambda store: store.claim("profile", ["all"], NOW, lambda free, _: []),
     "register": lambda store: store.register(NewReplica("me", "1", ["all"], HOUR)),
     "finish": lambda store: store.finish([Fire("all", DAY, "collected", NOW)], []),
@@ -213,7 +212,7 @@ READS = {
     "stream_view": lambda store: anext(store.stream_view(lambda state: iter([state.info()]))),
 }
 EVERYTHING = {**WRITES, **READS}
-NOT_IN_THE_DATABASE = {"announce", "backend", "open"}
+NOT_IN_THE_DATABASE = {"announce", "backend", "open", "release_memory"}
 
 
 def test_every_method_of_the_store_is_tried():
@@ -300,6 +299,7 @@ async def test_a_store_whose_file_is_gone_gives_and_takes_nothing(sqlite_url):
         store.job = await store.create_backfill(WANTED, NOW)
         delete(sqlite_url)
         assert lacking(await refused(store, EVERYTHING), "was deleted or replaced") == {}
+        await store.release_memory()
 
 
 async def test_a_server_that_is_gone_is_an_error_until_it_is_back(postgres_server, postgres_url):

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import sqlite
 from collector.model import Points
 from collector.store import SaveResult, Store, ValueRejected
 from collector.store.admin.verify import verify
+from collector.store.db import sql
 from collector.store.ledger.fetches import ReceivedAnswer
 from collector.store.retention import prune
 from collector.store.write import comparison, points, save
@@ -121,7 +122,7 @@ async def test_of_relative_answers_that_are_saved_at_once_the_last_one_stands(st
 
 async def test_what_a_large_answer_changes_is_read_and_written_in_parts(store, monkeypatch):
     monkeypatch.setattr(points, "_SPANS_AT_ONCE", 1)
-    monkeypatch.setattr(points, "_ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(sql, "_ROWS_AT_ONCE", 3)
     apart = batch((ALL, hours(0, 10)), (ALL, hours(12, 20)))
     await saved(store, apart, [1] * 10, [1] * 8)
     assert await saved(store, apart, [2] * 10, {}, now=LATER) == SaveResult(revised=10, vanished=8)
@@ -324,7 +325,7 @@ async def test_an_equal_answer_changes_the_same_as_one_that_is_compared_bucket_b
     results, dumps = [], []
     for name in ("equal", "compared"):
         if name == "compared":
-            monkeypatch.setattr(comparison, "_rows_of", lambda *_: None)
+            monkeypatch.setattr(comparison, "_rows_of", lambda *_: [None])
             monkeypatch.setattr(comparison, "unchanged_days", lambda *_: set())
         url = f"sqlite:///{tmp_path}/{name}.db"
         async with Store.open(url, owner="test") as store:
