@@ -126,8 +126,8 @@ async def test_the_credentials_are_revoked_and_repaired_while_one_path_is_refuse
 
 
 @pytest.mark.parametrize("order", [(OWNERS, ALL), (ALL, OWNERS)], ids=ORDERS)
-async def test_a_command_in_a_loop_learns_which_path_is_refused(sqlite_url, order):
-    async with open_core(sqlite_url, *order) as core:
+async def test_a_command_in_a_loop_learns_which_path_is_refused(store_url, order):
+    async with open_core(store_url, *order) as core:
         core.script(on("CA_OWNER"))
         for number in range(60):
             core.restart()
