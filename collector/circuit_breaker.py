@@ -5,6 +5,8 @@ PROBE_INTERVAL is sent, the probe, by all processes together. The first answer c
 
 Credential probation. New credentials are sent by one request alone until Radar has accepted them. Credentials that
 Radar has rejected are sent again by one request after REJECTION_PAUSE, because other credentials are tried at once.
+A 403 may concern its path alone. So after the first one, a request to another path is sent at once, and the paths take
+turns after that. If another path is accepted, the refused ones pause alone.
 
 The functions decide by the outcomes of requests on record. `store/ledger/upstream.py` reads and writes these.
 """
@@ -23,7 +25,7 @@ _FIRST_PROBE_TIMEOUT = timedelta(seconds=10)
 _POLL_INTERVAL = timedelta(seconds=1)
 """How often a caller looks whether the probe has ended."""
 _PROBE_OVERDUE = timedelta(minutes=5)
-_NEUTRAL = ("unavailable", "rate_limited", "misdirected", "interrupted")
+_NEUTRAL = ("unavailable", "rate_limited", "misdirected", "interrupted", "forbidden")
 """Outcomes that do not show whether Radar accepts the credentials."""
 
 
@@ -104,31 +106,33 @@ def circuit_throttle(newest: FetchOutcome, now: datetime) -> Throttle:
 
 
 def credentials_throttle(
-    rejected: FetchOutcome | None, probe: FetchOutcome | None, now: datetime, *, at_once: bool = False
+    rejected: FetchOutcome | None, probe: FetchOutcome | None, now: datetime, *, at_once: bool = False, turn: int = 0
 ) -> Throttle | None:
     """Return the throttle of credentials that Radar has not accepted; None if all requests may be sent.
 
     *rejected* is the request that Radar rejected last, *probe* the newest one that was sent since. With *at_once* the
-    next probe need not wait for the end of the pause.
+    next probe need not wait for the end of the pause. *turn* counts the paths whose turn comes before: it waits a
+    minute more for each of them.
     """
     wait = Wait(now + _POLL_INTERVAL, "credentials")
     if probe and probe.outcome == "started":
         timeout = PROBE_INTERVAL if rejected else _FIRST_PROBE_TIMEOUT
         return Throttle(1 if probe.started_at + timeout <= now else 0, wait)
-    if probe and _shows_acceptance(probe):
+    if probe and shows_acceptance(probe):
         return None
     if rejected is None or at_once:
         return Throttle(1, wait)
-    probe_at = _credentials_probe_at(rejected, now)
+    probe_at = _credentials_probe_at(rejected, now) + turn * PROBE_INTERVAL
     return Throttle(1, wait) if probe_at <= now else Throttle(0, Wait(probe_at, "credentials", rejected))
 
 
 def rejection_reason(rejected: FetchOutcome | None, probe: FetchOutcome | None) -> str | None:
     """Return Radar's error text for credentials that it rejects; None if it accepts them or was not asked."""
-    return rejected.message if rejected and not (probe and _shows_acceptance(probe)) else None
+    return rejected.message if rejected and not (probe and shows_acceptance(probe)) else None
 
 
-def _shows_acceptance(probe: FetchOutcome) -> bool:
+def shows_acceptance(probe: FetchOutcome) -> bool:
+    """Return whether Radar has accepted the credentials of *probe*, whatever it said about its content."""
     return probe.outcome not in (*_NEUTRAL, "started", "unauthorized")
 
 

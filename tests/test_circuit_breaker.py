@@ -71,6 +71,7 @@ REJECTED_LONG_AGO = outcome(NOW - 5 * MINUTE, NOW - 5 * MINUTE, "unauthorized")
         (ONE, None, outcome(word="interrupted")),
         (None, None, outcome(word="ok")),
         (None, REJECTED_LONG_AGO, outcome(word="refused")),
+        (ONE, REJECTED_LONG_AGO, outcome(word="forbidden")),
         (Throttle(0, Wait(NOW + 5 * MINUTE, "credentials", REJECTED)), REJECTED, None),
         (ONE, REJECTED_LONG_AGO, None),
         (NONE, REJECTED_LONG_AGO, under_way()),
@@ -85,6 +86,13 @@ def test_credentials_on_probation_are_sent_by_one_request(expected, rejected, pr
 def test_corrected_credentials_are_sent_at_once_by_one_request():
     assert credentials_throttle(REJECTED, None, NOW, at_once=True) == ONE
     assert credentials_throttle(REJECTED, under_way(), NOW, at_once=True) == NONE
+
+
+def test_a_path_waits_a_minute_more_for_each_path_whose_turn_comes_before():
+    later = Throttle(0, Wait(NOW + 2 * MINUTE, "credentials", REJECTED_LONG_AGO))
+    assert credentials_throttle(REJECTED_LONG_AGO, None, NOW, turn=2) == later
+    assert credentials_throttle(REJECTED_LONG_AGO, None, NOW, turn=0) == ONE
+    assert credentials_throttle(REJECTED, None, NOW, at_once=True, turn=2) == ONE
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from collector.collect.planning import packing
 from collector.collect.refetch import FirePlan, healing_expected, healing_slices, plan_fire
 from collector.interval import AggInterval
 from collector.model import Slice
-from collector.radar.errors import Refused
+from collector.radar.errors import Forbidden, Refused
 from collector.rules.clock_difference import NAMED_FROM
 from collector.store import StoreUnavailable
 from collector.windows import subtract
@@ -168,6 +168,8 @@ def _by_profile(profiles: Sequence[Profile], result: BatchResult) -> PassResult:
         failures = (failure for failure in result.failures if any(s.series in queries for s in failure.slices))
         errors[profile.name] = [failure.error for failure in failures]
     reasons = {name: str(failed[0]) if failed else None for name, failed in errors.items()}
-    refused = {name for name, failed in errors.items() if failed and all(isinstance(e, Refused) for e in failed)}
+    refused = {
+        name for name, failed in errors.items() if failed and all(isinstance(e, Refused | Forbidden) for e in failed)
+    }
     unsaved = {name: e for name, failed in errors.items() for e in failed if isinstance(e, StoreUnavailable)}
     return PassResult(result.saved, reasons, result.stopped, result.requests, result.moved, frozenset(refused), unsaved)

@@ -25,11 +25,13 @@ class RadarError(CollectorError):
     """A request without a checked answer; *status* is the HTTP status and *code* the API's error code, if any.
 
     *body* is the part of the body that was read. The handler removes it with `take_body`, because errors are kept for a
-    long time. *clock_sample* is what the response, if there was one, shows of our clock.
+    long time. *clock_sample* is what the response, if there was one, shows of our clock. *path* is set if the error may
+    concern the path alone.
     """
 
     outcome: ClassVar[str] = "failed"
     body: Body | None = None
+    path: str = ""
 
     def __init__(self, message: str, *, status: int | None = None, code: int | None = None) -> None:
         super().__init__(message)
@@ -155,3 +157,14 @@ class Unauthorized(RadarError):
     """Stop: the credentials are missing, malformed, wrong or lack permission. A retry changes nothing."""
 
     outcome = "unauthorized"
+
+
+class Forbidden(RadarError):
+    """Pause the series of this *path*: Radar refuses it to credentials that it accepts on other paths."""
+
+    outcome = "forbidden"
+
+    def __init__(self, cause: Unauthorized, path: str) -> None:
+        message = f"{cause}, on the path {path} alone: the same credentials are accepted on other paths"
+        super().__init__(message, status=cause.status, code=cause.code)
+        self.body, self.clock_sample, self.path = cause.body, cause.clock_sample, path

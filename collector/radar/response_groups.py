@@ -1,7 +1,8 @@
 """Parse the series of an answer by dimension: shared timestamps, an array for each group, and `other` for the rest.
 
 An answer lists the largest groups of its window. What the others have together is `other`. Where there is no `other`,
-a group that is absent has nothing; otherwise its value is unknown, and Remainder says what it is at most.
+a group that is absent has nothing; otherwise its value is unknown, and Remainder says what it is at most. Where `other`
+is null while it has numbers in other buckets, nothing is known of the bucket's sum, so that the bucket is left out.
 """
 
 from __future__ import annotations
@@ -69,6 +70,14 @@ def _points(content: Content, slice_: Slice, normalization: str, deviations: Dev
     moments = parse_timestamps(content[_TIMESTAMPS], slice_.window, slice_.series.agg_interval.seconds, deviations)
     arrays, doubtful = _columns(content, len(moments), deviations)
     rest = _rest(arrays, deviations)
+    if rest:
+        unknown = {at for at, value in enumerate(content[rest]) if value is None}
+        if len(unknown) == len(moments):  # as if there were no such key
+            arrays.pop(rest)
+            rest = None
+        elif unknown:
+            deviations.note("buckets whose rest beside the listed groups is null are left out")
+            doubtful |= unknown
     smallest = _smallest([values for name, values in arrays.items() if name != rest])
     order = [at for at in _order(moments, arrays, deviations) if at not in doubtful]
     columns = {name: [values[at] for at in order] for name, values in arrays.items()}

@@ -29,7 +29,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CHANGES = ("inserted", "revised", "unchanged", "ignored")
 _FIRES = ("collected", "failed", "coalesced")
 _OUTCOMES = ("ok", "unavailable", "rate_limited", "refused", "too_costly", "misdirected", "untrusted", "relative",
-             "unauthorized", "not_found")  # fmt: skip
+             "unauthorized", "forbidden", "not_found")  # fmt: skip
 MAX_VALUES = 1000
 """The series of which `[server] metrics_values` offers values: each is two time series in Prometheus."""
 _SERIES_LABELS = ("profile", "series", "agg_interval", "unit")

@@ -183,16 +183,16 @@ class Store(Reader):
 
         await self._database.write(work)
 
-    async def start_fetch(
-        self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = ""
+    async def start_fetch(  # noqa: PLR0913 - a request, and what limits it
+        self, batch: Batch, profiles: Sequence[str], now: datetime, limit: int, credentials: str = "", *, path: str = ""
     ) -> StartedFetch | Wait:
-        """Record a request before it is sent, or return until when to wait.
+        """Record a request to *path* before it is sent, or return until when to wait.
 
         At most *limit* requests are under way or ended within any 300 seconds, over all processes and restarts. See
         `circuit_breaker` for a Radar that does not answer or rejects the *credentials*. Raises LeaseLost if the lease
         of this replica has expired.
         """
-        request = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials)
+        request = FetchRequest(batch, profiles, now, limit, self._replica_id, credentials, path)
         return await self._database.write(BatchableWrite(fetches.start, request), repeatable=False, to_ledger=True)
 
     async def save(  # noqa: PLR0913 - an answer, and what becomes of it

@@ -67,6 +67,32 @@ def test_a_bucket_with_a_value_that_cannot_be_read_is_left_out(wrong):
     assert ([*points.values], [*points.remainders]) == ([8], [NOON])
 
 
+def test_a_bucket_whose_rest_is_null_beside_numbers_is_left_out():
+    points, deviations = parsed(f'{TIMES},"A":["5","6"],"B":["1","2"],"other":["2",null]', most_groups=2)
+    assert columns(points) == {"A": {NOON: 5}, "B": {NOON: 1}}
+    assert ([*points.values], [*points.remainders]) == ([8], [NOON])
+    assert "buckets whose rest beside the listed groups is null are left out" in deviations
+
+
+def test_a_record_without_the_rest_that_another_record_has_is_left_out():
+    records = '[{"timestamp":"2026-03-01T00:00:00Z","A":"5","other":"0"},{"timestamp":"2026-03-01T01:00:00Z","A":"6"}]'
+    points, _ = parsed(f'"data":{records}')
+    assert columns(points) == {"A": {NOON: 5}}
+
+
+@pytest.mark.parametrize("most_groups", [0, 2])
+def test_a_rest_of_nothing_but_nulls_is_like_none(most_groups):
+    without, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1",null]', most_groups=most_groups)
+    points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1",null],"other":[null,null]', most_groups=most_groups)
+    assert points == without
+
+
+@pytest.mark.parametrize("rest", ['["n/a","n/a"]', '[null,"n/a"]', '["n/a","3"]', '["n/a",null]'])
+def test_a_rest_that_cannot_be_read_is_not_like_none(rest):
+    points, _ = parsed(f'{TIMES},"A":["5","6"],"B":["1","2"],"other":{rest}')
+    assert [*points.values] == ([11] if '"3"' in rest else [])
+
+
 PLACED = {
     "records": '[{"timestamp":"2026-03-01T00:00:00Z","A":"5"},{"timestamp":"2026-03-01T01:00:00Z","A":"6","B":"1"}]',
     "by time": '{"2026-03-01T00:00:00Z":{"A":"5"},"2026-03-01T01:00:00Z":{"B":"1","A":"6"}}',

@@ -181,6 +181,7 @@ READS = {
     "open_backfills": lambda store: store.open_backfills(),
     "paused": lambda store: store.paused([ALL], NOW),
     "rejection_reason": lambda store: store.rejection_reason("it"),
+    "refuses_path": lambda store: store.refuses_path("it", "/radar/ct/timeseries", accepted_elsewhere=False),
     "refusals": lambda store: store.refusals(NOW),
     "relative_queries": lambda store: store.relative_queries([ALL]),
     "renamed": lambda store: store.renamed(["all"]),

@@ -32,6 +32,7 @@ from collector.collect.planning.request_size import Verdict, judge, may_be_too_l
 from collector.errors import CollectorError
 from collector.model import Batch, Slice, Window
 from collector.radar.errors import (
+    Forbidden,
     InFuture,
     Misdirected,
     OffGrid,
@@ -123,7 +124,7 @@ class BatchRun:
             await self._send(deque(batches))
             if self.end or self.result.stopped:
                 break
-        self._fail_remaining()
+        await self._fail_remaining()
 
     def _clip_at_edges(self, *more: Slice) -> None:
         """Drop the part of the pending slices, and of *more*, that lies before an edge."""
@@ -366,7 +367,8 @@ class BatchRun:
         if is_back and isinstance(error, Unavailable) and self._edges.reaches(batch):
             self._to_resend.append(batch)  # because the edge search has shown that only the outage was to blame
         elif isinstance(error, Misdirected):
-            await self._misdirected(batch, error)
+            self._to_resend.append(batch)
+            self.end = error
         elif verdict is Verdict.SMALLER:
             self._rejected.add(batch)
             await self._learner.rejected(batch, error.outcome)
@@ -379,17 +381,6 @@ class BatchRun:
             self._bisect(batch, error)
         else:
             await self._quarantine.add(batch.slices[0], error, self._pending)
-
-    async def _misdirected(self, batch: Batch, error: Misdirected) -> None:
-        """End the run, because its path does not exist. That of a dimension pauses, because other paths may exist."""
-        if not self._kind.dimension:
-            self._to_resend.append(batch)
-            self.end = error
-            return
-        rest = self._pending.slices()
-        self._pending.take(rest)
-        for slice_ in (*batch.slices, *rest):
-            await self._quarantine.add(slice_, error, self._pending)
 
     async def _is_before_edge(self, batch: Batch, error: RadarError, *, any_size: bool) -> bool:
         """Return whether *batch* failed because Radar's history begins later. If so, drop the older buckets."""
@@ -438,14 +429,20 @@ class BatchRun:
         for batch, error in checks:
             await self._quarantine.add(batch.slices[0], error, self._pending)
 
-    def _fail_remaining(self) -> None:
-        """Record a failure for each slice that was not answered."""
+    async def _fail_remaining(self) -> None:
+        """Record a failure for each slice that was not answered.
+
+        If only its path is refused, or does not exist for a dimension, its series pause, because other paths may be
+        answered.
+        """
         for batch, error in self._unanswered:
             self._batch_runner.unanswered_kinds.add(batch.request_kind)
             self._fail(batch.slices, error)
         for slice_, reason in self._edges.withheld:
             self._fail([slice_], reason)
         remaining = [*self._pending.slices(), *packing.slices_of(self._to_resend)]
+        if isinstance(self.end, Forbidden) or (isinstance(self.end, Misdirected) and self._kind.dimension):
+            await self._quarantine.pause_path({slice_.series for slice_ in remaining}, self.end)
         if remaining and self.end:
             self._fail(remaining, self.end)
 

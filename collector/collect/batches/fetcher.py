@@ -12,14 +12,16 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from collector.circuit_breaker import BREAKER_THRESHOLD, Wait
+from collector.circuit_breaker import BREAKER_THRESHOLD, REJECTION_PAUSE, Wait
 from collector.collect.batches.group_learner import GroupLearner
 from collector.collect.kept_bodies import keep_example, keep_refused
 from collector.errors import CollectorError
-from collector.model import is_absolute, is_known, spelling_free
+from collector.model import PathRequest, is_absolute, is_known, spelling_free
 from collector.radar.errors import (
+    Forbidden,
     Misdirected,
     RadarError,
     RateLimited,
@@ -29,6 +31,7 @@ from collector.radar.errors import (
     Unavailable,
     Unreachable,
 )
+from collector.radar.request import path_of_batch
 from collector.retry import MAX_ATTEMPTS, MAX_WAIT, backoff, budget_jitter
 from collector.rules.clock_difference import NAMED_FROM, ClockDifference, sentence
 from collector.store import StoreError
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 log = logging.getLogger(__name__)
 
+_PATH_PARTS = 4
+"""Of a path such as `/radar/ct/logs/…`."""
 _LAST_ANSWER_SECONDS = 4.0
 """How long a request in flight may take to end during a shutdown."""
 
@@ -129,6 +134,7 @@ class Fetcher:
         self.groups = GroupLearner(store, clock)
         self._limit = limit
         self._credentials_accepted = False
+        self._accepted_at: dict[str, datetime] = {}
         self._unanswered_in_a_row = 0
         self._deviations: set[str] = set()
         self._unit_names: dict[str, tuple[str, ...]] = {}
@@ -225,7 +231,7 @@ class Fetcher:
             started = time.perf_counter()
             reply = await self._send(fetch_id, batch, profiles, started, handling.cancelled)
         saved = await self._save(fetch_id, reply, handling)
-        await self.accept_credentials()
+        await self.accept_credentials(batch)
         _log(logging.INFO, fetch_id, batch, profiles, started, outcome="ok", **saved.counts)
         await self.record_deviations(fetch_id, reply)
         await self.groups.accepted(batch)
@@ -236,11 +242,29 @@ class Fetcher:
             self._unit_names[meta.unit] = names
         return SavedAnswer(fetch_id, reply.batch, reply.answer, replace(saved, missing=reply.missing))
 
-    async def accept_credentials(self) -> None:
-        """Record once that Radar accepts the credentials."""
-        if not self._credentials_accepted:
-            await self.store.accept_credentials(self.radar.fingerprint)
+    async def accept_credentials(self, batch: Batch) -> None:
+        """Record once that Radar accepts the credentials on the path of *batch*."""
+        path = _path_of(batch)
+        if not self._credentials_accepted or path not in self._accepted_at:
+            await self.store.accept_credentials(self.radar.fingerprint, path)
             self._credentials_accepted = True
+        self._accepted_at[path] = self.clock()
+
+    async def judged(self, error: RadarError, batch: Batch) -> RadarError:
+        """Return a 403 as Forbidden if it concerns the path of *batch* alone; every other error as it is.
+
+        It does if another path was accepted shortly before, or on record after an earlier 403 on this path.
+        """
+        if not isinstance(error, Unauthorized) or error.status != HTTPStatus.FORBIDDEN:
+            return error
+        error.path = path = _path_of(batch)
+        recent = self.clock() - REJECTION_PAUSE
+        elsewhere = any(at > recent for other, at in self._accepted_at.items() if other != path)
+        if not await self.store.refuses_path(self.radar.fingerprint, path, accepted_elsewhere=elsewhere):
+            return error
+        if path in self._accepted_at:
+            self._accepted_at.clear()  # because the next 403 on another path may show that all are refused
+        return Forbidden(error, path)
 
     async def _save(self, fetch_id: int, reply: TrustedAnswer, handling: Handling) -> SaveResult:
         try:
@@ -285,12 +309,13 @@ class Fetcher:
             await self.record_failure(fetch_id, error)
             raise
         except RadarError as error:
-            body = error.take_body()
-            await self.note_failure(fetch_id, error, started)
+            judged = await self.judged(error, batch)
+            body = judged.take_body()
+            await self.note_failure(fetch_id, judged, started)
             if body:
-                await keep_refused(self.store, fetch_id, batch, error.kind, body)
-            _log(log_level(error), fetch_id, batch, profiles, started, outcome=error.outcome, reason=str(error))
-            raise
+                await keep_refused(self.store, fetch_id, batch, judged.kind, body)
+            _log(log_level(judged), fetch_id, batch, profiles, started, outcome=judged.outcome, reason=str(judged))
+            raise judged from None
         self.note_answer(started)
         return reply
 
@@ -349,7 +374,9 @@ class Fetcher:
             for fetch_id, error in [*self._unrecorded.items()]:
                 await self.record_failure(fetch_id, error)
             now = self.clock()
-            begun = await self.store.start_fetch(batch, profiles, now, self._limit, self.radar.fingerprint)
+            begun = await self.store.start_fetch(
+                batch, profiles, now, self._limit, self.radar.fingerprint, path=_path_of(batch)
+            )
             if not isinstance(begun, Wait):
                 return begun.fetch_id
             self._raise_if_pointless(begun, now, requested_at)
@@ -359,6 +386,8 @@ class Fetcher:
         """Raises the reason if waiting is pointless."""
         if wait.reason == "silent":
             self._unanswered_in_a_row = BREAKER_THRESHOLD
+        if wait.cause and wait.reason == "credentials":
+            self._accepted_at.clear()
         if wait.cause and (wait.reason == "credentials" or wait.cause.sent_at > requested_at):
             raise _last_failure(wait)
         if wait.until - now > MAX_WAIT:
@@ -374,6 +403,14 @@ class Fetcher:
         self._unanswered_in_a_row = self._unanswered_in_a_row + 1 if isinstance(error, Unavailable) else 0
         if isinstance(error, Unauthorized):
             self._credentials_accepted = False
+            self._accepted_at.clear()
+
+
+def _path_of(batch: Batch) -> str:
+    """Return the path of a request, without the name of a single object."""
+    if isinstance(batch, PathRequest):
+        return "/".join(batch.path.split("/")[:_PATH_PARTS])
+    return path_of_batch(batch)
 
 
 def _last_failure(wait: Wait) -> RadarError:
@@ -391,7 +428,7 @@ def _last_failure(wait: Wait) -> RadarError:
 
 def log_level(error: RadarError) -> int:
     """Return INFO if the error teaches a limit, ERROR if an operator must act, WARNING if a retry may succeed."""
-    if isinstance(error, Unauthorized | Misdirected):
+    if isinstance(error, Unauthorized | Misdirected | Forbidden):
         return logging.ERROR
     return logging.INFO if isinstance(error, Refused) else logging.WARNING
 

@@ -201,7 +201,8 @@ class NormalizationJudge:
                 reply = await fetcher.unless_stopped(fetcher.radar.request(batch))
             except RadarError as error:
                 error.take_body()
-                await fetcher.record_failure(fetch_id, error)
-                raise
+                judged = await fetcher.judged(error, batch)
+                await fetcher.record_failure(fetch_id, judged)
+                raise judged from None
         await fetcher.store.save(fetch_id, batch, reply.answer, fetcher.clock(), reply.size, history=False)
         return reply.answer.series[0]

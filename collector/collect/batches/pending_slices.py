@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from collector.collect.batches.interpretation import GridMoved
 from collector.collect.planning.packing import bisect
 from collector.model import Batch, Question, Slice, Window
-from collector.radar.errors import Paused, Untrusted
+from collector.radar.errors import Forbidden, Misdirected, Paused, Untrusted
 from collector.store import SaveResult, StoreUnavailable, keys_of
 from collector.timestamps import rfc3339
 from collector.windows import hull, merge, subtract
@@ -197,6 +197,8 @@ class RelativeSeries:
 _RECENT_ANSWER = timedelta(hours=1)
 _MAX_PARTS = 16
 """A window that would be split into more parts is requested whole again, because little of it can be read."""
+_OF_PATHS = (Forbidden.outcome, Misdirected.outcome)
+"""Outcomes that concern a path, so that none of its series is to blame."""
 _MAX_FAILED_WINDOWS = 2
 """After so many failed windows of a series that was never answered, its other windows are not requested."""
 
@@ -216,8 +218,8 @@ class Quarantine:
     async def admit(self, slices: Iterable[Slice]) -> list[Slice]:
         """Return the slices that may be requested now. The rest fails as Paused.
 
-        A series that was refused is requested alone. If its content could not be read, the window is split, so that
-        in the end only the unreadable buckets fail.
+        A series that was refused is requested alone, unless its whole path was. If its content could not be read, the
+        window is split, so that in the end only the unreadable buckets fail.
         """
         fetcher = self._batch_runner.fetcher
         now, admitted = fetcher.clock(), []
@@ -227,7 +229,7 @@ class Quarantine:
         ended = {key: refusal for key, refusal in refused.items() if not refusal.pauses(now, by_hand=by_hand)}
         paused = refused.keys() - ended
         for slice_ in slices:
-            if any(key in refused for key in keys_of(slice_, now)):
+            if any(key in refused and refused[key].outcome not in _OF_PATHS for key in keys_of(slice_, now)):
                 self._batch_runner.quarantined.add(slice_.series)
             parts = split_unreadable(slice_, ended, now) if ended else [slice_]
             last = next((refused[key] for part in parts for key in keys_of(part, now) if key in paused), None)
@@ -260,6 +262,13 @@ class Quarantine:
         if series not in self._answered and self._failed_windows[series] >= _MAX_FAILED_WINDOWS:
             failed += pending.pop({series})
         self._result.failures.append(FailedSlices(tuple(failed), error))
+
+    async def pause_path(self, series: Iterable[Question], error: RadarError) -> None:
+        """Pause whole *series*, because *error* concerns the path of all of them."""
+        store, now = self._batch_runner.fetcher.store, self._batch_runner.fetcher.clock()
+        for query in series:
+            newest, step = query.agg_interval.floor(now), query.agg_interval.step
+            await store.refuse(Slice(query, Window(newest - step, newest)), error.outcome, str(error), now)
 
     async def answered(self, batch: Batch) -> None:
         """End the quarantine and the pauses of an answered *batch*.

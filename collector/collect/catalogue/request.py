@@ -58,13 +58,14 @@ async def _send(fetcher: Fetcher, request: PathRequest, read: Callable[[RadarRes
         await fetcher.record_failure(fetch_id, error)
         raise
     except RadarError as error:
-        await fetcher.note_failure(fetch_id, error, started)
-        level = logging.INFO if isinstance(error, NotFound) else min(log_level(error), logging.WARNING)
-        _log(level, fetch_id, request, started, outcome=error.outcome, reason=str(error))
-        raise
+        judged = await fetcher.judged(error, request)
+        await fetcher.note_failure(fetch_id, judged, started)
+        level = logging.INFO if isinstance(judged, NotFound) else min(log_level(judged), logging.WARNING)
+        _log(level, fetch_id, request, started, outcome=judged.outcome, reason=str(judged))
+        raise judged from None
     await fetcher.store.end_catalogue_request(fetch_id, len(response.body or b""), fetcher.clock())
     fetcher.note_answer(started)
-    await fetcher.accept_credentials()
+    await fetcher.accept_credentials(request)
     _log(logging.INFO, fetch_id, request, started, outcome="ok")
     return content
 

@@ -257,7 +257,9 @@ class Asker:
         fetcher, batch, response, answer = self._fetcher, exchange.request.batch, exchange.response, exchange.answer
         await self._note_clock(exchange)
         if response is None or answer is None:
-            await fetcher.record_failure(exchange.fetch_id, failure_of(exchange))
+            failure = failure_of(exchange)
+            judged = await fetcher.judged(failure, batch) if isinstance(failure, RadarError) else failure
+            await fetcher.record_failure(exchange.fetch_id, judged)
             if response and response.evidence and exchange.error and exchange.request.is_replayable:
                 kind = f"probe: {exchange.error.kind}"
                 await keep_refused(fetcher.store, exchange.fetch_id, batch, kind, response.evidence)

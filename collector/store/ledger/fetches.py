@@ -52,7 +52,7 @@ _SUCCEED = sa.update(fetches).where(_THIS)
 class FetchRequest(NamedTuple):
     """A request that a replica would like to send *now*: at most *limit* in any 300 seconds.
 
-    *credentials* are known by their fingerprint.
+    *credentials* are known by their fingerprint, *path* is that of the URL.
     """
 
     batch: Batch
@@ -61,6 +61,7 @@ class FetchRequest(NamedTuple):
     limit: int
     replica_id: int = NO_REPLICA
     credentials: str = ""
+    path: str = ""
 
 
 class StartedFetch(NamedTuple):
@@ -137,7 +138,7 @@ class ReceivedAnswer(NamedTuple):
 
 
 class FetchError(Protocol):
-    """The recorded part of a failed request, besides its text. RateLimited has *not_before*, too."""
+    """The recorded part of a failed request, besides its text. RateLimited has *not_before*, a 403 its *path*, too."""
 
     @property
     def outcome(self) -> str:
@@ -165,8 +166,10 @@ def start(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[S
     current = budget(connection, now, limit)
     if current.blocked_until:
         return [Wait(current.blocked_until, "blocked")] * len(requests)
-    credentials = requests[0].credentials
-    in_force = upstream.throttles(connection, credentials, now)
+    credentials, path = requests[0].credentials, requests[0].path
+    in_force = upstream.throttles(connection, credentials, now, path)
+    if len({request.path for request in requests}) > 1 and any(t.wait.reason == "credentials" for t in in_force):
+        return [outcome for request in requests for outcome in start(connection, [request])]
     allowed = min((throttle.allowed for throttle in in_force), default=len(requests))
     free = max(limit - current.used, 0)
     started = _insert(connection, requests[: min(free, allowed)])
@@ -176,6 +179,8 @@ def start(connection: sa.Connection, requests: Sequence[FetchRequest]) -> list[S
         return [*started]
     if in_force and free >= allowed:
         wait = min(in_force, key=lambda throttle: throttle.allowed).wait
+        if wait.reason == "credentials" and wait.cause:
+            upstream.await_turn(connection, credentials, path)
     else:
         wait = Wait(first_free_at(connection, now, max(current.used - limit, 0)), "budget")
     return [*started, *[wait] * (len(requests) - len(started))]
@@ -286,7 +291,9 @@ def fail(connection: sa.Connection, fetch_id: int, error: FetchError, now: datet
     under_way = sa.and_(fetches.c.id == fetch_id, fetches.c.outcome == "started")
     connection.execute(sa.update(fetches).where(under_way).values(**values, message=message))
     if credentials and outcome == "unauthorized":
-        upstream.reject_credentials(connection, credentials, fetch_id)
+        upstream.reject_credentials(connection, credentials, fetch_id, getattr(error, "path", ""))
+    if credentials and outcome == "forbidden":
+        upstream.refuse_path(connection, credentials, getattr(error, "path", ""))
     not_before = getattr(error, "not_before", None)
     if not_before:
         advisory_lock(connection, BUDGET)

@@ -25,6 +25,7 @@ from collector.circuit_breaker import (
     FetchOutcome,
     circuit_throttle,
     credentials_throttle,
+    shows_acceptance,
     upstream_health,
 )
 from collector.model import Window
@@ -47,6 +48,10 @@ _CREDENTIALS_KEY = "credentials:{}"
 """Key of the record of credentials, by their fingerprint."""
 _ACCEPTED = "taken"
 """The record of credentials that Radar has accepted."""
+_PARENT_PARTS = 4
+"""Of `/radar/ct/timeseries_groups/…`, which is often refused as a whole."""
+_REFUSED_PATHS_KEY = "refused_paths:{}"
+"""Key of the paths that Radar refuses to credentials which it accepts elsewhere, a JSON array."""
 
 _SENT = fetches.c.replay_of.is_(None)
 _ENDED = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
@@ -64,14 +69,16 @@ _NEWEST_ENDED = (
 _THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_id"))
 
 
-def throttles(connection: sa.Connection, credentials: str, now: datetime) -> list[Throttle]:
-    """Return the throttles of requests with these credentials now; *credentials* is their fingerprint."""
+def throttles(connection: sa.Connection, credentials: str, now: datetime, path: str = "") -> list[Throttle]:
+    """Return the throttles of requests to *path* with these credentials now; *credentials* is their fingerprint."""
     unavailable, record = connection.execute(_HEALTH, {"key": _CREDENTIALS_KEY.format(credentials)}).one()
     newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
     limits = [circuit_throttle(newest, now)] if newest else []
     if credentials and record != _ACCEPTED:
-        at_once = bool(record and json.loads(record).get("at_once"))
-        throttle = credentials_throttle(*_probation(connection, record), now, at_once=at_once)
+        ids = _ids(record)
+        at_once = bool(ids.get("at_once") or (ids.get("another") and not ids["paths"].get(path)))
+        turn = _turn(ids.get("paths", {}), path)
+        throttle = credentials_throttle(*_probation(connection, record), now, at_once=at_once, turn=turn)
         limits += [throttle] if throttle else []
     return limits
 
@@ -80,15 +87,51 @@ def start_probe(connection: sa.Connection, credentials: str, fetch_id: int) -> N
     """Record that the fetch is the one that sends credentials on probation."""
     record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
     if record != _ACCEPTED:
-        rejected = json.loads(record)["refused"] if record else None
-        sql.put_state(
-            connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": rejected, "trying": fetch_id})
+        ids = _ids(record)
+        _put_ids(
+            connection,
+            credentials,
+            {"refused": ids.get("refused"), "trying": fetch_id, "paths": ids.get("paths", {})},
         )
 
 
-def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int) -> None:
-    """Record that Radar rejected the credentials of the fetch."""
-    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), json.dumps({"refused": fetch_id, "trying": None}))
+def reject_credentials(connection: sa.Connection, credentials: str, fetch_id: int, path: str = "") -> None:
+    """Record that Radar rejected the credentials of the fetch.
+
+    If its *path* alone may be refused, the next request to another path may be sent at once; after the first such
+    rejection only.
+    """
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
+    ids = {} if _are_accepted(connection, record) else _ids(record)
+    paths = ids.get("paths", {})
+    another = bool(path) and (not ids.get("refused") or bool(ids.get("another") and path in paths))
+    ids = {"refused": fetch_id, "trying": None, "paths": {**paths, path: fetch_id}, "another": another}
+    _put_ids(connection, credentials, ids)
+
+
+def await_turn(connection: sa.Connection, credentials: str, path: str) -> None:
+    """Record that requests to *path* wait for the end of a rejection, so that paths tried before let them go first."""
+    ids = _ids(sql.get_state(connection, _CREDENTIALS_KEY.format(credentials)))
+    if ids.get("paths") and path not in ids["paths"]:
+        _put_ids(connection, credentials, ids | {"paths": {**ids["paths"], path: 0}})
+
+
+def refuse_path(connection: sa.Connection, credentials: str, path: str) -> None:
+    """Record that Radar refuses *path* to credentials that it accepts elsewhere."""
+    _put_refused_paths(connection, credentials, _refused_paths(connection, credentials) | {path})
+
+
+def refuses_path(connection: sa.Connection, credentials: str, path: str, *, accepted_elsewhere: bool) -> bool:
+    """Return whether a 403 on *path* concerns this path alone.
+
+    So it is if Radar accepts the credentials, and has refused this path before while it accepted others, or has just
+    *accepted_elsewhere*.
+    """
+    record = sql.get_state(connection, _CREDENTIALS_KEY.format(credentials))
+    if not _are_accepted(connection, record):
+        return False
+    known = _refused_paths(connection, credentials) | _rejected_paths(_ids(record))
+    return accepted_elsewhere or path in known
 
 
 def try_at_once(connection: sa.Connection, credentials: str) -> None:
@@ -103,8 +146,12 @@ def try_at_once(connection: sa.Connection, credentials: str) -> None:
         )
 
 
-def accept_credentials(connection: sa.Connection, credentials: str) -> None:
-    """Record that Radar accepts the credentials."""
+def accept_credentials(connection: sa.Connection, credentials: str, path: str = "") -> None:
+    """Record that Radar accepts the credentials on *path*: those on which it has rejected them are refused alone."""
+    ids = _ids(sql.get_state(connection, _CREDENTIALS_KEY.format(credentials)))
+    _put_refused_paths(
+        connection, credentials, (_refused_paths(connection, credentials) | _rejected_paths(ids)) - {path}
+    )
     sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), _ACCEPTED)
 
 
@@ -123,9 +170,53 @@ def upstream(connection: sa.Connection, now: datetime) -> UpstreamHealth:
     return upstream_health(newest, newest_ended, is_open=unavailable == BREAKER_THRESHOLD, now=now)
 
 
+def _ids(record: str | None) -> dict[str, Any]:
+    """Return the record of credentials on probation; empty if they are accepted or new.
+
+    *refused* and *trying* are ids of fetches, *paths* has the id of the last rejection by path, 0 for one that waits.
+    """
+    return json.loads(record) if record and record != _ACCEPTED else {}
+
+
+def _put_ids(connection: sa.Connection, credentials: str, ids: Mapping[str, object]) -> None:
+    sql.put_state(connection, _CREDENTIALS_KEY.format(credentials), json.dumps(ids))
+
+
+def _turn(paths: Mapping[str, int], path: str) -> int:
+    """Return how many paths go before *path*: they were rejected longer ago or never, first with all their siblings."""
+    newest: dict[str, int] = defaultdict(int)
+    for other, fetch_id in paths.items():
+        newest[_parent(other)] = max(newest[_parent(other)], fetch_id)
+    own = newest[_parent(path)], paths.get(path, 0)
+    return sum((newest[_parent(other)], fetch_id) < own for other, fetch_id in paths.items())
+
+
+def _parent(path: str) -> str:
+    """Return what the paths of all dimensions have in common; another path as it is."""
+    return "/".join(path.split("/")[:_PARENT_PARTS])
+
+
+def _rejected_paths(ids: Mapping[str, Any]) -> set[str]:
+    return {path for path, fetch_id in ids.get("paths", {}).items() if path and fetch_id}
+
+
+def _refused_paths(connection: sa.Connection, credentials: str) -> set[str]:
+    return {*json.loads(sql.get_state(connection, _REFUSED_PATHS_KEY.format(credentials)) or "[]")}
+
+
+def _put_refused_paths(connection: sa.Connection, credentials: str, paths: set[str]) -> None:
+    if paths != _refused_paths(connection, credentials):
+        sql.put_state(connection, _REFUSED_PATHS_KEY.format(credentials), json.dumps(sorted(paths)))
+
+
+def _are_accepted(connection: sa.Connection, record: str | None) -> bool:
+    _, probe = _probation(connection, record)
+    return record == _ACCEPTED or bool(probe and shows_acceptance(probe))
+
+
 def _probation(connection: sa.Connection, record: str | None) -> tuple[FetchOutcome | None, FetchOutcome | None]:
     """Return the request whose credentials Radar rejected last, and the probe that was sent since."""
-    ids = json.loads(record) if record else {}
+    ids = _ids(record)
     rejected, probe = ids.get("refused"), ids.get("trying")
     return (
         _outcome(connection, _THIS, fetch_id=rejected) if rejected else None,
