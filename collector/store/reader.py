@@ -112,6 +112,10 @@ class ReadView:
         ids = {stored.id: query for query, stored in self._known.current(queries).items()}
         return {ids[i]: snapshot for i, snapshot in snapshots.newest(self._connection, ids).items()}
 
+    def oldest_snapshots(self, ids: Collection[int]) -> dict[int, datetime]:
+        """Return when the oldest snapshot of each series was requested that is kept; see `snapshots.oldest`."""
+        return snapshots.oldest(self._connection, ids)
+
     def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
         ids = {stored.id: query for query, stored in self._known.current(queries).items()}

@@ -12,7 +12,7 @@ from collector.cli.words import words_options
 from collector.contract.request_parser import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
-from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside
+from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside, why_no_snapshot
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
@@ -128,9 +128,13 @@ async def _export(
             with open_output(target) as stream:
                 async for part in FORMATS[output](blocks, snapshot_times):
                     stream.write(part)
-    as_of = times[2]
-    if as_of and not written:
+        as_of = times[2]
+        chosen = _selection(profiles, times)
+        replaced = await store.with_read_view(lambda view: why_no_snapshot(view, view.selected(chosen), as_of))
+    if as_of and not written and not replaced:
         say(f"no point was known at {rfc3339(as_of)}")
+    for sentence in replaced:
+        say(sentence)
     for profile, time in sorted({(profile, time) for (profile, _), time in snapshot_times.items()}):
         say(f"{profile}: the snapshot of {rfc3339(time)}")
     for sentence in gaps.sentences():

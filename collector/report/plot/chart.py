@@ -16,7 +16,7 @@ from collector.analysis.words import Words
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
 from collector.model import Normalization, Question, Window, is_absolute, spelling_free
-from collector.report.gaps import why_any_outside
+from collector.report.gaps import why_any_outside, why_no_snapshot
 from collector.report.marks import read_marks
 from collector.report.plot.derived import measure_text, read_derived
 from collector.store import PointQuery
@@ -156,7 +156,10 @@ async def read_chart(  # noqa: PLR0913, PLR0917 - what a chart is bounded by
         return await _derived(store, chart, options)
     lines = await _lines(store, profile, window, options.as_of)
     if not lines:
-        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {extent}")
+        chosen = PointQuery(profiles=(profile,), as_of=options.as_of)
+        replaced = await store.with_read_view(lambda view: why_no_snapshot(view, view.selected(chosen), options.as_of))
+        reason = replaced or [f"no point of profile {profile!r} in {window}; stored are {extent}"]
+        raise CollectorError("; ".join(reason))
     return Chart(
         profile=profile,
         agg_interval=agg_interval,
