@@ -333,21 +333,24 @@ class Reader:
                 for timestamp, value in block.points:
                     yield block.profile, block.label, timestamp, value
 
-    def export_blocks(
+    def export_blocks(  # noqa: PLR0913, PLR0917 - what an export is bounded by
         self,
         profiles: Collection[str] = (),
         start: datetime | None = None,
         end: datetime | None = None,
         as_of: datetime | None = None,
         asked: dict[tuple[str, str], datetime] | None = None,
+        series: Collection[str] = (),
     ) -> AsyncGenerator[Block, None]:
         """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
 
-        See `read.points.export_blocks`; *asked* is its *snapshot_times*. All blocks are of one state of the store.
-        Close the iterator if you stop early.
+        See `read.points.export_blocks`; *asked* is its *snapshot_times*, *series* its *series_labels*. All blocks are
+        of one state of the store. Close the iterator if you stop early.
         """
         return self._database.stream(
-            lambda connection: export_blocks(connection, profiles, start, end, as_of, snapshot_times=asked)
+            lambda connection: export_blocks(
+                connection, profiles, start, end, as_of, snapshot_times=asked, series_labels=series
+            )
         )
 
     def select_blocks(

@@ -136,8 +136,8 @@ def test_a_moment_whose_snapshot_was_replaced_is_named_with_the_first_that_can_b
 
     in_a_thread(fill())
     said = (
-        f"valid: no snapshot of {rfc3339(NOW + HOUR)} or before is kept: of each UTC day, a snapshot replaces the earlier "
-        f"ones; the oldest one that can be asked for was requested at {rfc3339(NOW + 6 * HOUR)}\n"
+        f"valid: no snapshot of {rfc3339(NOW + HOUR)} or before is kept: of each UTC day, a snapshot replaces the "
+        f"earlier ones; the oldest one that can be asked for was requested at {rfc3339(NOW + 6 * HOUR)}\n"
     )
     replaced = run("valid", "--as-of", rfc3339(NOW + HOUR))
     assert (replaced.exit_code, replaced.stderr) == (0, said + LICENCE)

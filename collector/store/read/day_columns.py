@@ -41,7 +41,8 @@ def day_columns(
 ) -> dict[int, list[ChartBucket]] | None:
     """Return the columns of each of the series *ids*; those without a point are absent. None: read the points instead.
 
-    Only points in *span* count, start and end in seconds; one column starts at *edge*. *width* is whole days in seconds.
+    Only points in *span* count, start and end in seconds. One column starts at *edge*; *width*, in seconds, is whole
+    days.
     """
     until = days.until(connection)
     if until is None:

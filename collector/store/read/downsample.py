@@ -94,7 +94,8 @@ def downsample(
             shape = width, bucket, first
             thin.append(Downsampled(series_, width, _columns(connection, series_, window, shape), bucket))
         else:
-            stream = points_of(connection, series_.series_id, *map(from_epoch, within), chosen.as_of)
+            moments = from_epoch(within[0]), from_epoch(within[1]), chosen.as_of
+            stream = points_of(connection, series_.series_id, *moments)
             with closing(stream):
                 rows = [point for block in stream for point in block]
             thin.append(Downsampled(series_, width, _in_columns(series_, rows, (width, bucket, edge)), bucket))

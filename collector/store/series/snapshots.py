@@ -94,12 +94,13 @@ def _newest(names: frozenset[str]) -> Any:
 
 def oldest(connection: sa.Connection, ids: Collection[int]) -> dict[int, datetime]:
     """Return when the oldest snapshot was requested that is kept of the question of each series, in any unit."""
-    return {series_id: asked_at for series_id, asked_at in connection.execute(_oldest(), {"ids": list(ids)})}
+    rows = connection.execute(_oldest(), {"ids": list(ids)})
+    return {row.id: row.asked_at for row in rows}
 
 
 @cache
 def _oldest() -> Any:
-    same, first = series.alias(), sa.func.min(snapshots.c.asked_at)
+    same, first = series.alias(), sa.func.min(snapshots.c.asked_at).label("asked_at")
     select = sa.select(series.c.id, first).join(same, same.c.digest == series.c.digest)
     select = select.join(snapshots, snapshots.c.series_id == same.c.id)
     return select.where(series.c.id.in_(sa.bindparam("ids", expanding=True))).group_by(series.c.id)
