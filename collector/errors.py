@@ -51,6 +51,24 @@ def os_error_text(error: OSError) -> str:
     return error.strerror or str(error)
 
 
+_MAX_NAMES = 10
+
+
+def known_names(word: str, names: Iterable[str]) -> str:
+    """Return the most similar of *names*, the nearest to *word* first, and how many more there are; `none` for none."""
+    from difflib import SequenceMatcher  # imported here because most commands never need it
+
+    matcher = SequenceMatcher(b=word.lower(), autojunk=False)
+
+    def distance(name: str) -> tuple[float, str]:
+        matcher.set_seq1(name.lower())
+        return -matcher.ratio(), name
+
+    near = sorted(names, key=distance)
+    more = f" and {len(near) - _MAX_NAMES:,} more" if len(near) > _MAX_NAMES else ""
+    return f"{', '.join(near[:_MAX_NAMES]) or 'none'}{more}"
+
+
 def did_you_mean(word: str, words: Iterable[str]) -> str:
     """Return ` (did you mean "log"?)` with the most similar of *words*, or an empty text if none is similar."""
     from difflib import get_close_matches  # imported here because most commands never need it

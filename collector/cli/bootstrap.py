@@ -308,6 +308,15 @@ def period_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return start(end(checked))
 
 
+series_option: Decorator = click.option(
+    "--series",
+    "series",
+    multiple=True,
+    metavar="LABEL",
+    help="Only this series, by its label as in `collector series`; may be repeated. Default: all of the profile.",
+)
+
+
 MAX_ROWS = 1_000_000_000  # both databases accept this number
 
 

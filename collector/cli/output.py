@@ -266,6 +266,19 @@ async def check_profile(store: Store, profile: str) -> None:
         say(sentence)
 
 
+async def check_series(store: Store, profiles: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise UsageError, with the known labels, for a label that no series of *profiles* has or had."""
+    from collector.errors import UsageError, known_names
+    from collector.store import PointQuery
+
+    chosen = tuple(profiles)
+    for label in labels:
+        if not await store.selected(PointQuery(profiles=chosen, series=(label,))):
+            known = {series.label for series in await store.selected(PointQuery(profiles=chosen))}
+            owner = f"the profile {profiles[0]!r}" if len(profiles) == 1 else "the store"
+            raise UsageError(f"{owner} has no series {label!r}; it has: {known_names(label, known)}")
+
+
 def new_names(profile: str, followed: Sequence[Renamed]) -> list[str]:
     """Return the new names of the labels of *profile*, as one sentence if the whole profile was renamed."""
     moved = {renamed.new_profile for renamed in followed}

@@ -25,7 +25,7 @@ NOT_FOUND = HttpReply(404, b'{"error":"Not Found."}')
 """What the contract has for an unknown slug: no envelope."""
 _CSV_TYPE = "text/csv"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
-_MAX_DIGITS = 18
+_MAX_NUMBER = 10**18 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +55,9 @@ def _number(pairs: Sequence[tuple[str, str]], name: str, default: int, *, least:
     text = _last(pairs, name)
     if text is None:
         return default
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _MAX_DIGITS and int(text) >= least
-    if not is_number:
-        raise bad_request(f"{name}: expected an integer of at least {least}, received {quote(text)}")
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(_MAX_NUMBER))
+    if not is_short or int(text) < least:
+        raise bad_request(f"{name}: expected an integer from {least} to {_MAX_NUMBER}, received {quote(text)}")
     return int(text)
 
 

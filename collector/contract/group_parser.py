@@ -22,7 +22,7 @@ SERIES, SUMMARY = "timeseries_groups", "summary"
 OTHER = "other"
 """The key of what an answer has beside the groups it lists."""
 _LEAST_GROUPS = 2
-_LONGEST_NUMBER = 9
+_MOST_GROUPS = 10**9 - 1
 
 
 class GroupsPlace(NamedTuple):
@@ -99,9 +99,10 @@ def _most(dataset: Dataset, parameter: FilterParameter, pairs: Sequence[tuple[st
     if not parameter.has_many_groups:
         many = [dimension for dimension, other in dataset.dimensions.items() if other.has_many_groups]
         raise bad_request(f"{LIMIT}: only with {', '.join(many)}, not with {parameter.dimension}")
-    is_number = text.isascii() and text.isdecimal() and len(text) <= _LONGEST_NUMBER
-    if not is_number or int(text) < _LEAST_GROUPS:
-        raise bad_request(f"{LIMIT}: expected an integer of at least {_LEAST_GROUPS}, received {quote(text)}")
+    is_short = text.isascii() and text.isdecimal() and len(text) <= len(str(_MOST_GROUPS))
+    if not is_short or int(text) < _LEAST_GROUPS:
+        allowed = f"an integer from {_LEAST_GROUPS} to {_MOST_GROUPS}"
+        raise bad_request(f"{LIMIT}: expected {allowed}, received {quote(text)}")
     return int(text)
 
 

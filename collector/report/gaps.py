@@ -213,6 +213,22 @@ def why_any_outside(
     return None
 
 
+def why_no_snapshot(view: ReadView, selected: Iterable[SelectedSeries], as_of: datetime | None) -> list[str]:
+    """Return a sentence for each profile of *selected* whose snapshots were all requested after *as_of*."""
+    lacking = {series.series_id: series for series in selected if not series.asked_at}
+    if as_of is None or not lacking:
+        return []
+    first: dict[str, datetime] = {}
+    for series_id, asked_at in view.oldest_snapshots(lacking).items():
+        profile = lacking[series_id].profile
+        first[profile] = min(asked_at, first.get(profile, asked_at))
+    return [
+        f"{profile}: no snapshot of {rfc3339(as_of)} or before is kept: of each UTC day, a snapshot replaces the "
+        f"earlier ones; the oldest one that can be asked for was requested at {rfc3339(asked_at)}"
+        for profile, asked_at in first.items()
+    ]
+
+
 def _contains(
     snapshot: Snapshot, interval: AggInterval, start: datetime | None, end: datetime | None, now: datetime
 ) -> bool:

@@ -112,6 +112,10 @@ class ReadView:
         ids = {stored.id: query for query, stored in self._known.current(queries).items()}
         return {ids[i]: snapshot for i, snapshot in snapshots.newest(self._connection, ids).items()}
 
+    def oldest_snapshots(self, ids: Collection[int]) -> dict[int, datetime]:
+        """Return when the oldest snapshot of each series was requested that is kept; see `snapshots.oldest`."""
+        return snapshots.oldest(self._connection, ids)
+
     def snapshot_reaches(self, queries: Sequence[Question]) -> dict[Question, list[Reach]]:
         """Find how far back the profiles that have a query in use want its snapshots to reach."""
         ids = {stored.id: query for query, stored in self._known.current(queries).items()}
@@ -330,21 +334,24 @@ class Reader:
                 for timestamp, value in block.points:
                     yield block.profile, block.label, timestamp, value
 
-    def export_blocks(
+    def export_blocks(  # noqa: PLR0913, PLR0917 - what an export is bounded by
         self,
         profiles: Collection[str] = (),
         start: datetime | None = None,
         end: datetime | None = None,
         as_of: datetime | None = None,
         asked: dict[tuple[str, str], datetime] | None = None,
+        series: Collection[str] = (),
     ) -> AsyncGenerator[Block, None]:
         """Stream (profile, label, [(timestamp, value)…], unit, normalization), many points at once, in constant memory.
 
-        See `read.points.export_blocks`; *asked* is its *snapshot_times*. All blocks are of one state of the store.
-        Close the iterator if you stop early.
+        See `read.points.export_blocks`; *asked* is its *snapshot_times*, *series* its *series_labels*. All blocks are
+        of one state of the store. Close the iterator if you stop early.
         """
         return self._database.stream(
-            lambda connection: export_blocks(connection, profiles, start, end, as_of, snapshot_times=asked)
+            lambda connection: export_blocks(
+                connection, profiles, start, end, as_of, snapshot_times=asked, series_labels=series
+            )
         )
 
     def select_blocks(

@@ -141,10 +141,53 @@ def test_the_largest_come_first_and_the_rest_is_one_sum_only_within_a_profile(ru
 
 
 def test_a_change_compares_only_what_both_periods_have_in_full(run):
-    now = f"{_SERIES}('p', {MONDAY}, 3600, [10, 20, 30], [1, 1, 1])"
-    before = f"{_SERIES}('p', {MONDAY - 604800}, 3600, [5, null, 10], [1, 0, 1])"
-    span = f"{{start: {MONDAY}, end: {MONDAY + 7200}}}"  # the third column reaches beyond the period
-    assert run(f"m.alike({now}, {before}, 604800, {span})", "summary") == [10, 5]
+    now = f"{_SERIES}('p', {MONDAY}, 3600, [10, 20, 30, 40], [1, 1, 1, 2])"
+    before = f"{_SERIES}('p', {MONDAY - 604800}, 3600, [5, null, 10, 20], [1, 0, 1, 1])"
+    assert run(f"m.alike({now}, {before}, 604800)", "summary") == [40, 15]
+
+
+FEBRUARY, MARCH, APRIL = "Date.UTC(2026, 1) / 1000", "Date.UTC(2026, 2) / 1000", "Date.UTC(2026, 3) / 1000"
+
+
+def test_a_whole_month_is_compared_with_a_whole_shorter_one(run):
+    def days(first, count, value):
+        cells = f"Array({count}).fill({value}), Array({count}).fill(24)"
+        return f"{_SERIES}('p/a', {first}, 86400, {cells})"
+
+    march, february = days(MARCH, 31, 10), days(FEBRUARY, 28, 20)
+    data = f"{{start: {MARCH}, end: {APRIL}, per: 'month', periods: 1, shift: 28 * 86400, annotations: [], refused: []"
+    data += f", series: [{march}], previous: [{february}]}}"
+    view = "{top: null, only: [], type: 'line', compare: 'previous'}"
+    assert run(f"(({{previous: [one]}}) => [one.values, one.part])(m.frame({data}, {view}))", "frame") == [
+        [28 * 24 * 20],
+        [1],
+    ]
+    assert run(f"m.alikePeriods({march}, {february}, {data})", "summary") == [31 * 24 * 10, 28 * 24 * 20]
+    lacking = days(FEBRUARY, 27, 20)
+    assert run(f"m.alikePeriods({march}, {lacking}, {data})", "summary") is None
+
+
+@pytest.mark.parametrize(
+    ("compare", "per", "expected"),
+    [
+        ("null", "null", ["2026-01-15/2026-03-01"]),
+        ("null", "'month'", ["2026-01-01/2026-03-01"]),
+        ("'52w'", "null", ["2025-01-16/2025-03-02", "2026-01-15/2026-03-01"]),
+        ("'52w'", "'month'", ["2025-01-01/2025-03-01", "2026-01-01/2026-03-01"]),
+        ("'previous'", "'quarter'", ["2025-10-01/2026-01-01", "2026-01-01/2026-04-01"]),
+        ("'4w'", "'month'", ["2026-01-01/2026-03-01"]),  # no other month begins four weeks before one
+        ("'usual'", "null", [f"{day}" for day in ("2025-12-18/2026-02-01", "2025-12-25/2026-02-08")]),
+    ],
+)
+def test_the_ranges_of_the_points_are_those_that_are_drawn(run, compare, per, expected):
+    requested = "{start: Date.parse('2026-01-15') / 1000, end: Date.parse('2026-03-01') / 1000}"
+    day = "(at) => new Date(1000 * at).toISOString().slice(0, 10)"
+    ranges = f"m.ranges({{compare: {compare}}}, {requested}, {per})"
+    found = run(f"{ranges}.map((one) => [one.start, one.end].map({day}).join('/'))", "data")
+    if compare == "'usual'":
+        assert (found[:2], len(found)) == (expected, 5)
+    else:
+        assert found == expected
 
 
 @pytest.mark.parametrize("count", [8, 20, 32])

@@ -656,6 +656,24 @@ def test_months_are_compared_with_months(page, points):
     eventually(lambda: "no other month begins whole weeks before one" in page.text("#measure"), seconds=20)
 
 
+def test_points_of_compared_months_are_those_of_both_years(page, tmp_path):
+    page.page.evaluate("location.hash = '#series=all&start=2025-01-15&end=2025-02-10&per=month&compare=52w'")
+    page.drawn()
+    with page.page.expect_download() as download:
+        page.page.locator("#save summary").click()
+        page.page.get_by_role("button", name="Download CSV").click()
+    download.value.save_as(tmp_path / "points.csv")
+    rows = list(csv.DictReader((tmp_path / "points.csv").read_text().splitlines()))
+    days = [row["timestamp"][:10] for row in rows]
+    assert (len(days), days[0], days[59], days[60], days[-1]) == (
+        60 + 59,
+        "2024-01-01",
+        "2024-02-29",
+        "2025-01-01",
+        "2025-02-28",
+    )
+
+
 def _change(now, before):
     return _points(100 * (now - before) / before).replace(" points", " %")
 

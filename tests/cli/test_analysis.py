@@ -118,3 +118,32 @@ def test_marks_and_derived_values_are_drawn(run):
     assert run("marks", "remove", "1").stdout == "mark 1 removed\n"
     policies = json.loads(_out(run("marks", "list", "--policy", "--start", "2026-01-01", "--format", "json")))
     assert {row["kind"] for row in policies} == {"policy"}
+
+
+@pytest.mark.parametrize("words", [(), ("--per", "day")])
+def test_one_series_can_be_chosen_as_in_the_api(run, words):
+    rows = list(csv.DictReader(_out(run("export", "by", *words, *DAY, "--series", "by/A")).splitlines()))
+    assert {row["series"] for row in rows} == {"by/A"}
+    both = _out(run("export", *words, *DAY, "--series", "all", "--series", "by/B, Inc."))
+    assert {row["series"] for row in csv.DictReader(both.splitlines())} == {"all", "by/B, Inc."}
+    (figures,) = json.loads(_out(run("stats", "by", *DAY, "--series", "by/A", "--format", "json")))
+    assert (figures["series"], figures["total"], figures["share"]) == ("by/A", 276, 92)
+    assert "B, Inc." in _out(run("plot", "by", *words, *DAY))
+    drawn = _out(run("plot", "by", *words, *DAY, "--series", "by/A"))
+    assert "not final yet" in drawn
+    assert "B, Inc." not in drawn
+
+
+def test_an_export_of_one_series_speaks_of_its_gaps_alone(run):
+    assert "buckets absent" in run("export", *DAY).stderr
+    assert "buckets absent" not in run("export", *DAY, "--series", "by/A").stderr
+
+
+@pytest.mark.parametrize("command", ["export", "plot", "stats"])
+def test_an_unknown_series_is_answered_with_the_known_ones_the_nearest_first(run, command):
+    unknown = run(command, "by", "--series", "by/B Inc")
+    assert (unknown.exit_code, unknown.stderr) == (
+        2,
+        "collector: the profile 'by' has no series 'by/B Inc'; it has: by/B, Inc., by/A\n",
+    )
+    assert "has no series 'all'" in run(command, "by", "--series", "all").stderr

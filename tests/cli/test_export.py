@@ -14,7 +14,8 @@ from collector.store import Store
 from collector.timestamps import rfc3339
 from tests.conftest import in_a_thread
 from tests.harness.command_line import folder_of_store, invoke
-from tests.harness.factories import DAY, HOUR, NOW, answer, batch, hours, profile, query, saved, start_fetch
+from tests.harness.factories import DAY, HOUR, NOW, answer, batch, filtered, hours, profile, query, saved, start_fetch
+from tests.store.write.test_snapshots import taken
 
 LICENCE = "Data: Cloudflare Radar (https://radar.cloudflare.com), licensed CC BY-NC 4.0.\n"
 LATER = NOW + 2 * HOUR
@@ -124,6 +125,28 @@ def test_as_of_before_anything_was_known_says_so(run):
     before = rfc3339(NOW.replace(microsecond=NOW.microsecond - 1))
     assert f"no point was known at {before}\n" in run("--as-of", before).stderr
     assert "was known" not in run("--as-of", rfc3339(NOW)).stderr
+
+
+def test_a_moment_whose_snapshot_was_replaced_is_named_with_the_first_that_can_be_asked(run, store_url):
+    async def fill():
+        async with Store.open(store_url, owner="test") as store:
+            await store.activate_labels([filtered("valid", expirationStatus="VALID")], NOW)
+            for moment in (NOW, NOW + 6 * HOUR, NOW + 30 * HOUR):
+                await store.save_snapshots([taken(3, 2, 1, asked_at=moment)], moment)
+
+    in_a_thread(fill())
+    said = (
+        f"valid: no snapshot of {rfc3339(NOW + HOUR)} or before is kept: of each UTC day, a snapshot replaces the "
+        f"earlier ones; the oldest one that can be asked for was requested at {rfc3339(NOW + 6 * HOUR)}\n"
+    )
+    replaced = run("valid", "--as-of", rfc3339(NOW + HOUR))
+    assert (replaced.exit_code, replaced.stderr) == (0, said + LICENCE)
+    assert said in run("--as-of", rfc3339(NOW + HOUR)).stderr  # beside points of another profile
+    assert said in invoke("stats", "valid", "--as-of", rfc3339(NOW + HOUR)).stderr
+    drawn = invoke("plot", "valid", "--as-of", rfc3339(NOW + HOUR))
+    assert (drawn.exit_code, said.strip() in drawn.stderr) == (1, True)
+    stored = run("valid", "--as-of", rfc3339(NOW + 7 * HOUR))
+    assert (_values(stored), "is kept" in stored.stderr) == ([3, 2, 1], False)
 
 
 def test_a_closed_pipe_ends_the_export_without_a_message(run, folder):

@@ -346,7 +346,7 @@ async def test_an_export_reports_no_gap_where_the_grid_moved(sqlite_url):
         await passes(core, 1, days=0)
         core.simulator.switch(grids={DAILY: EIGHT}, data_since=NOW - 4 * DAY)
         await passes(core, 2, days=1)
-        gaps = await ExportGaps.of(core.store, ["all"], (None, None, None))
+        gaps = await ExportGaps.of(core.store, PointQuery(profiles=("all",)))
         async with aclosing(core.store.export_blocks(["all"])) as blocks:
             async for block in blocks:
                 gaps.see(block.profile, block.label, block.points)

@@ -35,8 +35,13 @@ def test_a_sum_has_no_interval_and_names_of_its_own():
     ("expected", "dimension", "raw_query"),
     [
         ("dimension: expected one of CA, CA_OWNER, DURATION", "ca_owner", ""),
-        ("limitPerGroup: expected an integer of at least 2, received '1'", "CA_OWNER", "limitPerGroup=1"),
-        ("limitPerGroup: expected an integer of at least 2, received '٣'", "CA_OWNER", "limitPerGroup=٣"),
+        ("limitPerGroup: expected an integer from 2 to 999999999, received '1'", "CA_OWNER", "limitPerGroup=1"),
+        ("limitPerGroup: expected an integer from 2 to 999999999, received '٣'", "CA_OWNER", "limitPerGroup=٣"),
+        (
+            "limitPerGroup: expected an integer from 2 to 999999999, received '1000000000'",
+            "CA_OWNER",
+            "limitPerGroup=1000000000",
+        ),
         ("limitPerGroup: expected one value, received 2", "CA_OWNER", "limitPerGroup=2&limitPerGroup=3"),
         ("limitPerGroup: only with CA, CA_OWNER, LOG, LOG_OPERATOR, TLD, not with", "DURATION", "limitPerGroup=5"),
         ("normalization: expected one of RAW_VALUES, PERCENTAGE, received 'x'", "CA_OWNER", "normalization=x"),

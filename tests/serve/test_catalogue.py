@@ -77,3 +77,12 @@ async def test_the_contract_has_entries_with_details_and_errors_of_its_own(serve
         assert answer.status == 405
     async with server.session.head(f"{server.url}{CT}/authorities") as answer:
         assert (answer.status, await answer.text()) == (200, "")
+
+
+async def test_a_number_that_is_too_large_is_refused_with_what_is_allowed(server):
+    await save(server.store, "A")
+    for asked, least in (("limit=99999999999999999999", 1), ("limit=0", 1), ("offset=1e3", 0)):
+        message = (await server.get(f"{CT}/authorities?{asked}", 400))["errors"][0]["message"]
+        name, text = asked.split("=")
+        assert message.startswith(f"{name}: expected an integer from {least} to 999999999999999999, received")
+        assert text in message

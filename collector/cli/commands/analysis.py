@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from collector.analysis.words import MOST
-from collector.cli.bootstrap import TIME, config_option, period_options
+from collector.cli.bootstrap import TIME, config_option, period_options, series_option
 from collector.cli.words import words_options
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _format_option = click.option(
 
 @click.command("stats")
 @click.argument("profile")
+@series_option
 @period_options
 @words_options("per", "of", "within")
 @_as_of_option
@@ -43,6 +44,7 @@ _format_option = click.option(
 @config_option
 def stats_command(
     profile: str,
+    series: tuple[str, ...],
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
@@ -61,8 +63,10 @@ def stats_command(
     Example: collector stats by-owner --start 2026-01-01 --end 2026-02-01
     """
     from collector.report.analysis.stats import COLUMNS, answer_stats
+    from collector.store import PointQuery
 
-    _answer(config, profile, (start, end, as_of), values, (answer_stats, COLUMNS, output))
+    chosen = PointQuery(profiles=(profile,), series=series, start=start, end=end, as_of=as_of)
+    _answer(config, chosen, values, (answer_stats, COLUMNS, output))
 
 
 @click.command("top")
@@ -103,19 +107,20 @@ def top_command(
     """
     from collector.cli.words import read_words
     from collector.report.analysis.top import answer_top, top_columns
+    from collector.store import PointQuery
 
     columns = top_columns(read_words(values))
-    _answer(config, profile, (start, end, as_of), values, (answer_top, columns, output))
+    chosen = PointQuery(profiles=(profile,), start=start, end=end, as_of=as_of)
+    _answer(config, chosen, values, (answer_top, columns, output))
 
 
 def _answer(
     config: str | None,
-    profile: str,
-    times: tuple[datetime | None, datetime | None, datetime | None],
+    chosen: PointQuery,
     values: dict[str, Any],
     how: tuple[Callable[[ReadView, PointQuery, Words], Rows], Sequence[str], str],
 ) -> None:
-    """Print the rows that an answer has; *how* has its function, its columns and the format."""
+    """Print the rows that an answer about *chosen* has; *how* has its function, its columns and the format."""
     import asyncio
 
     from collector.cli.bootstrap import load_settings
@@ -124,17 +129,15 @@ def _answer(
     from collector.report.analysis.counted import figure_notes
     from collector.report.analysis.output import plain_rows
     from collector.report.export import LICENCE
-    from collector.store import PointQuery
 
     answer, columns, output = how
     words, settings = read_words(values), load_settings(config, required=False)
-    chosen = PointQuery(profiles=(profile,), start=times[0], end=times[1], as_of=times[2])
 
     def work(view: ReadView) -> tuple[Rows, list[str]]:
         found = answer(view, chosen, words)
         return found, figure_notes(view, chosen, found)
 
-    rows, notes = asyncio.run(_read(settings, profile, work))
+    rows, notes = asyncio.run(_read(settings, chosen, work))
     rows = [{name: row[name] for name in columns} for row in rows]
     if output == "csv":
         _show_csv(rows, columns)
@@ -146,13 +149,15 @@ def _answer(
 
 
 async def _read(
-    settings: Settings, profile: str, work: Callable[[ReadView], tuple[Rows, list[str]]]
+    settings: Settings, chosen: PointQuery, work: Callable[[ReadView], tuple[Rows, list[str]]]
 ) -> tuple[Rows, list[str]]:
-    from collector.cli.output import check_profile
+    from collector.cli.output import check_profile, check_series
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        await check_profile(store, profile)
+        for profile in chosen.profiles:
+            await check_profile(store, profile)
+        await check_series(store, chosen.profiles, chosen.series)
         return await store.with_read_view(work)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from collector.cli.bootstrap import TIME, config_option, load_settings, period_options
+from collector.cli.bootstrap import TIME, config_option, load_settings, period_options, series_option
 from collector.cli.words import words_options
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @click.command("plot")
 @click.argument("profile")
+@series_option
 @period_options
 @words_options("per", "share", "of", "within", "top", "compare", "growth", "cumulative", "mean")
 @click.option("--as-of", type=TIME, metavar="T", help="Draw the values that were known at T. Default: now.")
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @config_option
 def plot_command(
     profile: str,
+    series: tuple[str, ...],
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
@@ -60,7 +62,7 @@ def plot_command(
 
     kind = _image_kind(target) if target else None
     settings = load_settings(config, required=False)
-    options = ChartOptions(read_words(values), as_of, policy)
+    options = ChartOptions(read_words(values), as_of, policy, series)
     chart = asyncio.run(_read_chart(settings, profile, (start, end), options))
     if target and kind:
         _write_image(chart, target, kind, log=log)
@@ -82,12 +84,13 @@ def _image_kind(target: str) -> str:
 async def _read_chart(
     settings: Settings, profile: str, period: tuple[datetime | None, datetime | None], options: ChartOptions
 ) -> Chart:
-    from collector.cli.output import check_profile
+    from collector.cli.output import check_profile, check_series
     from collector.report.plot.chart import read_chart
     from collector.store import Store
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         await check_profile(store, profile)
+        await check_series(store, [profile], options.series)
         names = {profile, *(renamed.new_profile for renamed in await store.renamed([profile]))}
         settled = (configured.settle for configured in settings.profiles if configured.name in names)
         settle = max(settled, default=settings.collection.settle)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
-from collector.cli.bootstrap import TIME, config_option, period_options
+from collector.cli.bootstrap import TIME, config_option, period_options, series_option
 from collector.cli.words import words_options
 from collector.contract.request_parser import floor
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN
-from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside
+from collector.report.gaps import AbsentBuckets, absence_sentences, why_any_outside, why_no_snapshot
 from collector.timestamps import from_epoch, rfc3339
 from collector.windows import absent_windows
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 @click.command("export")
 @click.argument("profiles", nargs=-1, metavar="[PROFILE]...")
+@series_option
 @period_options
 @words_options()
 @click.option("--as-of", type=TIME, metavar="T", help="Export the values that were known at T. Default: now.")
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 @config_option
 def export_command(
     profiles: tuple[str, ...],
+    series: tuple[str, ...],
     start: datetime | None,
     end: datetime | None,
     as_of: datetime | None,
@@ -77,15 +79,16 @@ def export_command(
     from collector.cli.bootstrap import load_settings
     from collector.cli.words import read_words
     from collector.report.export import LICENCE
+    from collector.store import PointQuery
 
     if output == "parquet" and target == "-" and sys.stdout.isatty():
         raise click.UsageError("Parquet cannot be printed on a terminal; write it to a file with -o.")
     settings = load_settings(config, required=False)
-    times, words = (start, end, as_of), read_words(values)
+    chosen, words = PointQuery(profiles=profiles, series=series, start=start, end=end, as_of=as_of), read_words(values)
     if words:
-        points = asyncio.run(_export_answer(settings, _selection(profiles, times), words, output, target))
+        points = asyncio.run(_export_answer(settings, chosen, words, output, target))
     else:
-        points = asyncio.run(_export(settings, profiles, times, output, target))
+        points = asyncio.run(_export(settings, chosen, output, target))
     if target != "-":
         click.echo(f"{target}: {points:,} points", err=True)
     click.echo(LICENCE, err=True)
@@ -93,8 +96,7 @@ def export_command(
 
 async def _export(
     settings: Settings,
-    profiles: tuple[str, ...],
-    times: tuple[datetime | None, datetime | None, datetime | None],
+    chosen: PointQuery,
     output: str,
     target: str,
 ) -> int:
@@ -102,17 +104,18 @@ async def _export(
     from contextlib import aclosing
 
     from collector.cli.atomic_file import open_output
-    from collector.cli.output import check_profile, say
+    from collector.cli.output import check_profile, check_series, say
     from collector.report.export import FORMATS
     from collector.report.warnings import UnitWatch
     from collector.store import Store
 
     written, watch = 0, UnitWatch()
     snapshot_times: dict[tuple[str, str], datetime] = {}
+    times, as_of = (chosen.start, chosen.end, chosen.as_of), chosen.as_of
 
     async def counted() -> AsyncGenerator[Block, None]:
         nonlocal written
-        async with aclosing(store.export_blocks(profiles, *times, asked=snapshot_times)) as blocks:
+        async with aclosing(store.export_blocks(chosen.profiles, *times, snapshot_times, chosen.series)) as blocks:
             async for block in blocks:
                 written += len(block.points)
                 gaps.see(block.profile, block.label, block.points)
@@ -121,16 +124,19 @@ async def _export(
                 yield block
 
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
-        for profile in profiles:
+        for profile in chosen.profiles:
             await check_profile(store, profile)
-        gaps = await ExportGaps.of(store, profiles, times)
+        await check_series(store, chosen.profiles, chosen.series)
+        gaps = await ExportGaps.of(store, chosen)
         async with aclosing(counted()) as blocks:
             with open_output(target) as stream:
                 async for part in FORMATS[output](blocks, snapshot_times):
                     stream.write(part)
-    as_of = times[2]
-    if as_of and not written:
+        replaced = await store.with_read_view(lambda view: why_no_snapshot(view, view.selected(chosen), as_of))
+    if as_of and not written and not replaced:
         say(f"no point was known at {rfc3339(as_of)}")
+    for sentence in replaced:
+        say(sentence)
     for profile, time in sorted({(profile, time) for (profile, _), time in snapshot_times.items()}):
         say(f"{profile}: the snapshot of {rfc3339(time)}")
     for sentence in gaps.sentences():
@@ -138,18 +144,10 @@ async def _export(
     return written
 
 
-def _selection(
-    profiles: tuple[str, ...], times: tuple[datetime | None, datetime | None, datetime | None]
-) -> PointQuery:
-    from collector.store import PointQuery
-
-    return PointQuery(profiles=profiles, start=times[0], end=times[1], as_of=times[2])
-
-
 async def _export_answer(settings: Settings, chosen: PointQuery, words: Words, output: str, target: str) -> int:
     """Write points with what *words* derive from them to *target*. Returns the number of rows."""
     from collector.cli.atomic_file import open_output
-    from collector.cli.output import check_profile, say
+    from collector.cli.output import check_profile, check_series, say
     from collector.report.analysis.output import WRITERS, write_parquet
     from collector.report.analysis.points import answer_points
     from collector.report.export import check_parquet
@@ -170,6 +168,7 @@ async def _export_answer(settings: Settings, chosen: PointQuery, words: Words, o
     async with Store.open(settings.database.url.reveal(), owner=None) as store:
         for profile in chosen.profiles:
             await check_profile(store, profile)
+        await check_series(store, chosen.profiles, chosen.series)
         with open_output(target) as stream:
             rows, notes = await store.with_read_view(lambda view: work(view, stream))
     for note in notes:
@@ -220,18 +219,14 @@ class ExportGaps:
         self._labels = labels
 
     @classmethod
-    async def of(
-        cls, store: Store, profiles: Sequence[str], times: tuple[datetime | None, datetime | None, datetime | None]
-    ) -> Self:
-        """Read the expected buckets of *profiles*. *times* are start, end and as-of time.
+    async def of(cls, store: Store, chosen: PointQuery) -> Self:
+        """Read the expected buckets of a selection.
 
         Without a start they begin at the first stored bucket. Without start and end they end at the last stored one.
         Raises CollectorError if a snapshot does not cover the range.
         """
-        from collector.store import PointQuery
-
-        start, end, as_of = times
-        selected = await store.selected(PointQuery(profiles=tuple(profiles), as_of=as_of))
+        start, end, as_of = chosen.start, chosen.end, chosen.as_of
+        selected = await store.selected(chosen)
         if problem := why_any_outside(selected, start, end, as_of or store.clock()):
             raise CollectorError(problem)
         ids, now = {series.series_id for series in selected}, (as_of or store.clock()).timestamp()

@@ -15,6 +15,7 @@ from collector.datasets import dataset_of
 from collector.errors import UsageError, did_you_mean
 from collector.interval import DEFAULT_ORIGIN, Grid
 from collector.model import Normalization, known_spelling
+from collector.report.gaps import why_no_snapshot
 from collector.store import PointQuery
 from collector.timestamps import from_epoch, rfc3339
 
@@ -82,6 +83,9 @@ class Scope:
             return None
         as_of = self.selection.chosen.as_of
         nothing = f"nothing was known at {rfc3339(as_of)}" if as_of else "nothing is stored"
+        replaced = [] if self.stored else why_no_snapshot(self.view, self.series, as_of)
+        if replaced:
+            return replaced[0]
         known = f"stored is {span_text(self.stored)}" if self.stored else nothing
         return f"{self.profile}: no bucket is known in the range; {known}"
 

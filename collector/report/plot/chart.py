@@ -16,7 +16,7 @@ from collector.analysis.words import Words
 from collector.errors import CollectorError
 from collector.interval import DEFAULT_ORIGIN, AggInterval, grid_of
 from collector.model import Normalization, Question, Window, is_absolute, spelling_free
-from collector.report.gaps import why_any_outside
+from collector.report.gaps import why_any_outside, why_no_snapshot
 from collector.report.marks import read_marks
 from collector.report.plot.derived import measure_text, read_derived
 from collector.store import PointQuery
@@ -114,11 +114,15 @@ def unbroken_runs(timestamps: Sequence[int], step: int) -> list[slice]:
 
 @dataclass(frozen=True, slots=True)
 class ChartOptions:
-    """What a chart shows: values derived by *words*, those known at *as_of*, with *policy* also the shipped marks."""
+    """What a chart shows: values derived by *words*, those known at *as_of*, with *policy* also the shipped marks.
+
+    *series* are the labels that are drawn; none means all.
+    """
 
     words: Words = field(default_factory=Words)
     as_of: datetime | None = None
     policy: bool = False
+    series: tuple[str, ...] = ()
 
 
 _PLAIN = ChartOptions()
@@ -139,12 +143,16 @@ async def read_chart(  # noqa: PLR0913, PLR0917 - what a chart is bounded by
     """
     selection = await store.of_profile(profile)
     rows = await store.list_series(profile=selection.profile, labels=selection.labels)
+    if options.series:
+        chosen = await store.selected(PointQuery(profiles=(profile,), series=options.series))
+        labels = {series.label for series in chosen}
+        rows = [row for row in rows if row.label in labels]
     queries = [_query(row) for row in rows]
     stored = [*(await store.extents(queries)).values()]
     if not stored:
         raise CollectorError(f"there are no points of profile {profile!r} yet")
     agg_interval = queries[0].agg_interval
-    await _check_snapshots(store, profile, start, end)
+    await _check_snapshots(store, PointQuery(profiles=(profile,), series=options.series), start, end)
     extent = hull(stored)
     span = extent.duration if options.words.per else agg_interval.properties.chart
     window = _window(profile, extent, start, end, span)
@@ -154,9 +162,12 @@ async def read_chart(  # noqa: PLR0913, PLR0917 - what a chart is bounded by
     if options.words:
         chart = Chart(profile, agg_interval, rows[0].unit, window, (), tuple(annotations), final_until)
         return await _derived(store, chart, options)
-    lines = await _lines(store, profile, window, options.as_of)
+    lines = await _lines(store, profile, window, options)
     if not lines:
-        raise CollectorError(f"no point of profile {profile!r} in {window}; stored are {extent}")
+        query = PointQuery(profiles=(profile,), series=options.series, as_of=options.as_of)
+        replaced = await store.with_read_view(lambda view: why_no_snapshot(view, view.selected(query), options.as_of))
+        reason = replaced or [f"no point of profile {profile!r} in {window}; stored are {extent}"]
+        raise CollectorError("; ".join(reason))
     return Chart(
         profile=profile,
         agg_interval=agg_interval,
@@ -172,7 +183,7 @@ async def _derived(store: Store, chart: Chart, options: ChartOptions) -> Chart:
     """Return the chart with lines of derived values. Raises CollectorError if there are none."""
     words, (start, end) = options.words, chart.window
     shown = measure_text(words, chart.unit, chart.agg_interval.properties.adverb, chart.profile)
-    chosen = PointQuery(profiles=(chart.profile,), start=start, end=end, as_of=options.as_of)
+    chosen = PointQuery(profiles=(chart.profile,), series=options.series, start=start, end=end, as_of=options.as_of)
     drawn, notes = await store.with_read_view(lambda view: read_derived(view, chosen, words))
     if not drawn:
         raise CollectorError("; ".join([f"nothing to draw of profile {chart.profile!r} in {chart.window}", *notes]))
@@ -202,16 +213,17 @@ def _window(profile: str, extent: Window, start: datetime | None, end: datetime 
     return Window(start or max(extent.start, until - span), until)
 
 
-async def _check_snapshots(store: Store, profile: str, start: datetime | None, end: datetime | None) -> None:
-    selected = await store.selected(PointQuery(profiles=(profile,)))
+async def _check_snapshots(store: Store, chosen: PointQuery, start: datetime | None, end: datetime | None) -> None:
+    selected = await store.selected(chosen)
     if reason := why_any_outside(selected, start, end, store.clock()):
         raise CollectorError(reason)
 
 
-async def _lines(store: Store, profile: str, window: Window, as_of: datetime | None) -> list[tuple[str, ChartLine]]:
+async def _lines(store: Store, profile: str, window: Window, options: ChartOptions) -> list[tuple[str, ChartLine]]:
     """Read (unit, line) of each label. If its unit changes in the window, it has one line for each unit."""
     columns: dict[tuple[str, str], tuple[str, array[int], array[float]]] = {}
-    async with aclosing(store.export_blocks([profile], window.start, window.end, as_of)) as blocks:
+    bounds = window.start, window.end, options.as_of
+    async with aclosing(store.export_blocks([profile], *bounds, series=options.series)) as blocks:
         async for block in blocks:
             unit = _measure(block.unit, block.normalization)
             empty = (unit, array("q"), array("d"))

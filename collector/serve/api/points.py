@@ -180,7 +180,7 @@ def _chart_series(downsampled: Downsampled, measure: tuple[str, str] | None) -> 
         "thinned": downsampled.width > downsampled.bucket.interval.seconds,
         "least": [number(column.least) if column else None for column in dense],
         "most": [number(column.most) if column else None for column in dense],
-        "mean": [number(float(f"{column.mean:.9g}")) if column else None for column in dense],
+        "mean": [number(float(f"{column.mean:.12g}")) if column else None for column in dense],
         "points": [column.points if column else 0 for column in dense],
         **({"asked_at": rfc3339(series.asked_at)} if series.asked_at else {}),
         **({"covers": [rfc3339(series.snapshot.start), rfc3339(series.snapshot.end)]} if series.snapshot else {}),

@@ -47,7 +47,7 @@ async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const per = trial ? null : view.per;
   const range = per ? calendar.whole(per, requested) : requested;
   const width = per ? calendar.BASE[per] : null;
-  const { unusual, periods, earlier } = compared(view, requested, range, per);
+  const { unusual, periods, earlier } = other(view, requested, range, per);
   const longest = Math.max(range.end - range.start, earlier ? earlier.end - earlier.start : 0);
   const thin = per ? Math.min(MOST_COLUMNS, Math.ceil(longest / width)) : Math.min(columns, most);
   const read = async (from) => measured(await loadUnits(view, from, thin, signal, split), await known);
@@ -55,17 +55,28 @@ async function loadDrawn(view, requested, known, { columns, split }, signal) {
   const [series, previous] = await Promise.all([read(range), before]);
   const late = per ? series.drawn.map((one) => calendar.refusal(per, SECONDS[one.bucket], range, most)).find(Boolean) ?? notAdditive(series.drawn) : null;
   if (late) return { ...(await loadDrawn({ ...view, per: null }, requested, known, { columns, split }, signal)), perRefused: late };
-  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null, compareRefused: unusual, periods, shift: periods ? range.start - earlier.start : null };
+  return { ...range, requested, per, perRefused: trial, thin, series: series.drawn, refused: series.refused, previous: previous?.drawn ?? null, compareRefused: unusual, periods, earlier, shift: periods ? range.start - earlier.start : null };
 }
 
 /** The range to compare *range* with, which is so many *periods* earlier if months or longer are drawn, or why there is none. */
-function compared({ compare }, requested, range, per) {
+function other({ compare }, requested, range, per) {
   if (!compare) return { unusual: null, periods: null, earlier: null };
   if (!calendar.isLong(per)) return { unusual: null, periods: null, earlier: moved(range, shiftOf(compare, requested), per) };
   const periods = calendar.back(per, compare, range);
   if (!periods) return { unusual: `no other ${per} begins ${periods === null ? "whole weeks before one" : "on this date"}`, periods, earlier: null };
   return { unusual: null, periods, earlier: { start: calendar.after(per, range.start, -periods), end: calendar.after(per, range.end, -periods) } };
 }
+
+/** The ranges of the values of a view, each clipped to what the API accepts: those that are compared with, then that of the period itself. */
+export function ranges(view, requested, per) {
+  const range = per ? calendar.whole(per, requested) : requested;
+  const { earlier } = other(view, requested, range, per);
+  const before = view.compare === "usual" && earlier ? weeksBefore(range, per) : [earlier];
+  return [...before.filter(Boolean), range].map(clipped);
+}
+
+/** The same time in each of the weeks before whose mean is the usual, the oldest first. */
+const weeksBefore = (range, per) => Array.from({ length: USUAL_WEEKS }, (_, i) => moved(range, (USUAL_WEEKS - i) * WEEK, per));
 
 /** Read derived values of the period. */
 export async function loadWords(view, requested, profiles, signal) {
@@ -76,7 +87,7 @@ export async function loadWords(view, requested, profiles, signal) {
 
 /** Read the means of the same time in each of the weeks before, as if they were of the week before. */
 async function loadUsual(read, range, per) {
-  const weeks = await Promise.all(Array.from({ length: USUAL_WEEKS }, (_, i) => read(moved(range, (i + 1) * WEEK, per))));
+  const weeks = await Promise.all(weeksBefore(range, per).reverse().map(read));
   const [first, ...others] = weeks.map(({ drawn }) => drawn);
   const same = (one, other) => one.label === other.label && one.unit === other.unit && one.width === other.width;
   return { drawn: first.map((one) => usualOf(one, others.map((drawn) => drawn.find((other) => same(one, other)) ?? null))) };

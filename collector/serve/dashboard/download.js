@@ -1,7 +1,7 @@
 // Saves what is shown: the stored points as CSV, the chart as a picture, the address with its moment.
 
 import { getText } from "./api.js";
-import { parts } from "./data.js";
+import { parts, ranges } from "./data.js";
 import { $, h } from "./dom.js";
 import { iso } from "./format.js";
 import { sumAt } from "./frame.js";
@@ -45,13 +45,13 @@ export function asCsv(frame, view, from) {
   return `series,start,end,value,unit,part,share,as_of,source\n${rows.join("\n")}\n`;
 }
 
-/** The stored points of the view. If periods are compared, the previous one comes first. */
+/** The stored points of the view, of whole periods if it has them. If periods are compared, the other ones come first. */
 async function table(page) {
-  const { series, compare, asOf } = page.view();
-  const range = page.range();
-  const shift = views.shiftOf(compare, range);
-  const read = (by) => parts(series).map((part) => getText("points", { series: part, start: iso(range.start - by), end: iso(range.end - by), as_of: asOf ? iso(asOf) : undefined, format: "csv" }));
-  const tables = await Promise.all((compare ? [shift, 0] : [0]).flatMap(read));
+  const view = page.view();
+  const per = state.drawn ? state.drawn.data.per : view.per;
+  const asOf = view.asOf ? iso(view.asOf) : undefined;
+  const read = ({ start, end }) => parts(view.series).map((part) => getText("points", { series: part, start: iso(start), end: iso(end), as_of: asOf, format: "csv" }));
+  const tables = await Promise.all(ranges(view, page.range(), per).flatMap(read));
   return tables.map((text, place) => (place ? text.slice(text.indexOf("\n") + 1) : text));
 }
 

@@ -93,7 +93,9 @@ function showHeadline() {
   if (shown.single?.snapshot) return void box.replaceChildren(...figures);
   const compared = state.drawn.view.compare;
   const against = compared && compared !== "previous" ? (SHIFTS[compared] ? `Against the ${SHIFTS[compared]}` : `Against ${compared}`) : "Against the period before";
-  const before = state.context.shift ? inWords(data.start - state.context.shift, data.end - state.context.shift) : "";
+  const { shift } = state.context;
+  const other = data.earlier ?? { start: data.start - shift, end: data.end - shift };
+  const before = shift ? inWords(other.start, other.end) : "";
   if (shown.change !== null) figures.push(figure(against, signed(shown.change), `Compared with ${before}, over the time that both have in full`));
   else figures.push(figure(against, state.context.previous ? "–" : "…", "Nothing to compare with"));
   if (shown.largest) figures.push(figure("Largest", h("span", {}, percent(shown.largest.share), name(shown.largest.label)), `${shown.largest.label}: share of the sum of the ${shown.series} series of ${shown.profile}`, "name"));

@@ -9,7 +9,7 @@ export const AUTO_TOP = 20;
 const ENOUGH = 0.999;
 
 /** The starts and ends of all columns of the period; *width* is null for calendar periods. */
-function axis(data, per) {
+export function axis(data, per) {
   if (per) {
     const times = calendar.starts(per, data);
     return { times, ends: times.map((at) => calendar.next(per, at)), width: null };
@@ -19,15 +19,17 @@ function axis(data, per) {
   const { width } = first;
   const origin = first.start || GRID;
   const starts = new Set();
-  for (let at = origin + Math.floor((data.start - origin) / width) * width; at < data.end; at += width) starts.add(at);
+  const before = first.thinned ? Math.floor : Math.ceil; // a bucket belongs to the period in which it starts
+  for (let at = origin + before((data.start - origin) / width) * width; at < data.end; at += width) starts.add(at);
   for (const one of data.series) one.mean.forEach((_, i) => starts.add(one.start + i * one.width));
   const times = [...starts].sort((a, b) => a - b);
   return { times, ends: times.map((at) => at + width), width };
 }
 
 /** The columns of a series on the axis: value, extremes, and the part that is there (null: unknown). */
-function placed(series, { times, ends }, per, moved = null) {
+export function placed(series, { times, ends }, per, moved = null) {
   const size = times.length;
+  const lengths = []; // of the own period: the month that is compared with may have fewer days
   const line = { ...series, values: Array(size).fill(null), low: Array(size).fill(null), high: Array(size).fill(null), part: Array(size).fill(null) };
   const place = new Map(times.map((at, i) => [at, i]));
   const bucket = SECONDS[series.bucket];
@@ -42,13 +44,17 @@ function placed(series, { times, ends }, per, moved = null) {
     else if (per) {
       line.values[to] = (line.values[to] ?? 0) + whole(mean * series.points[i]);
       line.part[to] = (line.part[to] ?? 0) + series.points[i] * bucket;
+      lengths[to] = calendar.next(per, own) - calendar.floor(per, own);
     } else Object.assign(line, { any: true }), (line.values[to] = mean), (line.low[to] = series.least[i]), (line.high[to] = series.most[i]);
   });
-  if (per && !series.derived) line.part = line.part.map((there, i) => (there === null ? null : Math.min(1, there / (ends[i] - times[i]))));
+  if (per && !series.derived) line.part = line.part.map((there, i) => (there === null ? null : Math.min(1, there / lengths[i])));
   return line;
 }
 
-/** The sum of whole numbers, although their mean came with nine digits. */
+/** The time of the period that a time of the compared one is beside. */
+export const later = ({ per, periods, shift }, at) => (periods ? calendar.after(per, at, periods) : at + shift);
+
+/** The sum of whole numbers, although their mean came with twelve digits. */
 const whole = (sum) => (Math.abs(sum - Math.round(sum)) < 0.05 ? Math.round(sum) : sum);
 
 /** The sum of all values of a series in its period; null without a value. */
@@ -119,7 +125,7 @@ export function frame(data, view, today = null) {
   const besides = view.compare ? data.previous : view.asOf ? today : null;
   const previous = (besides ?? [])
     .filter((one) => lines.some((line) => line.label === one.label && line.unit === one.unit))
-    .map((one) => placed(one, base, per, view.compare ? (at) => (data.periods ? calendar.after(per, at, data.periods) : at + data.shift) : null));
+    .map((one) => placed(one, base, per, view.compare ? (at) => later(data, at) : null));
   const partial = per ? lines.reduce((all, line) => all + line.part.filter((there) => there !== null && there < ENOUGH).length, 0) : 0;
   const made = { ...data, ...base, today: !view.compare && besides !== null, per, lines, previous, rest, hidden, others, type: kind, refusedType: kind === view.type ? null : view.type, log: view.log && kind === "line", zero: view.zero, partial };
   return kind === "line" ? made : { ...made, ...stack(lines, kind === "share") };

@@ -1,20 +1,19 @@
 // The figures above the chart and the state of trust below it. Pure: of the loaded data alone.
 
-import { overlapOf, totalOf } from "./frame.js";
+import { axis, isPartial, later, overlapOf, placed, totalOf } from "./frame.js";
 
 const keyOf = ({ label, unit }) => `${label}\n${unit}`;
 
 /**
  * The sums of the columns that a series and the same one *shift* seconds earlier both have in full: `[now, before]`.
- * Columns at the edges, which reach beyond the period, are left out on both sides.
  */
-export function alike(series, before, shift, { start, end }) {
+export function alike(series, before, shift) {
   let [now, then, columns] = [0, 0, 0];
   series.mean.forEach((value, i) => {
     const at = series.start + i * series.width;
     const place = (at - shift - before.start) / before.width;
     const was = before.mean[place] ?? null;
-    if (value === null || was === null || at < start || at + series.width > end || series.points[i] !== before.points[place]) return;
+    if (value === null || was === null || series.points[i] !== before.points[place]) return;
     now += value * series.points[i];
     then += was * before.points[place];
     columns += 1;
@@ -22,10 +21,19 @@ export function alike(series, before, shift, { start, end }) {
   return columns ? [now, then] : null;
 }
 
-/** The sum over several series of what `alike` gives; null if there is nothing to compare. */
-function compared(series, context, range) {
+/** The sums of the months, quarters or years that a series and the compared one both have in full: `[now, before]`. */
+export function alikePeriods(series, before, data) {
+  const base = axis(data, data.per);
+  const [one, other] = [placed(series, base, data.per), placed(before, base, data.per, (at) => later(data, at))];
+  const both = base.times.map((_, i) => i).filter((i) => one.values[i] !== null && other.values[i] !== null && !isPartial(one, i) && !isPartial(other, i));
+  return both.length ? [one, other].map(({ values }) => both.reduce((all, i) => all + values[i], 0)) : null;
+}
+
+/** The sum over several series of what they and the compared ones both have in full; null if there is nothing to compare. */
+function compared(series, context, data) {
   const before = new Map((context.previous ?? []).map((one) => [keyOf(one), one]));
-  const pairs = series.filter((one) => !one.snapshot).map((one) => before.get(keyOf(one)) && alike(one, before.get(keyOf(one)), context.shift, range)).filter(Boolean);
+  const both = (one, other) => (data.periods ? alikePeriods(one, other, data) : alike(one, other, context.shift));
+  const pairs = series.filter((one) => !one.snapshot && before.has(keyOf(one))).map((one) => both(one, before.get(keyOf(one)))).filter(Boolean);
   if (!pairs.length) return null;
   return pairs.reduce(([now, then], [one, other]) => [now + one, then + other], [0, 0]);
 }
@@ -57,14 +65,6 @@ export function headline(data, context) {
 function bounded(series) {
   const [one] = series;
   return series.length === 1 && one.bound && one.mean.length ? { atMost: totalOf(one), single: one } : null;
-}
-
-/** The change of each series against the previous period, in percent, by label and unit. */
-export function growths(data, context) {
-  return new Map(data.series.filter((one) => one.additive).map((one) => {
-    const pair = compared([one], context, data);
-    return [keyOf(one), pair && pair[1] ? (100 * (pair[0] - pair[1])) / Math.abs(pair[1]) : null];
-  }));
 }
 
 /** What one must know before trusting the chart: each with the part of the page that says more. */

@@ -17,7 +17,7 @@ from collector.model import Annotation, Question
 from collector.rules.clock_difference import radar_lag
 from collector.store.ledger import upstream
 from collector.store.read import as_of_selects as selects
-from collector.store.read.group_series import read_group_series
+from collector.store.read.group_series import read_group_series, read_vanished
 from collector.store.read.groups_as_filters import as_asked, as_filter, with_groups
 from collector.store.read.points import driver_rows, first_of_each, merged, read_run, seen_parameters, select_points
 from collector.store.series import folds, generations, grids, snapshots
@@ -87,6 +87,7 @@ class AsOfReader:
         self._as_of = as_of
         self._taken: dict[int, Snapshot] = {}
         self._alike: dict[int, list[int]] = {}
+        self._groups: set[int] = set()
         self._answers: dict[int, Any] = {}
 
     def at(self, as_of: datetime | None) -> AsOfReader:
@@ -113,6 +114,7 @@ class AsOfReader:
             parameters["digests"] = [query.digest for query in with_groups(queries)]
         for row in self._connection.execute(selects.series(chosen=queries is not None), parameters):
             rows[row.id] = row
+            self._groups |= {row.id} if row.group else set()
             labels[row.id] += [row.label] if row.label is not None else []
         rivals: dict[str, list[Any]] = defaultdict(list)
         for row in rows.values():
@@ -334,12 +336,15 @@ class AsOfReader:
     def run(self, window: SeriesWindow, step: int) -> Run | None:
         """Read the points of a window as text; None if `points` must be used, see `read_run`."""
         is_plain = self._as_of is None and window.series_id not in self._taken and window.series_id not in self._alike
-        if not is_plain:
+        if not is_plain or self._vanished(window):
             return None
         return read_run(self._connection, window.series_id, from_epoch(window.start), from_epoch(window.end), step)
 
     def points(self, window: SeriesWindow) -> Iterator[Sequence[tuple[int, float]]]:
-        """Yield blocks of (timestamp, value), ascending, in constant memory."""
+        """Yield blocks of (timestamp, value), ascending, in constant memory.
+
+        A value has no place in the answer if `series` found a group, and a later answer left nothing for it there.
+        """
         same = self._same(window.series_id)
         if len(same) == 1:
             return self._blocks(window)
@@ -356,7 +361,22 @@ class AsOfReader:
         else:
             result = self._connection.execute(select.execution_options(yield_per=_ROWS_AT_ONCE), bounds)
             blocks = result.partitions()
-        return blocks if self._as_of is None or taken else _firsts(blocks)
+        counted = blocks if self._as_of is None or taken else _firsts(blocks)
+        gone = frozenset() if taken else self._vanished(window)
+        return _without(counted, gone) if gone else counted
+
+    def _vanished(self, window: SeriesWindow) -> frozenset[int]:
+        """Return the buckets of a group that have vanished; of another series they count."""
+        if window.series_id not in self._groups:
+            return frozenset()
+        span = window.start, window.end
+        return read_vanished(self._connection, [window.series_id], span, self._as_of).get(window.series_id, frozenset())
+
+
+def _without(blocks: Iterable[Sequence[Any]], gone: frozenset[int]) -> Iterator[Sequence[tuple[int, float]]]:
+    for block in blocks:
+        if kept := [point for point in block if point[0] not in gone]:
+            yield kept
 
 
 def _firsts(blocks: Iterable[Sequence[Any]]) -> Iterator[Sequence[tuple[int, float]]]:

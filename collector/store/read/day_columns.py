@@ -37,35 +37,42 @@ class ChartBucket(NamedTuple):
 
 
 def day_columns(
-    connection: sa.Connection, ids: Sequence[int], span: Span, width: int
+    connection: sa.Connection, ids: Sequence[int], span: Span, width: int, edge: int
 ) -> dict[int, list[ChartBucket]] | None:
     """Return the columns of each of the series *ids*; those without a point are absent. None: read the points instead.
 
-    *span*, the start and the end, and *width* are whole days in seconds, and *span* is a multiple of *width*.
+    Only points in *span* count, start and end in seconds. One column starts at *edge*; *width*, in seconds, is whole
+    days.
     """
     until = days.until(connection)
     if until is None:
         return None
     columns: dict[int, list[ChartBucket]] = {series_id: [] for series_id in ids}
     for first in range(0, len(ids), _IDS_AT_ONCE):
-        rows = _rows(connection, ids[first : first + _IDS_AT_ONCE], span, max(min(span[1], until), span[0]))
+        rows = _rows(connection, ids[first : first + _IDS_AT_ONCE], span, until)
         if rows is None:
             return None
-        _add(columns, rows, span[0], width)
+        _add(columns, rows, edge, width)
     return columns
 
 
 def _rows(connection: sa.Connection, ids: Sequence[int], span: Span, until: int) -> list[Row] | None:
-    """Read the figures of each day by series; None if there are too many stale days."""
-    known = span[0], until
+    """Read the figures of each day by series; None if there are too many stale days.
+
+    Days that *span* cuts, and those from *until* on, are read from points.
+    """
+    start, end = span
+    first = min(-(-start // DAY) * DAY, end)
+    known = first, max(min(end // DAY * DAY, until), first)
     lacking = stale(connection, ids, known)
     if sum(map(len, lacking.values())) > MAX_STALE:
         return None
     rows = driver_rows(connection.execute(_days_select(), parameters(ids, known))) if known[0] < known[1] else []
     for day, some in lacking.items():
         rows += driver_rows(connection.execute(_points_select(), parameters(some, (day, day + DAY))))
-    if until < span[1]:
-        rows += driver_rows(connection.execute(_points_select(), parameters(ids, (until, span[1]))))
+    for part in ((start, known[0]), (known[1], end)):
+        if part[0] < part[1]:
+            rows += driver_rows(connection.execute(_points_select(), parameters(ids, part)))
     return rows
 
 

@@ -57,6 +57,9 @@ def downsample(
 ) -> list[Downsampled]:
     """Read a selection in about *columns* columns over its time, each with its extremes; a column holds whole buckets.
 
+    Only buckets that start in the requested time count, so that the columns have the sum of the time. The first and the
+    last column, which reach beyond it, may hold fewer buckets than the others.
+
     With *common* all series have buckets of one width, that of the coarsest series; each is the sum of all its parts.
     """
     found = select_series(connection, chosen)
@@ -78,21 +81,31 @@ def downsample(
         bucket = shared.get(series_.label, Bucket(series_.agg_interval))
         width = bucket_width(end - start, columns, bucket.interval.seconds)
         edge = _GRID + known[bucket.interval].seconds
-        first, last = edge + (start - edge) // width * width, edge - (edge - end) // width * width
-        window = SeriesWindow(series_.series_id, first, last)
+        first, within = edge + (start - edge) // width * width, (start, end)
+        if bucket.interval is not series_.agg_interval:
+            within = _starts_within(start, end, bucket.interval.seconds, edge)
         if bucket.refused:
             thin.append(Downsampled(series_, width, [], bucket))
         elif series_.series_id in several and not series_.asked_at:
-            within = from_epoch(first), from_epoch(last), chosen.as_of
-            thin += _by_unit(connection, series_, several[series_.series_id], within, (width, bucket, edge))
+            moments = from_epoch(within[0]), from_epoch(within[1]), chosen.as_of
+            thin += _by_unit(connection, series_, several[series_.series_id], moments, (width, bucket, edge))
         elif chosen.as_of is None or series_.asked_at:
-            thin.append(Downsampled(series_, width, _columns(connection, series_, window, width, bucket), bucket))
+            window = SeriesWindow(series_.series_id, *within)
+            shape = width, bucket, first
+            thin.append(Downsampled(series_, width, _columns(connection, series_, window, shape), bucket))
         else:
-            stream = points_of(connection, series_.series_id, from_epoch(first), from_epoch(last), chosen.as_of)
+            moments = from_epoch(within[0]), from_epoch(within[1]), chosen.as_of
+            stream = points_of(connection, series_.series_id, *moments)
             with closing(stream):
                 rows = [point for block in stream for point in block]
             thin.append(Downsampled(series_, width, _in_columns(series_, rows, (width, bucket, edge)), bucket))
     return thin
+
+
+def _starts_within(start: int, end: int, step: int, edge: int) -> tuple[int, int]:
+    """Return the time of the buckets of *step* seconds, one of which starts at *edge*, that start in [start, end)."""
+    first, last = (edge - (edge - moment) // step * step for moment in (start, end))
+    return first, last
 
 
 def _by_days(
@@ -115,8 +128,7 @@ def _by_days(
     thin = {}
     for width, members in found.items():
         edge = _GRID + known[members[0][1].interval].seconds
-        window = edge + (start - edge) // width * width, edge - (edge - end) // width * width
-        rows = day_columns(connection, [series_.series_id for series_, _ in members], window, width) or {}
+        rows = day_columns(connection, [series_.series_id for series_, _ in members], (start, end), width, edge) or {}
         for series_, bucket in members:
             if series_.series_id in rows:
                 thin[series_.label] = Downsampled(series_, width, rows[series_.series_id], bucket)
@@ -209,20 +221,21 @@ def _in_columns(series_: SelectedSeries, points: Iterable[tuple[int, float]], sh
 
 
 def _columns(
-    connection: sa.Connection, series_: SelectedSeries, window: SeriesWindow, width: int, bucket: Bucket
+    connection: sa.Connection, series_: SelectedSeries, window: SeriesWindow, shape: Shape
 ) -> list[ChartBucket]:
-    """Do in the database what `_in_columns` does, for a snapshot if there is one; *window* begins on the grid."""
-    values = _buckets(series_, window, bucket.interval.seconds)
+    """Do in the database what `_in_columns` does, for a snapshot if there is one; *window* begins in a first column."""
+    width, bucket, first = shape
+    values = _buckets(series_, window, bucket.interval.seconds, first)
     column, value = (values.c.offset // width).label("column"), values.c.value
     figures = sa.func.min(value), sa.func.max(value), sa.func.avg(value), sa.func.count()
     rows = connection.execute(sa.select(column, *figures).group_by(column).order_by(column))
-    return [ChartBucket(window.start + at * width, *rest) for at, *rest in rows]
+    return [ChartBucket(first + at * width, *rest) for at, *rest in rows]
 
 
-def _buckets(series_: SelectedSeries, window: SeriesWindow, bucket: int) -> sa.Subquery:
-    """Select *offset*, in seconds from the start of *window*, and *value* of its buckets, *bucket* seconds wide."""
+def _buckets(series_: SelectedSeries, window: SeriesWindow, bucket: int, first: int) -> sa.Subquery:
+    """Select *offset*, in seconds from *first*, and *value* of the buckets of *window*, *bucket* seconds wide."""
     table, step = (points if series_.asked_at is None else snapshot_points), series_.agg_interval.seconds
-    offset = epoch(table.c.timestamp) - window.start
+    offset = epoch(table.c.timestamp) - first
     within = [table.c.timestamp >= from_epoch(window.start), table.c.timestamp < from_epoch(window.end)]
     within += [] if series_.asked_at is None else [snapshot_points.c.asked_at == series_.asked_at]
     if bucket > step:

@@ -62,7 +62,7 @@ def read_group_series(
         left |= {timestamp: remainder.other for timestamp, remainder in known.items()}
     every = [series_id for same in ids.values() for series_id in same]
     still_open = frozenset(timestamp for timestamp, other in left.items() if other)
-    return GroupSeries(dict(ids), still_open, _vanished(connection, every, window, as_of))
+    return GroupSeries(dict(ids), still_open, read_vanished(connection, every, window, as_of))
 
 
 def daily_sums(
@@ -106,9 +106,10 @@ def _belongs(row: Any, its_sum: Any) -> bool:
     return is_same_grid and same_measure((row.normalization, row.unit), (its_sum.normalization, its_sum.unit))
 
 
-def _vanished(
+def read_vanished(
     connection: sa.Connection, ids: Sequence[int], window: EpochWindow, as_of: datetime | None
 ) -> dict[int, frozenset[int]]:
+    """Read the buckets in *window* of each of *ids* that a later answer did not have, as far as known at *as_of*."""
     start, end = map(from_epoch, window)
     table = vanished.c
     select = sa.select(table.series_id, epoch(table.timestamp)).where(table.timestamp >= start, table.timestamp < end)

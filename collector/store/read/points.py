@@ -52,8 +52,10 @@ class Block(NamedTuple):
     normalization: str = ""
 
 
-def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) -> list[ActiveLabel]:
-    """List the labels of *profiles*, or of all, by profile and position.
+def visible_labels(
+    connection: sa.Connection, profiles: Collection[str] = (), series_labels: Collection[str] = ()
+) -> list[ActiveLabel]:
+    """List the labels of *profiles*, or of all, by profile and position; with *series_labels* only those of them.
 
     A renamed profile has the current labels of its series. They are sorted here, because a database sorts text by its
     own rules.
@@ -64,6 +66,10 @@ def visible_labels(connection: sa.Connection, profiles: Collection[str] = ()) ->
     if profiles:
         followed = identity.chosen(labels.c.profile, labels.c.label, identity.renamed(connection, profiles))
         select = select.where(sa.or_(labels.c.profile.in_(list(profiles)), followed))
+    if series_labels:
+        renamed = identity.renamed(connection, labels=series_labels)
+        followed = identity.chosen(labels.c.profile, labels.c.label, renamed)
+        select = select.where(sa.or_(labels.c.label.in_(list(series_labels)), followed))
     rows = sorted(tuple(row) for row in connection.execute(select))
     return [ActiveLabel(profile, label, *rest) for profile, _, label, *rest in rows]
 
@@ -76,17 +82,18 @@ def export_blocks(  # noqa: PLR0913 - what an export is bounded by
     as_of: datetime | None,
     *,
     snapshot_times: dict[tuple[str, str], datetime] | None = None,
+    series_labels: Collection[str] = (),
 ) -> Generator[Block, None, None]:
     """Stream blocks of the points of *profiles*, by profile, position of the label, and time, in constant memory.
 
     If the unit has changed, the series that was in force last counts for each bucket.
 
-    *profiles* names profiles, none means all; *start* is inclusive, *end* is not. With *as_of* the values are those
-    known at that moment. A snapshot series has the values of its newest snapshot, or of the newest one at *as_of*. The
-    request time of this snapshot is added to *snapshot_times*, by (profile, label), before the first block. Close the
-    iterator if you stop early.
+    *profiles* names profiles, *series_labels* series, none means all; *start* is inclusive, *end* is not. With *as_of*
+    the values are those known at that moment. A snapshot series has the values of its newest snapshot, or of the newest
+    one at *as_of*. The request time of this snapshot is added to *snapshot_times*, by (profile, label), before the
+    first block. Close the iterator if you stop early.
     """
-    active_labels = visible_labels(connection, profiles)
+    active_labels = visible_labels(connection, profiles, series_labels)
     several = generations.several(connection, as_of)
     taken = snapshots.current_snapshots(snapshots.newest(connection, None, as_of), several)
     if snapshot_times is not None:

@@ -92,6 +92,20 @@ def _newest(names: frozenset[str]) -> Any:
     return select.where(snapshots.c.series_id.in_(sa.bindparam("ids", expanding=True))) if "ids" in names else select
 
 
+def oldest(connection: sa.Connection, ids: Collection[int]) -> dict[int, datetime]:
+    """Return when the oldest snapshot was requested that is kept of the question of each series, in any unit."""
+    rows = connection.execute(_oldest(), {"ids": list(ids)})
+    return {row.id: row.asked_at for row in rows}
+
+
+@cache
+def _oldest() -> Any:
+    same, first = series.alias(), sa.func.min(snapshots.c.asked_at).label("asked_at")
+    select = sa.select(series.c.id, first).join(same, same.c.digest == series.c.digest)
+    select = select.join(snapshots, snapshots.c.series_id == same.c.id)
+    return select.where(series.c.id.in_(sa.bindparam("ids", expanding=True))).group_by(series.c.id)
+
+
 def current_snapshots(
     taken: Mapping[int, Snapshot], several: Mapping[int, Sequence[Generation]]
 ) -> dict[int, Snapshot]:

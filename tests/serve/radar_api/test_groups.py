@@ -12,7 +12,7 @@ from collector.contract.response import ApiError
 from collector.datasets import DEFAULT
 from collector.interval import AggInterval, Grid
 from collector.model import Answer, GroupedPoints, Meta, Points, Question, Remainder
-from collector.serve.radar_api import query_groups
+from collector.serve.radar_api import query_groups, query_history
 from tests.harness.factories import DAY, HOUR, NOW, at, batch, hours, profile, query, saved, start_fetch
 from tests.store.write.test_snapshots import taken
 
@@ -218,6 +218,25 @@ async def test_what_was_known_then_is_answered(owners):
     assert {**result.series[0].listed} == {"A": [50, 40, 30, 20], "B": [5, 0, 6, 7]}
     result = await query_groups(owners, place, RANGE, NOW + 3 * HOUR)
     assert {**result.series[0].listed} == {"A": [50, 40, 30, 20], "C": [1, 2, 0, 0]}
+
+
+async def test_a_group_that_has_vanished_is_in_no_answer(store):
+    await store.activate_labels([profile("owners", dimension="CA_OWNER")], NOW)
+    await keep(store, by(), {"A": hourly(50, 40, 30, 20), "C": hourly(1, 2, 3, 4)})
+    await keep(store, by(), {"A": hourly(50, 40, 30, 20), "C": {0: 1, 1: 2}}, now=NOW + 2 * HOUR)
+
+    async def one(more="", values=None):
+        result = await query_history(store, f"{RANGE}&caOwner=C{more}", NOW + 3 * HOUR)
+        (data,) = result.series
+        assert [*data.timestamps] == [at(hour) for hour in range(len(values))]
+        return [*data.values] == values, result.absent
+
+    place = GroupsPlace(DEFAULT, SERIES, "CA_OWNER")
+    result = await query_groups(store, place, RANGE, NOW + 3 * HOUR)
+    assert {**result.series[0].listed} == {"A": [50, 40, 30, 20], "C": [1, 2, 0, 0]}
+    found, absent = await one(values=[1, 2])
+    assert (found, [part.windows for part in absent]) == (True, [((at(2), at(4)),)])
+    assert await one("&as_of=2026-05-01T13:00:00Z", [1, 2, 3, 4]) == (True, ())
 
 
 async def test_snapshots_of_both_values_make_groups(store):

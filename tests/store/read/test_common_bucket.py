@@ -23,11 +23,12 @@ async def mixed(store):
 
 @pytest.mark.parametrize("as_of", [None, NOW + HOUR])
 async def test_only_complete_buckets_are_summed(mixed, as_of):
-    between = {"start": DAY + HOUR / 2, "end": DAY + 4 * HOUR, "as_of": as_of}
-    hourly, fine = await mixed.downsample(PointQuery(series=("fine", "all"), **between), 100, common=True)
-    assert (fine.series.label, fine.bucket, fine.width) == ("fine", Bucket(HOURLY), 3600)
-    assert fine.columns == [(at(0), 6.0, 6.0, 6.0, 1), (at(1), 22.0, 22.0, 22.0, 1)]
-    assert [column.mean for column in hourly.columns] == [10.0, 20.0, 30.0, 40.0]
+    for start, first in ((DAY, 0), (DAY + HOUR / 2, 1)):  # a bucket belongs to the time in which it starts
+        chosen = PointQuery(series=("fine", "all"), start=start, end=DAY + 3.5 * HOUR, as_of=as_of)
+        hourly, fine = await mixed.downsample(chosen, 100, common=True)
+        assert (fine.series.label, fine.bucket, fine.width) == ("fine", Bucket(HOURLY), 3600)
+        assert fine.columns == [(at(0), 6.0, 6.0, 6.0, 1), (at(1), 22.0, 22.0, 22.0, 1)][first:]
+        assert [column.mean for column in hourly.columns] == [10.0, 20.0, 30.0, 40.0][first:]
 
 
 async def test_extremes_are_those_of_the_sums(mixed):

@@ -54,14 +54,14 @@ async def _plain(store, width, origin, first, last):
 
 
 @pytest.mark.parametrize("width", [86_400, 2 * 86_400, WEEK])
-async def test_columns_are_those_of_the_points(filled, width, monkeypatch):
-    monday = 4 * 86_400
-    first, last = int(START.timestamp()), int(DAY.timestamp())
+@pytest.mark.parametrize("cut", [(0 * HOUR, 0 * HOUR), (7 * HOUR, 5 * HOUR), (30 * HOUR, 30 * HOUR)])
+async def test_columns_are_those_of_the_points(filled, width, cut, monkeypatch):
+    monday, span = 4 * 86_400, (START + cut[0], DAY - cut[1])
+    first, last = (int(moment.timestamp()) for moment in span)
     columns = -(-(last - first) // width)
-    from_rows = await filled.downsample(PointQuery(start=START, end=DAY), columns)
-    span = monday + (first - monday) // width * width, monday - (monday - last) // width * width
-    expected = await _plain(filled, width, monday, *span)
-    for thin in (from_rows, await _from_points(filled, columns, monkeypatch)):
+    from_rows = await filled.downsample(PointQuery(start=span[0], end=span[1]), columns)
+    expected = await _plain(filled, width, monday, first, last)
+    for thin in (from_rows, await _from_points(filled, span, columns, monkeypatch)):
         assert [one.series.label for one in thin] == ["by/A", "by/B", "by/C"]
         assert {one.width for one in thin} == {width}
         assert [one.columns for one in thin][2] == []
@@ -70,10 +70,16 @@ async def test_columns_are_those_of_the_points(filled, width, monkeypatch):
         assert [*found] == sorted(found)
 
 
-async def _from_points(store, columns, monkeypatch):
+async def _from_points(store, span, columns, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(days, "until", lambda _connection: None)
-        return await store.downsample(PointQuery(start=START, end=DAY), columns)
+        return await store.downsample(PointQuery(start=span[0], end=span[1]), columns)
+
+
+async def test_a_part_of_one_day_is_read_from_its_points(filled):
+    start, end = START + 30 * HOUR, START + 45 * HOUR
+    thin = await filled.downsample(PointQuery(start=start, end=end), 1)
+    assert [(one.width, sum(column.points for column in one.columns)) for one in thin[:2]] == [(86_400, 15)] * 2
 
 
 async def test_rows_of_days_are_read_and_points_only_where_there_is_none(filled, monkeypatch):
