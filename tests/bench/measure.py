@@ -59,9 +59,11 @@ def _measured(plan: Plan, size: Size, load: Callable[[], None]) -> Measured:
     if points != size.points:
         raise SystemExit(f"{points} points instead of {size.points}")
     disk.watch(plan.backend, plan.plain_address)
+    repeat_cpu = -_cpu()
     load()
+    repeat_cpu += _cpu()
     rewritten = disk.rows_written(plan.backend, plan.plain_address)
-    return Measured(wall, cpu, peak, stored / points, asked, rewritten)
+    return Measured(wall, cpu, peak, stored / points, asked, rewritten, repeat_cpu)
 
 
 def _cpu() -> float:

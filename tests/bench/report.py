@@ -8,8 +8,8 @@ from tests.bench.run import Measured, Results
 
 _MIB = 1 << 20
 _HEAD = """
-store | series a | requests | wall s | floor | ratio | cpu s | floor | ratio | peak | floor | bytes   | floor | rows  | floor
-      | request  |          |        |       |       |       |       |       | MiB  |       | a point |       | again |
+store | series a | requests | wall s | floor | ratio | cpu s | floor | ratio | peak | floor | bytes   | floor | rows  | floor | repeat
+      | request  |          |        |       |       |       |       |       | MiB  |       | a point |       | again |       | cpu s
 """.strip("\n").splitlines()  # noqa: E501 - a table is read across
 
 
@@ -62,6 +62,7 @@ def _figures(ours: Measured, floor: Measured) -> tuple[str, ...]:
         *(f"{ours.peak / _MIB:.0f}", f"{floor.peak / _MIB:.0f}"),
         *(f"{ours.bytes_a_point:.1f}", f"{floor.bytes_a_point:.1f}"),
         *(f"{ours.rewritten:.0f}", f"{floor.rewritten:.0f}"),
+        f"{ours.repeat_cpu:.2f}",
     )
 
 

@@ -39,7 +39,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What came of one run: seconds, bytes, and counts; *rewritten* are the point rows that the repeat wrote."""
+    """What came of one run: seconds, bytes, and counts; *rewritten* are the point rows that the repeat wrote.
+
+    *repeat_cpu*: what the repeat of all requests, with the same answers, took.
+    """
 
     wall: float
     cpu: float
@@ -47,6 +50,7 @@ class Measured:
     bytes_a_point: float
     requests: int
     rewritten: int
+    repeat_cpu: float
 
 
 @dataclass(frozen=True, slots=True)

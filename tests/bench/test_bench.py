@@ -52,7 +52,14 @@ def test_every_figure_is_measured(results):
 
 
 def measured(wall, **other):
-    figures = {"cpu": 1.0, "peak": 2.0 * (1 << 20), "bytes_a_point": 20.0, "requests": 7, "rewritten": 0}
+    figures = {
+        "cpu": 1.0,
+        "peak": 2.0 * (1 << 20),
+        "bytes_a_point": 20.0,
+        "requests": 7,
+        "rewritten": 0,
+        "repeat_cpu": 3.0,
+    }
     return Measured(wall=wall, **{**figures, **other})
 
 
@@ -73,11 +80,11 @@ def test_the_table_is_aligned():
     lines = report.as_table(TWO_TO_ONE).splitlines()
     assert lines[0].split() == [
         *("store", "series", "a", "requests", "wall", "s", "floor", "ratio", "cpu", "s", "floor", "ratio"),
-        *("peak", "floor", "bytes", "floor", "rows", "floor"),
+        *("peak", "floor", "bytes", "floor", "rows", "floor", "repeat"),
     ]
     assert lines[-1].split() == [
         *("sqlite", "1", "7", "4.00", "2.00", "2.00", "1.00", "1.00", "1.00"),
-        *("2", "2", "20.0", "20.0", "0", "0"),
+        *("2", "2", "20.0", "20.0", "0", "0", "3.00"),
     ]
     assert lines[0].index("wall s") + len("wall s") == lines[-1].index("4.00") + len("4.00")
 
@@ -183,7 +190,7 @@ def test_an_exponent_is_the_slope_between_the_smallest_and_the_largest_store():
 
 
 def test_every_benchmark_has_a_command():
-    measures = ("answer", "commands", "decode", "growth", "live", "load", "questions", "requests", "serve")
+    measures = ("answer", "commands", "decode", "growth", "live", "load", "memory", "questions", "requests", "serve")
     assert sorted(main.commands) == sorted(measures)
     for name in measures:
         assert CliRunner().invoke(main, [name, "--help"]).exit_code == 0

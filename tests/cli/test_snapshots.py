@@ -35,7 +35,8 @@ def test_a_snapshot_is_exported_with_the_time_of_its_request(collected):
     assert json.loads(collected.export("valid", "--format", "json"))[0]["asked_at"] == moments["valid"]
     before = collected.run("export", "valid", "--as-of", "1d")
     assert len(before.stdout.splitlines()) == 1
-    assert "snapshot" not in before.stderr
+    assert "the snapshot of" not in before.stderr
+    assert f"the oldest one that can be asked for was requested at {moments['valid']}" in before.stderr
 
 
 def test_an_export_has_no_points_outside_of_a_snapshot(collected):
