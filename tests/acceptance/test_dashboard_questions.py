@@ -153,3 +153,11 @@ def test_a_backfill_is_estimated_and_a_moment_of_the_past_is_shown(dashboard):
     page.get_by_role("button", name="Estimate").click()
     eventually(lambda: "Nothing was requested." in dashboard.text("#order-said"))
     assert page.locator("#jobs li[data-job]").count() == 0
+
+
+def test_a_period_that_reaches_the_present_has_shares_of_what_is_published(dashboard):
+    dashboard.open("#profile=by-owner&range=1d&of=by-owner")
+    eventually(lambda: "%" in dashboard.text("#headline"), 20)
+    shares = [cell for row in dashboard.readout() for cell in row if cell.endswith("%")]
+    assert len(shares) == len(OWNERS)
+    assert sum(float(share.removesuffix("%")) for share in shares) == pytest.approx(100, abs=1)

@@ -6,11 +6,14 @@ import { wordOf } from "./derived.js";
 import { iso, seconds } from "./format.js";
 import { stackable, totalOf } from "./frame.js";
 import { loadProof } from "./proof.js";
-import { control, last } from "./view.js";
+import { control } from "./view.js";
 
 const OVERVIEW_COLUMNS = 300;
 const MOST_SERIES = 100_000; // of `top`
 const MOST_REVISIONS_OF = 10;
+
+/** The end to ask for; none if the period reaches the present, whose newest buckets are not published yet. */
+const until = (end) => (end < Date.now() / 1000 ? iso(end) : undefined);
 
 /** Read what the headline and the state of trust need: *drawn* is a view and its data. */
 export async function loadContext({ view, data }, profiles, signal) {
@@ -47,7 +50,7 @@ async function loadStanding({ view, data }, shown, signal) {
   const compare = iso(start - data.shift);
   const words = { top: MOST_SERIES, of: view.of ?? undefined, within: view.within ?? undefined, compare, as_of: view.asOf ? iso(view.asOf) : undefined };
   try {
-    const answers = await Promise.all(shown.map(({ name }) => get("top", { profile: name, ...words, start: iso(start), end: iso(Math.min(end, last())) }, signal)));
+    const answers = await Promise.all(shown.map(({ name }) => get("top", { profile: name, ...words, start: iso(start), end: until(end) }, signal)));
     const rows = answers.flatMap((one) => one.top).filter((row) => row.rest === null);
     const [one] = rows;
     if (!one?.compared_start) return null; // no bucket begins in the period
@@ -60,7 +63,7 @@ async function loadStanding({ view, data }, shown, signal) {
 
 /** What a chart of derived values needs: the totals and shares of each series over the period, revisions, what has changed. */
 async function loadWordsContext({ view, data }, range, profiles, few, signal) {
-  const asked = { start: iso(data.requested.start), end: iso(Math.min(data.requested.end, last())), as_of: view.asOf ? iso(view.asOf) : undefined };
+  const asked = { start: iso(data.requested.start), end: until(data.requested.end), as_of: view.asOf ? iso(view.asOf) : undefined };
   const words = { of: view.of ?? undefined, within: view.within ?? undefined };
   const [stats, revisions, now] = await Promise.all([
     Promise.all(parts(view.series).map((series) => get("stats", { series, ...words, ...asked }, signal))),
