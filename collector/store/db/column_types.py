@@ -88,11 +88,6 @@ class epoch(FunctionElement[int]):  # noqa: N801 - named as SQL functions are
     name = "epoch"
 
 
-@compiles(epoch, "sqlite")
-def _epoch_sqlite(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)
-
-
 @compiles(epoch, "postgresql")
 def _epoch_postgresql(element: epoch, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(date_part('epoch', {compiler.process(element.clauses, **options)}) AS BIGINT)"
@@ -104,11 +99,6 @@ class seconds(FunctionElement[float]):  # noqa: N801 - named as SQL functions ar
     type = sa.Double()
     inherit_cache = True
     name = "seconds"
-
-
-@compiles(seconds, "sqlite")
-def _seconds_sqlite(element: seconds, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)
 
 
 @compiles(seconds, "postgresql")
@@ -124,11 +114,14 @@ class bucket(FunctionElement[datetime]):  # noqa: N801 - named as SQL functions 
     name = "bucket"
 
 
-@compiles(bucket, "sqlite")
-def _bucket_sqlite(element: bucket, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)
-
-
 @compiles(bucket, "postgresql")
 def _bucket_postgresql(element: bucket, compiler: SQLCompiler, **options: Any) -> str:
     return f"to_timestamp({compiler.process(element.clauses, **options)})"
+
+
+@compiles(epoch, "sqlite")
+@compiles(seconds, "sqlite")
+@compiles(bucket, "sqlite")
+def _as_stored(element: FunctionElement[Any], compiler: SQLCompiler, **options: Any) -> str:
+    """Write the argument alone, because SQLite stores epoch seconds."""
+    return compiler.process(element.clauses, **options)
