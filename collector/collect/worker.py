@@ -137,10 +137,10 @@ class ProfileWorker:
         """Return whether a profile is due, or a retry or recheck of it is."""
         retry = item.failures > 0 and item.name in self._retries
         again = self._recheck_at.get(item.name), item.again
-        wanted = self._dues(item, now) or retry or self._is_ahead(item, now)
+        wanted = self._dues(item, now) or retry or self._was_too_early(item, now)
         return bool(wanted) or any(moment and moment <= now for moment in again)
 
-    def _is_ahead(self, item: WorkItem, now: datetime) -> bool:
+    def _was_too_early(self, item: WorkItem, now: datetime) -> bool:
         """Return whether the newest fire was recorded too early.
 
         The clock was ahead then, or its due moment has moved since, and the bucket is still lacking.

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from collector.windows import EpochWindow
 
-_DIFFERENT_SERIES = 64
-"""The results that are remembered: most series of an answer have the same evidence, and get the same."""
+_REMEMBERED = 64
+"""So many results are remembered, because most series of an answer have the same evidence."""
 _W = TypeVar("_W", bound="tuple[int, int] | Evidence")
 
 DAY = 86_400
@@ -99,7 +99,7 @@ def fold(  # noqa: PLR0913 - all but two are keywords
     return list(_folded(tuple(known), scope, tuple(new), tuple(doubtful), tuple(merge(overruled))))
 
 
-@lru_cache(_DIFFERENT_SERIES)
+@lru_cache(_REMEMBERED)
 def _folded(
     known: tuple[Evidence, ...],
     scope: AnswerScope,
