@@ -16,7 +16,8 @@ import struct
 import zlib
 from bisect import bisect_left
 from contextlib import closing, suppress
-from itertools import groupby
+from functools import lru_cache
+from itertools import chain, groupby
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -73,16 +74,26 @@ def of_points(series_id: int, timestamps: Sequence[int], values: Sequence[float]
     if 0.0 in values:
         values = [value + 0.0 for value in values]
     first, count = 0, len(timestamps)
-    packed = memoryview(struct.pack(f"<{count}q{count}d", *timestamps, *values))
+    packed = memoryview(struct.pack(f"<{count}d", *values))
     while first < count:
         day = timestamps[first] // DAY * DAY
         last = bisect_left(timestamps, day + DAY, first)
         part = values[first:last]
-        checksum = zlib.crc32(
-            packed[8 * (count + first) : 8 * (count + last)], zlib.crc32(packed[8 * first : 8 * last])
-        )
+        checksum = zlib.crc32(packed[8 * first : 8 * last], _checksum_of_times(timestamps[first:last]))
         yield DayRow(series_id, day, last - first, _sum(part), min(part), max(part), checksum)
         first = last
+
+
+def _checksum_of_times(timestamps: Sequence[int]) -> int:
+    return _checksum_of_range(timestamps) if isinstance(timestamps, range) else _pack_times(timestamps)
+
+
+def _pack_times(timestamps: Sequence[int]) -> int:
+    return zlib.crc32(struct.pack(f"<{len(timestamps)}q", *timestamps))
+
+
+_checksum_of_range = lru_cache(maxsize=1_000)(_pack_times)
+"""A day without a hole has the same times in every series."""
 
 
 def _sum(values: Sequence[float]) -> float:
@@ -132,22 +143,43 @@ def _some(ids: Sequence[int]) -> Iterator[Sequence[int]]:
     return (ids[first : first + _IDS_AT_ONCE] for first in range(0, len(ids), _IDS_AT_ONCE))
 
 
-def sums_of_points(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, tuple[int, float]]:
-    """Return how many points days have, and their sum, by (series_id, day); absent if there is none.
+_SUMS = {
+    "sqlite": """
+WITH days(series_id, a, b) AS (VALUES {rows})
+SELECT series_id, a,
+  (SELECT count(*) FROM points p WHERE p.series_id = days.series_id AND p.timestamp >= a AND p.timestamp < b),
+  (SELECT sum(value) FROM points p WHERE p.series_id = days.series_id AND p.timestamp >= a AND p.timestamp < b)
+FROM days""",
+    "postgresql": """
+SELECT days.series_id, a, number, total FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[]) AS days(series_id, a, b)
+CROSS JOIN LATERAL (
+  SELECT count(*), sum(value) FROM points p
+  WHERE p.series_id = days.series_id AND p.timestamp >= to_timestamp(a) AND p.timestamp < to_timestamp(b)
+    AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
+) AS sums(number, total)""",
+}
+"""A range of the primary key for each day: to group the points of all days would sort them. See also `points.read`."""
+
+
+def sums_of_points(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, tuple[int, float | None]]:
+    """Return how many points days have, and their sum (None without points), by (series_id, day).
 
     A row may be wrong if something else has changed the points. The sum is not rounded as that of a row is.
     """
-    if not keys:
-        return {}
-    day = (epoch(points.c.timestamp) // DAY).label("day")
-    first, last = min(day for _, day in keys), max(day for _, day in keys)
-    select = sa.select(points.c.series_id, day, sa.func.count(), sa.func.sum(points.c.value)).where(
-        points.c.series_id.in_({series_id for series_id, _ in keys}),
-        points.c.timestamp >= from_epoch(first),
-        points.c.timestamp < from_epoch(last + DAY),
-    )
-    rows = connection.execute(select.group_by(points.c.series_id, day))
-    return {(series_id, number * DAY): (count, total) for series_id, number, count, total in rows}
+    sums: dict[Key, tuple[int, float | None]] = {}
+    backend, ordered = connection.dialect.name, sorted(keys)
+    for first in range(0, len(ordered), _ROWS_AT_ONCE):
+        spans = [(series_id, day, day + DAY) for series_id, day in ordered[first : first + _ROWS_AT_ONCE]]
+        ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
+        if backend == "sqlite":
+            text = _SUMS[backend].format(rows=", ".join(["(?, ?, ?)"] * len(spans)))
+            parameters: tuple[Any, ...] = tuple(chain.from_iterable(spans))
+        else:
+            text, parameters = _SUMS[backend], (ids, starts, ends, min(starts), max(ends))
+        result: Any = connection.exec_driver_sql(text, parameters)
+        sums |= {(row[0], row[1]): (row[2], row[3]) for row in result.cursor.fetchall()}
+        result.close()
+    return sums
 
 
 _WRITE = {
