@@ -238,17 +238,18 @@ class _Answered:
         for i in self.points:
             spans = merge(self.windows[i])
             is_equal = i in stored.equal
-            known = self._equal_points(i) if is_equal else _inside_spans(stored.points.get(i, {}), spans)
+            known = {} if is_equal else _inside_spans(stored.points.get(i, {}), spans)
+            there = self._timestamps(i) if is_equal else known
             rivals = () if self.arrival.force else newer.get(i, ())
             blocking = [window for window, time in rivals if overrules(time, self.arrival.time)]
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
             settle = settles.get(i, DEFAULT_SETTLE)
-            trimmed = [part.trimmed(known) for part in self.parts[i]]
+            trimmed = [part.trimmed(there) for part in self.parts[i]]
             cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
-            parts = self._without_moved(i, trimmed, known)
+            parts = self._without_moved(i, trimmed, there)
             scopes[i] = Scope([part.spoken for part in parts], blocking)
             if is_equal:
-                differences[i] = Difference(unchanged=len(known))
+                differences[i] = Difference(unchanged=len(there))
             elif i in stored.continued and not blocking:
                 differences[i] = continuation(known, self._values(i))
             else:
@@ -256,13 +257,16 @@ class _Answered:
                 differences[i] = diff(known, self._values(i), gone, blocking, [part.spoken for part in parts])
             absences[i] = []
             for part in parts:
-                rows[i] = part.fold(rows.get(i, []), differences[i], known, blocking, settle)
-                absences[i] += part.absences(known, settle)
+                rows[i] = part.fold(rows.get(i, []), differences[i], there, blocking, settle)
+                absences[i] += part.absences(there, settle)
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on, scopes)
 
-    def _equal_points(self, series_id: int) -> Mapping[int, StoredValue]:
-        """Return the points of a series as stored ones, by which fetch is not known."""
-        return dict.fromkeys(chain.from_iterable(part.timestamps for part in self.points[series_id]), (0.0, 0))
+    def _timestamps(self, series_id: int) -> Collection[int]:
+        """Return the timestamps of all points of a series."""
+        parts = self.points[series_id]
+        if len(parts) == 1 and isinstance(parts[0].timestamps, range):
+            return parts[0].timestamps
+        return set(chain.from_iterable(part.timestamps for part in parts))
 
     def _values(self, series_id: int) -> dict[int, float]:
         """Return the values by timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""

@@ -50,7 +50,7 @@ class AnswerPart(NamedTuple):
     told_at: float
     cut_off: Sequence[Slice] = ()
 
-    def trimmed(self, stored: Mapping[int, object]) -> AnswerPart:
+    def trimmed(self, stored: Collection[int]) -> AnswerPart:
         """Leave out an end of the window that the answer lacks, if it seems to have been cut short.
 
         The end must be long. Because a series may have ended, a part of its newest buckets must be *stored*, or two
@@ -62,9 +62,10 @@ class AnswerPart(NamedTuple):
         (start, end), first, last = self.spoken, self.timestamps[0], self.timestamps[-1] + step
         least = max(_CUT_BUCKETS * step, (end - start) // _CUT_SHARE)
         ends = [(a, b) for a, b in ((start, first), (last, end)) if b - a >= least]
-        known = stored.keys()
         ends = [
-            (a, b) for a, b in ends if b == first or b - a >= _ENDED_SECONDS or not known.isdisjoint(range(a, b, step))
+            (a, b)
+            for a, b in ends
+            if b == first or b - a >= _ENDED_SECONDS or any(t in stored for t in range(a, b, step))
         ]
         if not ends:
             return self
@@ -87,7 +88,7 @@ class AnswerPart(NamedTuple):
         self,
         rows: Sequence[Evidence],
         difference: Difference,
-        stored: Mapping[int, object],
+        stored: Iterable[int],
         overruled: Sequence[tuple[int, int]],
         settle: int,
     ) -> list[Evidence]:
