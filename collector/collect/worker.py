@@ -216,7 +216,8 @@ class ProfileWorker:
         """Schedule the rechecks of *profiles*, from one state of the store."""
         for profile in profiles:
             self._recheck_at.pop(profile.name, None)
-        self._recheck_at |= await self._store.with_read_view(lambda view: rechecks(view, profiles, now))
+        if later := [profile for profile in profiles if profile.next_due(now) >= now + 2 * _RECHECK_INTERVAL]:
+            self._recheck_at |= await self._store.with_read_view(lambda view: rechecks(view, later, now))
 
     def _remember_outcome(self, done: Sequence[WorkItem], fires: Sequence[Fire], collected: PassResult) -> None:
         newest = {fire.profile: fire.due for fire in fires}

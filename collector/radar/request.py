@@ -54,7 +54,7 @@ def query_string(batch: Batch) -> str:
     return _query_string(batch, frozenset(slice_.series.parameters for slice_ in batch.slices))
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _query_string(batch: Batch, parameters: frozenset[tuple[str, str, int]]) -> str:
     """Return the query string of a batch, whose length is asked for several times.
 

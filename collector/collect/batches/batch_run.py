@@ -147,8 +147,11 @@ class BatchRun:
         """
         limits, quarantined = await self._learner.limits(), self._batch_runner.quarantined
         present = await self._fetcher.clock_watch.present()
-        self._pending.keep(self.sentinel.ready(packing.until(self._pending.slices(), present)))
         slices = self._pending.slices()
+        ready = self.sentinel.ready(packing.until(slices, present))
+        if ready != slices:
+            self._pending.keep(ready)
+            slices = self._pending.slices()
         if self._unanswered and not slices and not self._to_resend:
             await self._bisect_unanswered()
         healthy = [slice_ for slice_ in slices if slice_.series not in quarantined]

@@ -126,8 +126,14 @@ class PendingSlices:
         """Return the pending slices, one for each part of a requested window."""
         slices: list[Slice] = []
         for series, left in self._left.items():
+            if not left:
+                continue
+            requested = self._requested[series]
+            if len(left) == len(requested) == 1 and left[0] in requested:  # as nearly always
+                slices.append(Slice(series, left[0]))
+                continue
             merged = merge(left)
-            parts = dict.fromkeys(part for window in self._requested[series] for part in _parts(merged, window))
+            parts = dict.fromkeys(part for window in requested for part in _parts(merged, window))
             slices += [Slice(series, part) for part in parts]
         return slices
 
@@ -225,6 +231,8 @@ class Quarantine:
         now, admitted = fetcher.clock(), []
         refused = {refusal.key: refusal for refusal in await fetcher.store.refusals()}
         self._refused_before = set(refused)
+        if not refused:
+            return list(slices)
         by_hand = self._batch_runner.by_hand
         ended = {key: refusal for key, refusal in refused.items() if not refusal.pauses(now, by_hand=by_hand)}
         paused = refused.keys() - ended

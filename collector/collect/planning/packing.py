@@ -81,7 +81,7 @@ def pack_separately(
 def _split(slices: Iterable[Slice], span: timedelta) -> Iterator[Slice]:
     """Split windows longer than *span* evenly. All windows of such a series are merged first."""
     for series, windows in _windows_by_series(slices).items():
-        parts: Iterable[Window] = dict.fromkeys(windows)
+        parts: Iterable[Window] = dict.fromkeys(windows) if len(windows) > 1 else windows
         if any(window.duration > span for window in windows):
             step = series.agg_interval.step
             parts = [part for window in merge(windows) for part in split_evenly(window, span, step)]
