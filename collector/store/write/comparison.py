@@ -6,9 +6,11 @@ which a stored point is another one in the answer, or is absent from it.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
@@ -21,7 +23,7 @@ from collector.store.series import coverage, days, evidence
 from collector.store.series.days import DAY, DayRow
 from collector.store.write import points
 from collector.store.write.changed_days import AnsweredDays, ChangedDays, add_changes, answered_days, unchanged_days
-from collector.store.write.diff import AnswerPart, Difference, continuation, diff, spoken_window
+from collector.store.write.diff import AnswerPart, Difference, ascending, diff, spoken_window
 from collector.store.write.grouped import Scope
 from collector.windows import SeriesWindow, merge, subtract
 
@@ -138,22 +140,21 @@ def _read_stored(
     values = points.read_values(connection, rest) if rest else {}
     ids = values.keys() | {i for i, unchanged in same.items() if unchanged}
     vanished = points.read_vanished(connection, [span for span in spans if span.series_id in ids]) if ids else {}
-    unread, equal, continued = {span.series_id for span in rest}, set[int](), set[int]()
+    unread, until = {span.series_id for span in rest}, dict[int, float]()
     for i in ids - vanished.keys():
         known, answered = values.get(i, []), _rows_of(answers, i, same.get(i, ())) if i in unread else []
         if known == answered:
-            equal.add(i)
+            until[i] = inf
         elif known == answered[: len(known)]:
-            continued.add(i)
-    others = values.keys() - equal - continued
-    differing = [part for part in rest if part.series_id in others]
+            first_new, whole = answered[len(known)][1], same.get(i)
+            if not whole or max(whole) < first_new:
+                until[i] = first_new - 1
+    differing = [part for part in rest if part.series_id not in until and part.series_id in values]
     before = points.read(connection, differing) if differing else defaultdict(dict)
-    for i in continued:
-        before[i] = {t: (value, 0) for _, t, value in values.get(i, ())}
-    for i in ids - equal:
+    for i in ids - until.keys():
         if same.get(i):
             before[i] |= {t: (value, 0) for _, t, value in _rows_of(answers, i) if t // DAY * DAY in same[i]}
-    return _Stored(before, vanished, equal, continued, ids)
+    return _Stored(before, vanished, until, ids)
 
 
 def _rows_of(
@@ -174,22 +175,30 @@ def _changed_days(
     for i in sorted({i for answer in answers for i in answer.days}):
         answered = [day for answer in answers for day in answer.days.get(i, ())]
         differences = [change.differences[i] for change in changes if i in change.differences]
-        add_changes(changed, i, answered, differences, stored.points.get(i, {}), now)
+        add_changes(changed, i, answered, differences, _points_before(answers, i, stored), now)
     return changed
 
 
 class _Stored(NamedTuple):
     """The stored *points* in the windows of some answers, and which of these are marked as vanished.
 
-    *ids* are the series that have any. Of those that are *equal* to the answers, no points are here. Of those that the
-    answers have *continued*, all points are the same in the answers, which have more.
+    *ids* are the series that have any. Of most of them no points are here: those that the answers repeat and continue.
+    Their points are, up to the timestamp *until* of the series, those of the answers; behind it, none is stored.
     """
 
     points: Stored
     vanished: Mapping[int, Iterable[int]]
-    equal: Collection[int]
-    continued: Collection[int]
+    until: Mapping[int, float]
     ids: Collection[int]
+
+
+def _points_before(answers: Sequence[_Answered], series_id: int, stored: _Stored) -> Mapping[int, StoredValue]:
+    """Return the stored points of a series in the windows of *answers*; none if the answers bring nothing new."""
+    until = stored.until.get(series_id)
+    if until is None:
+        return stored.points.get(series_id, {})
+    rows = _rows_of(answers, series_id) if until < inf else []
+    return {timestamp: (value, 0) for _, timestamp, value in rows if timestamp <= until}
 
 
 class _Answered:
@@ -237,9 +246,9 @@ class _Answered:
         overruled, cut_off, scopes = set(), [], {}
         for i in self.points:
             spans = merge(self.windows[i])
-            is_equal = i in stored.equal
-            known = {} if is_equal else _inside_spans(stored.points.get(i, {}), spans)
-            there = self._timestamps(i) if is_equal else known
+            until = stored.until.get(i)
+            known = _inside_spans(stored.points.get(i, {}), spans) if until is None else {}
+            there = known if until is None else self._timestamps(i, until)
             rivals = () if self.arrival.force else newer.get(i, ())
             blocking = [window for window, time in rivals if overrules(time, self.arrival.time)]
             overruled |= {i} if any(start < b and a < end for a, b in blocking for start, end in spans) else set()
@@ -248,10 +257,8 @@ class _Answered:
             cut_off += [slice_ for part in trimmed for slice_ in part.cut_off]
             parts = self._without_moved(i, trimmed, there)
             scopes[i] = Scope([part.spoken for part in parts], blocking)
-            if is_equal:
-                differences[i] = Difference(unchanged=len(there))
-            elif i in stored.continued and not blocking:
-                differences[i] = continuation(known, self._values(i))
+            if until is not None:
+                differences[i] = Difference(ascending(self._values(i, until)), unchanged=len(there))
             else:
                 gone = {t for t in stored.vanished.get(i, ()) if _within(t, spans)}
                 differences[i] = diff(known, self._values(i), gone, blocking, [part.spoken for part in parts])
@@ -261,19 +268,19 @@ class _Answered:
                 absences[i] += part.absences(there, settle)
         return Change(self.arrival, differences, absences, frozenset(overruled), cut_off, self._moved_on, scopes)
 
-    def _timestamps(self, series_id: int) -> Collection[int]:
-        """Return the timestamps of all points of a series."""
-        parts = self.points[series_id]
-        if len(parts) == 1 and isinstance(parts[0].timestamps, range):
-            return parts[0].timestamps
-        return set(chain.from_iterable(part.timestamps for part in parts))
+    def _timestamps(self, series_id: int, until: float) -> Collection[int]:
+        """Return the timestamps of the points of a series, up to *until*."""
+        parts = [part.timestamps[: bisect_right(part.timestamps, until)] for part in self.points[series_id]]
+        return parts[0] if len(parts) == 1 and isinstance(parts[0], range) else set(chain.from_iterable(parts))
 
-    def _values(self, series_id: int) -> dict[int, float]:
-        """Return the values by timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""
+    def _values(self, series_id: int, behind: float = -inf) -> dict[int, float]:
+        """Return the values *behind* a timestamp; -0.0 becomes 0.0, because SQLite stores no negative zero."""
         values: dict[int, float] = {}
         for part in self.points[series_id]:
-            signless = [value + 0.0 for value in part.values] if 0.0 in part.values else part.values
-            values.update(zip(part.timestamps, signless, strict=True))
+            first = bisect_right(part.timestamps, behind)
+            brought = part.values[first:] if first else part.values
+            signless = [value + 0.0 for value in brought] if 0.0 in brought else brought
+            values.update(zip(part.timestamps[first:], signless, strict=True))
         return values
 
     def _without_moved(self, series_id: int, parts: Sequence[AnswerPart], stored: Iterable[int]) -> list[AnswerPart]:

@@ -168,7 +168,7 @@ def diff(
     absent bucket counts only in *spoken* (None: everywhere).
     """
     if not stored:
-        return Difference(inserted=_ascending(answered))
+        return Difference(inserted=ascending(answered))
     inserted: dict[int, float] = {}
     differing, ignored = [], 0
     for timestamp, value in answered.items():
@@ -186,7 +186,7 @@ def diff(
     returned = [t for t in missed if t in answered and not _is_inside(t, newer)]
     unchanged = len(answered) - len(inserted) - len(differing) - ignored
     return Difference(
-        _ascending(inserted),
+        ascending(inserted),
         sorted(differing),
         unchanged,
         sorted(vanished),
@@ -195,15 +195,10 @@ def diff(
     )
 
 
-def continuation(stored: Mapping[int, object], answered: Mapping[int, float]) -> Difference:
-    """Return what `diff` returns, where every *stored* point is the same in the answer, and none is missed."""
-    inserted = {timestamp: value for timestamp, value in answered.items() if timestamp not in stored}
-    return Difference(_ascending(inserted), unchanged=len(stored))
-
-
-def _ascending(values: Mapping[int, float]) -> Mapping[int, float]:
-    ascending = sorted(values)
-    return values if ascending == [*values] else {timestamp: values[timestamp] for timestamp in ascending}
+def ascending(values: Mapping[int, float]) -> Mapping[int, float]:
+    """Return *values* in the order of their timestamps."""
+    ordered = sorted(values)
+    return values if ordered == [*values] else {timestamp: values[timestamp] for timestamp in ordered}
 
 
 def _is_inside(timestamp: int, ranges: Sequence[tuple[int, int]]) -> bool:
