@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VERSION_TABLE = "schema_revision"
-HEAD = "0018"
+HEAD = "0019"
 """The revision that this version reads and writes. Revisions are numbers, so that older and newer ones differ."""
 
 COPYING = "copying"

@@ -174,10 +174,12 @@ def _write(connection: sa.Connection, changes: Sequence[Change]) -> None:
     added: Counter[int] = Counter()
     new = []
     for change in changes:
-        for series_id, difference in sorted(change.differences.items()):
-            added[series_id] += len(difference.inserted)
-            new.append(NewPoints(series_id, change.arrival.fetch_id, difference.inserted))
-    points.insert(connection, new)
+        for series_id, difference in change.differences.items():
+            if difference.inserted:
+                added[series_id] += len(difference.inserted)
+                new.append(NewPoints(series_id, change.arrival.fetch_id, difference.inserted))
+    # in the order of the key, so that the pages of its index are filled
+    points.insert(connection, sorted(new, key=lambda block: (block.series_id, next(iter(block.points)))))
     for change in changes:
         fetch_id, now, each = change.arrival.fetch_id, change.arrival.now, change.differences.items()
         if revised := [(i, *replaced) for i, d in each for replaced in d.revised]:
