@@ -142,8 +142,8 @@ def _all_gaps(connection: sa.Connection, known: StoredQuestions, expected: Seque
     ]
     wanted: dict[StoredSeries, list[Range]] = defaultdict(list)
     for expected_window, window in zip(expected, windows, strict=True):
-        if window:
-            for stored in series[expected_window.query]:
+        for stored in series[expected_window.query]:
+            if window and stored.absent:
                 wanted[stored].append(window)
     holes = find_absent_buckets(connection, wanted)
     all_runs = [
@@ -163,8 +163,10 @@ def _runs(window: Range, same: Sequence[StoredSeries], holes: Mapping[int, Seque
         if extent is None:
             continue
         outside = (window[0], min(extent[0], window[1])), (max(extent[1], window[0]), window[1])
-        inside = [(max(start, window[0]), min(end, window[1])) for start, end in holes.get(stored.id, ())]
-        absent = merge([part for part in (*outside, *inside) if part[0] < part[1]])
+        absent = [part for part in outside if part[0] < part[1]]
+        if stored.id in holes:
+            inside = ((max(start, window[0]), min(end, window[1])) for start, end in holes[stored.id])
+            absent = merge([*absent, *(part for part in inside if part[0] < part[1])])
         runs = absent if runs == [window] else intersect(runs, absent)
     return runs
 
