@@ -1,3 +1,4 @@
+import asyncio
 import math
 import random
 import sqlite3
@@ -290,8 +291,21 @@ def test_points_are_counted_side_by_side():
     }
 
 
+async def test_a_new_bucket_before_an_unchanged_day_is_the_only_one_that_is_added(store):
+    asked = batch((ALL, hours(-26, 24)))
+    values_ = {hour: float(hour) for hour in range(-26, 24)}
+    await saved(store, asked, {hour: value for hour, value in values_.items() if hour != -25})
+    while (await store.build_days(NOW)).more:
+        pass
+    assert await saved(store, asked, values_) == SaveResult(inserted=1, unchanged=49)
+    assert await saved(store, asked, values_) == SaveResult(unchanged=50)
+
+
 async def life(store, chance):
-    """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows."""
+    """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows.
+
+    Up to three are saved at once.
+    """
     asked = [
         batch((ALL, hours(0, 8)), (OTHER, hours(0, 8))),
         batch((ALL, hours(2, 5)), (ALL, hours(6, 9))),
@@ -303,15 +317,20 @@ async def life(store, chance):
     for number in range(25):
         if chance.random() < 0.3:
             values_[chance.randrange(2), chance.randrange(-30, 30)] = chance.choice((0.0, -0.0, 1.5, 7.0))
-        which = chance.choice(asked)
-        columns = []
-        for slice_ in which.slices:
-            first, last = (int((edge - DAY) / HOUR) for edge in slice_.window)
-            series = 0 if slice_.series == ALL else 1
-            gone = chance.randrange(first, last) if chance.random() < 0.2 else None
-            columns.append({hour: values_[series, hour] for hour in range(first, last) if hour != gone})
         updated = NOW + (number - chance.choice((0, 0, 0, 2))) * HOUR
-        results.append(await saved(store, which, *columns, now=NOW + number * HOUR, updated=updated))
+        saving = []
+        for _ in range(chance.choice((1, 1, 2, 3))):
+            start = chance.randrange(-30, 20)
+            growing = batch((ALL, hours(start, chance.randrange(start + 1, 31))), (OTHER, hours(-30, number + 5)))
+            which = chance.choice([*asked, growing] if number % 2 else [growing])
+            columns = []
+            for slice_ in which.slices:
+                first, last = (int((edge - DAY) / HOUR) for edge in slice_.window)
+                series = 0 if slice_.series == ALL else 1
+                gone = chance.randrange(first, last) if chance.random() < 0.1 else None
+                columns.append({hour: values_[series, hour] for hour in range(first, last) if hour != gone})
+            saving.append(saved(store, which, *columns, now=NOW + number * HOUR, updated=updated))
+        results += await asyncio.gather(*saving)
         if chance.random() < 0.2:
             while (await store.build_days(NOW + number * HOUR)).more:
                 pass
