@@ -124,8 +124,9 @@ def _furthest(table: sa.Table, owners: sa.Subquery, *, then: bool) -> sa.CTE:
     """Select (id, end, fetch_id) of the furthest answer of each owner of rows of *table*: a set, or a series."""
 
     def furthest(column: Any) -> Any:
-        select = sa.select(column).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
-        select = select.where(coverage.owner(table) == owners.c.id, table.c.overruled.is_(None), *_known_then(then=then))
+        select = sa.select(column).where(coverage.owner(table) == owners.c.id, table.c.overruled.is_(None))
+        if then:
+            select = select.join_from(table, fetches, fetches.c.id == table.c.fetch_id).where(*_known(_AS_OF))
         return select.order_by(table.c.end.desc(), table.c.fetch_id.desc()).limit(1).scalar_subquery()
 
     columns = furthest(epoch(table.c.end)).label("end"), furthest(table.c.fetch_id).label("fetch_id")
