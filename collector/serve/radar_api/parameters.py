@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
@@ -86,8 +87,13 @@ def parse_groups_query(
 
 def _pairs(raw_query: str, known: Sequence[str]) -> list[tuple[str, str]]:
     """Return names and values of a query string, with names in the API's spelling."""
-    names = {name.replace("_", "").lower(): name for name in (*known, AS_OF)}
+    names = _spellings((*known, AS_OF))
     return [(names.get(name.replace("_", "").lower(), name), value) for name, value in decode_query(raw_query)]
+
+
+@cache
+def _spellings(known: tuple[str, ...]) -> Mapping[str, str]:
+    return {name.replace("_", "").lower(): name for name in known}
 
 
 def _as_of(pairs: Sequence[tuple[str, str]], now: float) -> float | None:

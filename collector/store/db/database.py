@@ -226,7 +226,13 @@ class Database:
     def _check_file(self, problem: str = _REPLACED) -> None:
         """Raise StoreUnavailable if the file is not the one that was opened: writes to a deleted file are lost."""
         path = self.location.path
-        if path and (not path.exists() or self._identify(path) != self._identity):
+        if path is None:
+            return
+        try:
+            is_same = self._identify(path) == self._identity
+        except (FileNotFoundError, NotADirectoryError):
+            is_same = False
+        if not is_same:
             raise StoreUnavailable(problem.format(path))
 
 

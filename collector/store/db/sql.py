@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import state
 from collector.timestamps import utc_now
 
@@ -146,13 +147,12 @@ def _elapsed() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-_STATE = sa.select(state.c.value).where(state.c.key == sa.bindparam("k"))
+_STATE = DriverSelect(sa.select(state.c.value).where(state.c.key == sa.bindparam("k")))
 
 
 def get_state(connection: sa.Connection, key: str) -> str | None:
     """Return the value of *key* in the table `state`; None if it is absent."""
-    value: str | None = connection.execute(_STATE, {"k": key}).scalar()
-    return value
+    return next((value for (value,) in _STATE.rows(connection, {"k": key})), None)
 
 
 def list_state(connection: sa.Connection) -> dict[str, str]:

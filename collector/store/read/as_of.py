@@ -9,7 +9,7 @@ import json
 from collections import defaultdict
 from datetime import timedelta
 from functools import cached_property, lru_cache
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from collector.interval import AggInterval
@@ -85,6 +85,7 @@ class AsOfReader:
     def __init__(self, connection: sa.Connection, as_of: datetime | None) -> None:
         self._connection = connection
         self._as_of = as_of
+        self._then = {} if as_of is None else {"as_of": as_of}
         self._taken: dict[int, Snapshot] = {}
         self._alike: dict[int, list[int]] = {}
         self._groups: set[int] = set()
@@ -112,7 +113,7 @@ class AsOfReader:
         parameters: dict[str, Any] = {"dataset": dataset, "dimension": dimension}
         if queries is not None:
             parameters["digests"] = [query.digest for query in with_groups(queries)]
-        for row in self._connection.execute(selects.series(chosen=queries is not None), parameters):
+        for row in selects.series(chosen=queries is not None).rows(self._connection, parameters):
             rows[row.id] = row
             self._groups |= {row.id} if row.group else set()
             labels[row.id] += [row.label] if row.label is not None else []
@@ -242,7 +243,8 @@ class AsOfReader:
 
     def _read_furthest(self, ids: Sequence[int]) -> dict[int, Any]:
         furthest: dict[int, Any] = {}
-        for row in self._connection.execute(selects.furthest_answers(self._as_of), {"ids": ids}):
+        select = selects.furthest_answers(then=self._as_of is not None)
+        for row in select.rows(self._connection, {"ids": ids, **self._then}):
             before = furthest.get(row.series_id)
             if before is None or (before.end, before.fetch_id) < (row.end, row.fetch_id):
                 furthest[row.series_id] = row
@@ -312,9 +314,10 @@ class AsOfReader:
         ids_by_window: dict[tuple[int, int], list[int]] = defaultdict(list)
         for window in windows:
             ids_by_window[window.start, window.end] += self._same(window.series_id)
-        select, levels = selects.confidence_levels(self._as_of), set[int | None]()
+        select, levels = selects.confidence_levels(then=self._as_of is not None), set[int | None]()
         for edges, ids in ids_by_window.items():
-            levels |= set(self._connection.execute(select, {"ids": ids, **selects.parameters(*edges)}).scalars())
+            parameters = {"ids": ids, **selects.parameters(*edges), **self._then}
+            levels |= {level for (level,) in select.rows(self._connection, parameters)}
             levels |= folds.levels(self._connection, ids, from_epoch(edges[0]), from_epoch(edges[1]), self._as_of)
         return levels
 
@@ -324,14 +327,11 @@ class AsOfReader:
 
     def annotations(self, dataset: str, windows: Iterable[tuple[int, int]]) -> list[Annotation]:
         """List the annotations that concern any of *windows* (start, end), by start date, without the withdrawn."""
-        distinct_windows = tuple(dict.fromkeys(windows))
-        parameters: dict[str, Any] = {"dataset": dataset}
-        if len(distinct_windows) == 1:
-            parameters |= selects.parameters(*distinct_windows[0])
-            select = selects.remarks(None, self._as_of)
-        else:
-            select = selects.remarks(distinct_windows, self._as_of)
-        return [_annotation(row) for row in self._connection.execute(select, parameters)]
+        select, rows = selects.remarks(then=self._as_of is not None), dict[int, Any]()
+        for edges in dict.fromkeys(windows):
+            parameters = {"dataset": dataset, **selects.parameters(*edges), **self._then}
+            rows |= {row.id: row for row in select.rows(self._connection, parameters)}
+        return [_annotation(row) for row in sorted(rows.values(), key=attrgetter("start_date", "id"))]
 
     def run(self, window: SeriesWindow, step: int) -> Run | None:
         """Read the points of a window as text; None if `points` must be used, see `read_run`."""

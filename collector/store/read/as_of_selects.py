@@ -1,18 +1,20 @@
 """The statements of `as_of`: what is known now, or at a moment.
 
-To build a SELECT costs more than to run it, so the recent ones are cached. *as_of* is the moment, or None for now.
+To build a SELECT costs more than to run it, so the recent ones are cached. *as_of* is the moment, or None for now. A
+statement that is used for every answer has it as a parameter, if it is about what was known *then*.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from collector.model import Normalization
 from collector.store.db.column_types import Timestamp, epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import annotations as annotations_table
 from collector.store.db.schema import (
     answers,
@@ -39,10 +41,13 @@ _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
 _DIGESTS: sa.BindParameter[Any] = sa.bindparam("digests", expanding=True)
 _DATASET: sa.BindParameter[Any] = sa.bindparam("dataset")
 _DIMENSION: sa.BindParameter[Any] = sa.bindparam("dimension")
+_SINCE: sa.BindParameter[Any] = sa.bindparam("since", type_=Timestamp)
+_UNTIL: sa.BindParameter[Any] = sa.bindparam("until", type_=Timestamp)
+_AS_OF: sa.BindParameter[Any] = sa.bindparam("as_of", type_=Timestamp)
 
 
-@lru_cache(maxsize=2)
-def series(*, chosen: bool = False) -> Any:
+@cache
+def series(*, chosen: bool = False) -> DriverSelect:
     """Rows of a *dataset*'s series, one per label, by id; labels in use come first. If *chosen*, those of *digests*.
 
     Shares of a group are left out, because the API has none beside a filter. The sums of the groups of *dimension* are
@@ -55,12 +60,13 @@ def series(*, chosen: bool = False) -> Any:
     digests = [table.c.digest.in_(_DIGESTS)] if chosen else []
     is_wanted_sum = sa.and_(table.c.group == "", table.c.dimension == _DIMENSION)
     is_shown = sa.and_(table.c.group != "", table.c.normalization != Normalization.PERCENTAGE)
-    return (
+    select = (
         sa.select(table.c.digest, *columns, *force, labels.c.label)
         .join_from(table, labels, labels.c.series_id == table.c.id, isouter=True)
         .where(table.c.dataset == _DATASET, sa.or_(table.c.dimension == "", is_shown, is_wanted_sum), *digests)
         .order_by(table.c.id, labels.c.active.desc(), labels.c.profile, labels.c.position)
     )
+    return DriverSelect(select)
 
 
 @lru_cache(maxsize=16)
@@ -96,8 +102,8 @@ def _end(*, newest: bool, as_of: datetime | None, late: LateFetches | None) -> A
     )
 
 
-@lru_cache(maxsize=16)
-def furthest_answers(as_of: datetime | None) -> Any:
+@cache
+def furthest_answers(*, then: bool) -> DriverSelect:
     """Select (series_id, end, fetch_id, last_updated, finished_at) of answers about the series *ids*.
 
     Of each set of series, it is the answer that reached furthest, and of such the newest; *end* is in epoch seconds.
@@ -105,21 +111,22 @@ def furthest_answers(as_of: datetime | None) -> Any:
     members = series_set_members.c
     sets = sa.select(members.set_id.label("id")).where(members.series_id.in_(_IDS)).distinct().subquery("sets")
     alone = sa.select(series_table.c.id).where(series_table.c.id.in_(_IDS)).subquery("alone")
-    grouped, single = _furthest(answers, sets, as_of), _furthest(series_ranges, alone, as_of)
+    grouped, single = _furthest(answers, sets, then=then), _furthest(series_ranges, alone, then=then)
     times = fetches.c.last_updated, fetches.c.finished_at
     of_sets = sa.select(members.series_id, grouped.c.end, grouped.c.fetch_id, *times)
     of_sets = of_sets.join_from(grouped, fetches, fetches.c.id == grouped.c.fetch_id)
     of_sets = of_sets.join(series_set_members, members.set_id == grouped.c.id).where(members.series_id.in_(_IDS))
     of_one = sa.select(single.c.id, single.c.end, single.c.fetch_id, *times)
-    return sa.union_all(of_sets, of_one.join_from(single, fetches, fetches.c.id == single.c.fetch_id))
+    return DriverSelect(sa.union_all(of_sets, of_one.join_from(single, fetches, fetches.c.id == single.c.fetch_id)))
 
 
-def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> sa.CTE:
+def _furthest(table: sa.Table, owners: sa.Subquery, *, then: bool) -> sa.CTE:
     """Select (id, end, fetch_id) of the furthest answer of each owner of rows of *table*: a set, or a series."""
 
     def furthest(column: Any) -> Any:
-        select = sa.select(column).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
-        select = select.where(coverage.owner(table) == owners.c.id, table.c.overruled.is_(None), *_known(as_of))
+        select = sa.select(column).where(coverage.owner(table) == owners.c.id, table.c.overruled.is_(None))
+        if then:
+            select = select.join_from(table, fetches, fetches.c.id == table.c.fetch_id).where(*_known(_AS_OF))
         return select.order_by(table.c.end.desc(), table.c.fetch_id.desc()).limit(1).scalar_subquery()
 
     columns = furthest(epoch(table.c.end)).label("end"), furthest(table.c.fetch_id).label("fetch_id")
@@ -127,32 +134,28 @@ def _furthest(table: sa.Table, owners: sa.Subquery, as_of: datetime | None) -> s
     return of_owners.prefix_with("MATERIALIZED")  # else SQLite reads it again for each series of a set
 
 
-_SINCE = sa.bindparam("since", type_=Timestamp)
-_UNTIL = sa.bindparam("until", type_=Timestamp)
-
-
 def parameters(start: int, end: int) -> dict[str, datetime]:
     """Return the parameters of a statement about one window, in epoch seconds."""
     return {"since": from_epoch(start), "until": from_epoch(end)}
 
 
-@lru_cache(maxsize=16)
-def confidence_levels(as_of: datetime | None) -> Any:
+@cache
+def confidence_levels(*, then: bool) -> DriverSelect:
     """Select the distinct levels of the answers on the buckets from *since* to *until* of the series *ids*.
 
     The tables are named instead of their view, because SQLite would first read all answers on the series.
     """
     members = series_set_members.c
     sets = sa.select(members.set_id).where(members.series_id.in_(_IDS))
-    grouped = _levels_in(answers, answers.c.set_id.in_(sets), as_of)
-    return grouped.union(_levels_in(series_ranges, series_ranges.c.series_id.in_(_IDS), as_of))
+    grouped = _levels_in(answers, answers.c.set_id.in_(sets), then=then)
+    return DriverSelect(grouped.union(_levels_in(series_ranges, series_ranges.c.series_id.in_(_IDS), then=then)))
 
 
-def _levels_in(table: sa.Table, of_series: sa.ColumnElement[bool], as_of: datetime | None) -> sa.Select[Any]:
+def _levels_in(table: sa.Table, of_series: sa.ColumnElement[bool], *, then: bool) -> sa.Select[Any]:
     """Select the levels of answers; an overruled one does not describe the present."""
     levels = sa.select(fetches.c.confidence_level).join_from(table, fetches, fetches.c.id == table.c.fetch_id)
     inside = table.c.end > _SINCE, table.c.start < _UNTIL
-    return levels.where(of_series, *inside, table.c.overruled.is_(None), *_known(as_of))
+    return levels.where(of_series, *inside, table.c.overruled.is_(None), *_known_then(then=then))
 
 
 @lru_cache(maxsize=128)
@@ -176,37 +179,32 @@ def confidence(windows: tuple[tuple[int, int, int], ...], as_of: datetime | None
     return select.where(sa.or_(sa.false(), *overlapping), *_known(as_of), ranges.overruled.is_(None))
 
 
-@lru_cache(maxsize=128)
-def remarks(windows: tuple[tuple[int, int], ...] | None, as_of: datetime | None) -> Any:
-    """The annotations of a *dataset* that share more than an edge with any window and are not withdrawn.
-
-    Without *windows* the window is that of the parameters *since* and *until*.
-    """
+@cache
+def remarks(*, then: bool) -> DriverSelect:
+    """The annotations of a *dataset* that share more than an edge with [since, until) and are not withdrawn."""
     table = annotations_table
-    edges: list[tuple[Any, Any]] = [(_SINCE, _UNTIL)]
-    if windows is not None:
-        edges = [(from_epoch(start), from_epoch(end)) for start, end in windows]
-    concerning = [
-        sa.or_(
-            sa.and_(table.c.is_instantaneous, table.c.start_date >= start, table.c.start_date < end),
-            sa.and_(
-                sa.not_(table.c.is_instantaneous),
-                table.c.start_date < end,
-                sa.or_(table.c.end_date.is_(None), table.c.end_date > start),
-            ),
-        )
-        for start, end in edges
-    ]
+    concerns = sa.or_(
+        sa.and_(table.c.is_instantaneous, table.c.start_date >= _SINCE, table.c.start_date < _UNTIL),
+        sa.and_(
+            sa.not_(table.c.is_instantaneous),
+            table.c.start_date < _UNTIL,
+            sa.or_(table.c.end_date.is_(None), table.c.end_date > _SINCE),
+        ),
+    )
     withdrawn = sa.select(gone.c.annotation_id).where(gone.c.annotation_id == table.c.id)
-    if as_of is None:
-        withdrawn = withdrawn.where(gone.c.returned_at.is_(None))
+    if then:
+        still = sa.or_(gone.c.returned_at.is_(None), gone.c.returned_at > _AS_OF)
+        withdrawn = withdrawn.where(gone.c.withdrawn_at <= _AS_OF, still)
     else:
-        still = sa.or_(gone.c.returned_at.is_(None), gone.c.returned_at > as_of)
-        withdrawn = withdrawn.where(gone.c.withdrawn_at <= as_of, still)
-    seen = [] if as_of is None else [table.c.first_seen_at <= as_of]
-    select = sa.select(table).where(table.c.dataset == _DATASET, sa.or_(sa.false(), *concerning))
-    return select.where(~withdrawn.exists(), *seen).order_by(table.c.start_date, table.c.id)
+        withdrawn = withdrawn.where(gone.c.returned_at.is_(None))
+    seen = [table.c.first_seen_at <= _AS_OF] if then else []
+    select = sa.select(table).where(table.c.dataset == _DATASET, concerns, ~withdrawn.exists(), *seen)
+    return DriverSelect(select.order_by(table.c.start_date, table.c.id))
 
 
-def _known(as_of: datetime | None) -> list[Any]:
+def _known_then(*, then: bool) -> list[Any]:
+    return _known(_AS_OF) if then else []
+
+
+def _known(as_of: Any) -> list[Any]:
     return [] if as_of is None else [fetches.c.finished_at <= as_of]

@@ -13,6 +13,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from collector.store.db.column_types import Timestamp, epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import fetches, labels, points, revisions, series, snapshot_points
 from collector.store.series import folds, generations, identity, snapshots
 from collector.timestamps import from_epoch
@@ -254,7 +255,7 @@ def read_run(  # noqa: PLR0913, PLR0917 - what a read is bounded by
         return None
     bounds = {"series_id": series_id, "since": start, "until": end, "most": limit}
     parameters = {name: bound for name, bound in bounds.items() if bound is not None}
-    row = connection.execute(_run(frozenset(parameters)), {**parameters, "step": step}).one()
+    [row] = _run(frozenset(parameters)).rows(connection, {**parameters, "step": step})
     count, first, last, offset, values = row
     if not count:
         return Run(range(0), "")
@@ -299,12 +300,12 @@ def _texts_postgresql(element: texts, compiler: SQLCompiler, **options: Any) -> 
 
 
 @cache
-def _run(names: frozenset[str]) -> Any:
+def _run(names: frozenset[str]) -> DriverSelect:
     """Select count, first and last timestamp, their greatest distance to the usual grid, and the texts."""
     timestamp, value = _now(names).subquery().c
     offset = timestamp % sa.bindparam("step", type_=sa.BigInteger)
     extremes = sa.func.min(timestamp), sa.func.max(timestamp), sa.func.max(offset)
-    return sa.select(sa.func.count(), *extremes, texts(value, timestamp))
+    return DriverSelect(sa.select(sa.func.count(), *extremes, texts(value, timestamp)))
 
 
 def select_points(

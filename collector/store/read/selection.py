@@ -6,13 +6,14 @@ import json
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from collector.datasets import dataset_of, why_not_over_time
 from collector.interval import AggInterval
 from collector.model import Normalization, Question, known_spelling
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import labels, series
 from collector.store.read.points import Run, first_points, points_in_force, points_of, read_run
 from collector.store.series import generations, snapshots
@@ -132,9 +133,9 @@ def select_series(connection: sa.Connection, chosen: PointQuery) -> Selection:
     by_profile = tuple(renamed(connection, chosen.profiles)) if chosen.profiles else None
     by_label = tuple(renamed(connection, labels=chosen.series)) if chosen.series else None
     names = {"profiles": chosen.profiles, "labels": chosen.series}
-    parameters = {name: values for name, values in names.items() if values}
-    rows = connection.execute(_labelled(by_profile, by_label), parameters)
-    selection = [_selected(*row) for row in sorted(tuple(row) for row in rows)]
+    parameters = {name: list(values) for name, values in names.items() if values}
+    rows = _labelled(by_profile, by_label).rows(connection, parameters)
+    selection = [_selected(*row) for row in sorted(rows)]
     several = generations.several(connection, chosen.as_of)
     taken = snapshots.current_snapshots(snapshots.newest(connection, None, chosen.as_of), several)
     selection = [
@@ -144,7 +145,7 @@ def select_series(connection: sa.Connection, chosen: PointQuery) -> Selection:
 
 
 @lru_cache(maxsize=64)
-def _labelled(by_profile: tuple[Renamed, ...] | None, by_label: tuple[Renamed, ...] | None) -> Any:
+def _labelled(by_profile: tuple[Renamed, ...] | None, by_label: tuple[Renamed, ...] | None) -> DriverSelect:
     """Select the series under their labels: those of *profiles* and *labels*, and where these are renamed to.
 
     None: of all profiles, under all labels.
@@ -160,7 +161,7 @@ def _labelled(by_profile: tuple[Renamed, ...] | None, by_label: tuple[Renamed, .
         if followed is not None:
             named = column.in_(sa.bindparam(name, expanding=True))
             select = select.where(sa.or_(named, chosen_labels(labels.c.profile, labels.c.label, followed)))
-    return select
+    return DriverSelect(select)
 
 
 def _selected(  # noqa: PLR0913, PLR0917 - a row
