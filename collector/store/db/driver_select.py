@@ -32,7 +32,7 @@ class DriverSelect:
         self.select = select
 
     def rows(self, connection: sa.Connection, parameters: Mapping[str, Any]) -> list[Any]:
-        """Read all rows, as named tuples that have `_mapping`, as SQLAlchemy's rows do."""
+        """Read all rows, as named tuples."""
         lengths = tuple((name, len(value)) for name, value in parameters.items() if isinstance(value, list))
         if any(length > _LONGEST_LIST for _, length in lengths):
             return [*connection.execute(self.select, parameters)]
@@ -90,13 +90,9 @@ class _Compiled:
                 type_.result_processor(self._dialect, code) for type_, code in zip(self._types, codes, strict=True)
             ]
             conversions = [(position, convert) for position, convert in enumerate(processors) if convert]
-            self._make_rows = partial(_make_rows, _row_type(names)._make, conversions)
+            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 - of a SELECT's columns
+            self._make_rows = partial(_make_rows, row._make, conversions)
         return self._make_rows(rows)
-
-
-def _row_type(names: Sequence[str]) -> Any:
-    row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 - of a SELECT's columns
-    return type("Row", (row,), {"__slots__": (), "_mapping": property(row._asdict)})
 
 
 def _make_rows(make: Convert, conversions: Sequence[tuple[int, Convert]], rows: list[Any]) -> list[Any]:

@@ -22,6 +22,7 @@ import sqlalchemy as sa
 from collector.model import Window
 from collector.store.checksums import CHECKSUMS, microseconds
 from collector.store.db.column_types import Timestamp, epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import folded_answers, series_set_members
 from collector.timestamps import from_epoch
 
@@ -259,19 +260,21 @@ def overlapping(
     ]
 
 
-_LEVELS = sa.select(
-    epoch(_table.start),
-    epoch(_table.end),
-    _table.lowest_level,
-    _table.highest_level,
-    _table.first_finished_at,
-    _table.last_finished_at,
-    _table.content,
-).where(
-    _table.set_id.in_(_SETS),
-    _table.end > sa.bindparam("since", type_=Timestamp),
-    _table.start < sa.bindparam("until", type_=Timestamp),
-    _table.lowest_level.is_not(None),
+_LEVELS = DriverSelect(
+    sa.select(
+        epoch(_table.start),
+        epoch(_table.end),
+        _table.lowest_level,
+        _table.highest_level,
+        _table.first_finished_at,
+        _table.last_finished_at,
+        _table.content,
+    ).where(
+        _table.set_id.in_(_SETS),
+        _table.end > sa.bindparam("since", type_=Timestamp),
+        _table.start < sa.bindparam("until", type_=Timestamp),
+        _table.lowest_level.is_not(None),
+    )
 )
 
 
@@ -285,7 +288,7 @@ def levels(
     first, last = start.timestamp(), end.timestamp()
     known = set[int | None]()
     parameters = {"ids": list(series_ids), "since": start, "until": end}
-    for a, b, lowest, highest, first_came, last_came, content in connection.execute(_LEVELS, parameters):
+    for a, b, lowest, highest, first_came, last_came, content in _LEVELS.rows(connection, parameters):
         if as_of is not None and first_came > as_of:
             continue
         if lowest == highest and first <= a and b <= last and (as_of is None or last_came <= as_of):

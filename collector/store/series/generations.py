@@ -22,6 +22,7 @@ from collector.interval import AggInterval
 from collector.model import spelling_free
 from collector.rules.normalization import Verdict, load
 from collector.store.db import sql
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.schema import state as state_table
 
@@ -74,7 +75,7 @@ _LABELLED = series.c.id.in_(sa.select(profile_series.c.series_id))
 _OF_QUERIES = sa.select(*_IDENTITY, _LABELLED.label("labelled"))
 _OF_QUERIES = _OF_QUERIES.where(series.c.digest.in_(sa.bindparam("digests", expanding=True)))
 _REPEATED = sa.select(_QUESTION).group_by(_QUESTION).having(sa.func.count() > 1)
-_SEVERAL = sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(_QUESTION.in_(_REPEATED))
+_SEVERAL = DriverSelect(sa.select(*_IDENTITY, _LABELLED.label("labelled")).where(_QUESTION.in_(_REPEATED)))
 _FORMER = sa.select(series.c.id, _QUESTION.label("question")).where(is_former(series.c.digest))
 _PROPOSED = sa.select(series.c.id, series.c.digest, series.c.normalization, series.c.unit, series.c.proposed_at)
 _PROPOSED = _PROPOSED.where(series.c.proposed_at.is_not(None)).order_by(series.c.proposed_at, series.c.id)
@@ -131,7 +132,7 @@ class UnitChange(NamedTuple):
 def generation(row: Any, *, labelled: bool) -> Generation:
     """Read a row of `series`. Earlier versions leave in_force_at empty: then a series with a label is in force."""
     since = row.in_force_at or (row.created_at if labelled else None)
-    interval = row._mapping.get("agg_interval")  # noqa: SLF001 - SQLAlchemy's public name
+    interval = getattr(row, "agg_interval", None)
     step = AggInterval(interval).seconds if interval else 0
     return Generation(row.id, row.digest, row.normalization, row.unit, since, labelled, step)
 
@@ -201,7 +202,7 @@ def several(connection: sa.Connection, as_of: datetime | None = None) -> dict[in
 
     With *as_of* those that were in force then; the key is still the id that labels point to now.
     """
-    by_question = _grouped(connection.execute(_SEVERAL))
+    by_question = _grouped(_SEVERAL.rows(connection, {}))
     return {
         generation_.id: in_force(same, as_of)
         for same in by_question.values()

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from collector.interval import AggInterval, Grid
 from collector.store.db import sql
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import profile_series, refusals, series
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import GRIDS, LABELS, advisory_lock, upsert
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 _PREFIX = "grid:"
 _INTERVALS = {_PREFIX + interval: interval for interval in AggInterval}
-_RECORDS = sa.select(state_table.c.key, state_table.c.value)
-_RECORDS = _RECORDS.where(sa.or_(*(state_table.c.key == key for key in _INTERVALS)))
+_RECORDS = DriverSelect(
+    sa.select(state_table.c.key, state_table.c.value).where(sa.or_(*(state_table.c.key == key for key in _INTERVALS)))
+)
 
 
 class LearnedGrid(NamedTuple):
@@ -74,7 +76,7 @@ def load(interval: AggInterval, text: str | None) -> LearnedGrid:
 
 def learned(connection: sa.Connection) -> dict[AggInterval, LearnedGrid]:
     """Read what is known of every interval."""
-    texts = {_INTERVALS[key]: value for key, value in connection.execute(_RECORDS)}
+    texts = {_INTERVALS[key]: value for key, value in _RECORDS.rows(connection, {})}
     return {interval: load(interval, texts.get(interval)) for interval in AggInterval}
 
 

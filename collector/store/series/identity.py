@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
 from collector.store.db.column_types import epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import points, profile_series, series
 from collector.store.db.sql import LABELS, advisory_lock, upsert
 from collector.store.series import evidence, generations, groups
@@ -132,14 +133,14 @@ def renamed(connection: sa.Connection, profiles: Collection[str] = (), labels: C
         return []
     targets: dict[tuple[str, int, str], tuple[str, int, str]] = {}
     parameters = {"profiles": list(profiles), "labels": list(labels)}
-    for profile, position, label, *place in connection.execute(_renamed(), parameters):
+    for profile, position, label, *place in _renamed().rows(connection, parameters):
         key, target = (profile, position, label), (place[0], place[1], place[2])
         targets[key] = min(targets.get(key, target), target)
     return [Renamed(p, label, new_p, new_l) for (p, _, label), (new_p, _, new_l) in sorted(targets.items())]
 
 
 @cache
-def _renamed() -> Any:
+def _renamed() -> DriverSelect:
     """Select (profile, position, label) of each renamed label, and those of each label in use for its series."""
     old, new = profile_series.alias("old"), profile_series.alias("new")
     same, used = profile_series.alias("same"), profile_series.alias("used")
@@ -151,7 +152,7 @@ def _renamed() -> Any:
     )
     columns = old.c.profile, old.c.position, old.c.label, new.c.profile, new.c.position, new.c.label
     select = sa.select(*columns).join_from(old, new, sa.and_(new.c.series_id == old.c.series_id, new.c.active))
-    return select.where(sa.not_(old.c.active), condition)
+    return DriverSelect(select.where(sa.not_(old.c.active), condition))
 
 
 def chosen(

@@ -19,6 +19,7 @@ from collector.profile import Reach
 from collector.retry import pass_backoff
 from collector.store.db import sql
 from collector.store.db.column_types import Timestamp, epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import profile_series, series, snapshot_points, snapshots
 from collector.timestamps import rfc3339, utc
 
@@ -80,16 +81,17 @@ def newest(
     """Return the newest snapshot of the series *ids* (None: of all), or the newest at or before *as_of*."""
     bounds = {"ids": None if ids is None else list(ids), "as_of": as_of}
     parameters = {name: bound for name, bound in bounds.items() if bound is not None}
-    rows = connection.execute(_newest(frozenset(parameters)), parameters)
+    rows = _newest(frozenset(parameters)).rows(connection, parameters)
     return {row.series_id: Snapshot(*row) for row in rows}
 
 
 @cache
-def _newest(names: frozenset[str]) -> Any:
+def _newest(names: frozenset[str]) -> DriverSelect:
     last = _last(sa.bindparam("as_of", type_=Timestamp) if "as_of" in names else None)
     same = sa.and_(snapshots.c.series_id == last.c.series_id, snapshots.c.asked_at == last.c.asked_at)
     select = sa.select(*(snapshots.c[name] for name in Snapshot._fields)).join_from(snapshots, last, same)
-    return select.where(snapshots.c.series_id.in_(sa.bindparam("ids", expanding=True))) if "ids" in names else select
+    of_ids = [snapshots.c.series_id.in_(sa.bindparam("ids", expanding=True))] if "ids" in names else []
+    return DriverSelect(select.where(*of_ids))
 
 
 def oldest(connection: sa.Connection, ids: Collection[int]) -> dict[int, datetime]:

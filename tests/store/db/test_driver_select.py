@@ -51,7 +51,7 @@ async def test_rows_are_those_of_sqlalchemy(store_url, name):
             read = DriverSelect(select).rows(connection, parameters)
     assert [tuple(row) for row in read] == [tuple(row) for row in expected]
     assert [[type(value) for value in row] for row in read] == [[type(value) for value in row] for row in expected]
-    assert [dict(row._mapping) for row in read] == [dict(row._mapping) for row in expected]
+    assert [row._asdict() for row in read] == [dict(row._mapping) for row in expected]
     assert read or name == "an empty list"
 
 
