@@ -10,16 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 import collector
 from collector import __version__
-from collector.cli.main import _COMMANDS, command
+from collector.cli.main import _COMMANDS, command, help_width
 
 _TIMES_THE_FLOOR = 1.7
 """How much more than starting Python with what parses the command line: 100 ms, where that takes 58."""
-
 
 def _run(*arguments):
     return CliRunner().invoke(command, arguments, prog_name="collector")
@@ -58,7 +58,7 @@ def _cpu_seconds(*arguments):
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-_OF_CLICK = "import sys, gc, signal, click, click._textwrap, locale, shutil; print(*sys.modules)"
+_OF_CLICK = "import sys, gc, signal, click, click._textwrap, locale; print(*sys.modules)"
 _STARTED = """
 import sys
 from collector.__main__ import main
@@ -78,6 +78,15 @@ def _imported(code, *arguments):
 def test_help_imports_click_and_five_modules_of_ours():
     ours = {"", ".__main__", ".cli", ".cli.main", ".cli.signals", ".errors", ".text"}
     assert _imported(_STARTED, "--help") - _imported(_OF_CLICK) == {f"collector{name}" for name in ours}
+
+
+@pytest.mark.parametrize("columns", [None, "", "0", "-1", "wide", "30", "52", "80", "102", "200"])
+def test_help_is_as_wide_as_click_makes_it(columns, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns is not None:
+        monkeypatch.setenv("COLUMNS", columns)
+    context = click.Context(click.Command("any"), max_content_width=100)
+    assert help_width() == context.make_formatter().width
 
 
 @pytest.mark.parametrize("name", _COMMANDS)
