@@ -61,6 +61,10 @@ _COMMANDS = {
 _SERVICES = ("demo", "run")
 """Commands that set their own signal handlers while they start."""
 
+_NEW_OBJECTS = 50_000
+"""After so many new objects a command that is no service looks for garbage. Imports create Python's 700 more than a
+hundred times, and hardly any garbage."""
+
 _BRIEF = ("status", "config", "docs", "healthcheck")
 """Commands that end so soon that collecting their garbage costs more than it frees."""
 
@@ -82,6 +86,7 @@ class _LazyGroup(click.Group):
             return None
         if cmd_name not in _SERVICES:
             signals.release()
+            gc.set_threshold(_NEW_OBJECTS)
         module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[cmd_name].module}")
         if cmd_name not in _BRIEF:
             gc.enable()

@@ -21,6 +21,9 @@ from collector.cli.main import _COMMANDS, command, help_width
 _TIMES_THE_FLOOR = 1.7
 """How much more than starting Python with what parses the command line: 100 ms, where that takes 58."""
 
+_FEW_COLLECTIONS = 20
+
+
 def _run(*arguments):
     return CliRunner().invoke(command, arguments, prog_name="collector")
 
@@ -107,6 +110,24 @@ def test_status_imports_what_reading_needs_and_no_more(tmp_path):
     unneeded = {"aiohttp", "alembic", "apscheduler", "http.client", "psycopg", "rich", "yarl"}
     assert not imported & (unneeded | {f"collector{part}" for part in parts})
     assert "sqlalchemy.dialects.sqlite" in imported
+
+
+_COLLECTIONS = """
+import gc
+from collector.__main__ import main
+try:
+    main()
+finally:
+    print(sum(generation["collections"] for generation in gc.get_stats()))
+"""
+
+
+def test_a_command_that_lists_rows_looks_for_garbage_a_few_times_only(tmp_path):
+    environ = os.environ | {"COLLECTOR_DATABASE__URL": f"sqlite:///{tmp_path}/store.db"}
+    subprocess.run([sys.executable, "-m", "collector", "db", "upgrade"], check=True, cwd=tmp_path, env=environ)
+    series = [sys.executable, "-c", _COLLECTIONS, "series"]
+    done = subprocess.run(series, capture_output=True, check=True, text=True, cwd=tmp_path, env=environ)
+    assert int(done.stdout.split()[-1]) < _FEW_COLLECTIONS
 
 
 def test_a_plugin_of_pydantic_that_another_package_brings_is_not_loaded(tmp_path):
