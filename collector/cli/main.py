@@ -7,6 +7,7 @@ import importlib
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import click
@@ -60,8 +61,16 @@ _COMMANDS = {
 _SERVICES = ("demo", "run")
 """Commands that set their own signal handlers while they start."""
 
+_NEW_OBJECTS = 50_000
+"""After so many new objects a command that is no service looks for garbage. Imports create Python's 700 more than a
+hundred times, and hardly any garbage."""
+
 _BRIEF = ("status", "config", "docs", "healthcheck")
 """Commands that end so soon that collecting their garbage costs more than it frees."""
+
+_NARROWEST, _WIDEST, _USUAL = 50, 100, 80
+"""Columns: click's minimum, our maximum, and click's choice without a terminal."""
+_STDOUT = 1
 
 CONFIG_HELP = "Read this configuration file. Default: $COLLECTOR_CONFIG, ./config.toml, /etc/collector/config.toml."
 
@@ -77,6 +86,7 @@ class _LazyGroup(click.Group):
             return None
         if cmd_name not in _SERVICES:
             signals.release()
+            gc.set_threshold(_NEW_OBJECTS)
         module = importlib.import_module(f"collector.cli.commands.{_COMMANDS[cmd_name].module}")
         if cmd_name not in _BRIEF:
             gc.enable()
@@ -104,7 +114,7 @@ class _LazyGroup(click.Group):
             ctx.exit(error.exit_code)
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": _WIDEST})
 @click.version_option(__version__, prog_name="collector")
 @click.option("--config", "config", metavar="FILE", help=CONFIG_HELP)
 @click.pass_context
@@ -140,10 +150,22 @@ def ignore_plugins() -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
 
+def help_width() -> int:
+    """Return the columns of help texts as click computes them, but without shutil, which imports three compressors."""
+    try:
+        columns = int(os.environ["COLUMNS"])
+    except (KeyError, ValueError):
+        columns = 0
+    if columns <= 0:
+        with suppress(OSError):  # stdout is no terminal
+            columns = os.get_terminal_size(_STDOUT).columns
+    return max(min(columns if columns > 0 else _USUAL, _WIDEST) - 2, _NARROWEST)
+
+
 def main() -> None:
     """Run the command line. The exit code is 0 for done, 1 for a failure, 2 for wrong usage or configuration."""
     ignore_local_time()
     ignore_plugins()
     with standard_streams():
-        command(prog_name="collector")
+        command(prog_name="collector", terminal_width=help_width())
     sys.exit(0)

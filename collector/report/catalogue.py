@@ -228,7 +228,7 @@ def _value(
     }
 
 
-def state_documents(view: ReadView) -> list[Document]:
+def state_documents(states: Sequence[ListState]) -> list[Document]:
     """Return the state of the collection of each list."""
     return [
         {
@@ -242,7 +242,7 @@ def state_documents(view: ReadView) -> list[Document]:
             "reason": state.reason,
             "note": state.note,
         }
-        for state in view.catalogue_states()
+        for state in states
     ]
 
 

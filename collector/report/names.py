@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from datetime import timedelta
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, NamedTuple
 
 from collector.datasets import dataset_of
@@ -80,6 +79,8 @@ def _similarity(word: str, name: str) -> float:
     word, name = _plain(word), _plain(name)
     if not word:
         return 0.0
+    from difflib import SequenceMatcher  # imported here because most configurations have no unknown name
+
     beginning = SequenceMatcher(None, word, name[: len(word)]).ratio()
     return max(_BEGINNING * beginning, SequenceMatcher(None, word, name).ratio())
 

@@ -39,8 +39,19 @@ if TYPE_CHECKING:
     from collector.model import Question
     from collector.profile import Profile
     from collector.report.readiness import Stall
+    from collector.rules.clock_difference import ClockDifference
     from collector.rules.edge import Edge
-    from collector.store import Fire, PassRecord, ProfileStatus, ProofCount, Reader, ReadView, Replica, ServiceState
+    from collector.store import (
+        Fire,
+        ListState,
+        PassRecord,
+        ProfileStatus,
+        ProofCount,
+        Reader,
+        ReadView,
+        Replica,
+        ServiceState,
+    )
 
 
 _FROZEN_AFTER = timedelta(minutes=2)
@@ -74,6 +85,8 @@ class _StoreFacts:
     edges: dict[Question, Edge]
     service: ServiceState | None
     wait: Wait | None
+    lists: Sequence[ListState]
+    clock: ClockDifference
     pauses: dict[Question, Wait] = field(default_factory=dict)
 
 
@@ -96,15 +109,14 @@ def _document(
     rows = store.status_rows(profiles)
     facts = _read(store, profiles, rows, limit, now)
     documents = [_profile(store, profile, row, facts, now) for profile, row in zip(profiles, rows, strict=True)]
-    difference = store.clock_difference().named
     for document in documents:
-        document["clock_difference_seconds"] = clock_seconds(difference)
+        document["clock_difference_seconds"] = clock_seconds(facts.clock.named)
     info, budget, radar = store.info(), store.budget(now, limit), store.upstream(now)
     upstream = upstream_wait(budget, radar, now)
     return {
         "service": _service(facts.service),
         "commands": store.commands(),
-        "warnings": _warnings(store, profiles, facts.service, now, spelling)
+        "warnings": _warnings(store, profiles, facts, now, spelling)
         + proof.warnings({document["name"]: document["proof"] for document in documents})
         + grid_warnings(grids, [profile.agg_interval for profile in profiles], store.former_grids()),
         "grids": grid_documents(grids),
@@ -133,7 +145,7 @@ def _document(
             "blocked_until": upstream.until if upstream else None,
         },
         "upstream": {"state": radar.state, "reason": radar.reason, "asked_again_at": radar.probe_at},
-        "catalogue": state_documents(store),
+        "catalogue": state_documents(facts.lists),
         "replicas": [_replica(replica) for replica in store.list_replicas()],
     }
 
@@ -156,23 +168,26 @@ def _read(
         edges=store.edges(queries),
         service=store.service(),
         wait=current_wait(store, limit, now),
+        lists=store.catalogue_states(),
+        clock=store.clock_difference(),
         pauses={query: Wait("refused", pause.until, pause.reason) for query, pause in paused.items()},
     )
 
 
 def _warnings(
-    store: ReadView, profiles: Sequence[Profile], service: ServiceState | None, now: datetime, spelling: SpellingCheck
+    store: ReadView, profiles: Sequence[Profile], facts: _StoreFacts, now: datetime, spelling: SpellingCheck
 ) -> list[str]:
     """Return sentences for the operator on problems that no state of a profile shows."""
-    warnings = []
+    warnings: list[str] = []
+    service = facts.service
     if service and service.running and service.seen_at and now - service.seen_at > _FROZEN_AFTER:
         warnings.append(f"the service {service.name} has not renewed its heartbeat since {_moment(service.seen_at)}")
     warnings += spelling.warnings(store, profiles, now).values()
     warnings += shortened(spelling.names.warnings(store, profiles, now))
-    warnings += state_warnings(store.catalogue_states())
+    warnings += state_warnings(facts.lists)
     queries = [series.query for profile in profiles for series in profile.series]
     warnings += unit_warnings(profiles, store.unit_changes(queries))
-    warnings += clock_warnings(store.clock_difference().named)
+    warnings += clock_warnings(facts.clock.named)
     warnings += [verdict.sentence() for verdict in store.normalizations()]
     return warnings + replay_warnings(store.bodies(waiting=True))
 
