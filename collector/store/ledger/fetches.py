@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from collector.circuit_breaker import Wait
 from collector.model import Window
 from collector.store.db import sql
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.records import insert_fetches
 from collector.store.db.schema import fetch_profiles, fetches
 from collector.store.db.schema import replicas as replicas_table
@@ -40,7 +41,7 @@ COUNTS = ("inserted", "revised", "unchanged", "vanished", "ignored")
 """What is counted of an answer's buckets, as on record."""
 _COUNTS = [fetches.c[name] for name in COUNTS]
 _THESE = fetches.c.id.in_(sa.bindparam("fetch_ids", expanding=True))
-_RECORDED = (
+_RECORDED = DriverSelect(
     sa.select(fetches.c.id, fetches.c.outcome, fetches.c.started_at, *_COUNTS)
     .where(_THESE)
     .order_by(fetches.c.id)
@@ -246,7 +247,7 @@ def recorded(connection: sa.Connection, fetch_ids: Sequence[int]) -> tuple[dict[
 
     Raises ValueRejected if one ended without an answer.
     """
-    rows_by_id = {row.id: row for row in connection.execute(_RECORDED, {"fetch_ids": fetch_ids})}
+    rows_by_id = {row.id: row for row in _RECORDED.rows(connection, {"fetch_ids": list(fetch_ids)})}
     for fetch_id in fetch_ids:
         outcome = rows_by_id[fetch_id].outcome if fetch_id in rows_by_id else "unknown"
         if outcome not in ("started", "ok"):

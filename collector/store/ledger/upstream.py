@@ -32,6 +32,7 @@ from collector.model import Window
 from collector.retry import FIRST_PAUSE, refusal_backoff
 from collector.rules.clock_difference import NAMED_FROM, ClockDifference, load, radar_lag
 from collector.store.db import sql
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import fetch_profiles, fetches, refusals
 from collector.store.db.schema import state as state_table
 from collector.store.db.sql import upsert
@@ -57,9 +58,11 @@ _SENT = fetches.c.replay_of.is_(None)
 _ENDED = sa.and_(fetches.c.finished_at.is_not(None), fetches.c.outcome != "interrupted", _SENT)
 _last = sa.select(fetches.c.outcome).where(_ENDED).order_by(fetches.c.finished_at.desc(), fetches.c.id.desc())
 _last_few = _last.limit(BREAKER_THRESHOLD).subquery()
-_HEALTH = sa.select(
-    sa.select(sa.func.count()).select_from(_last_few).where(_last_few.c.outcome == "unavailable").scalar_subquery(),
-    sa.select(state_table.c.value).where(state_table.c.key == sa.bindparam("key")).scalar_subquery(),
+_HEALTH = DriverSelect(
+    sa.select(
+        sa.select(sa.func.count()).select_from(_last_few).where(_last_few.c.outcome == "unavailable").scalar_subquery(),
+        sa.select(state_table.c.value).where(state_table.c.key == sa.bindparam("key")).scalar_subquery(),
+    )
 )
 _outcome_columns = [fetches.c[name] for name in ("started_at", "finished_at", "outcome", "message", "status", "code")]
 _NEWEST = sa.select(*_outcome_columns).where(_SENT).order_by(fetches.c.id.desc()).limit(1)
@@ -71,7 +74,7 @@ _THIS = sa.select(*_outcome_columns).where(fetches.c.id == sa.bindparam("fetch_i
 
 def throttles(connection: sa.Connection, credentials: str, now: datetime, path: str = "") -> list[Throttle]:
     """Return the throttles of requests to *path* with these credentials now; *credentials* is their fingerprint."""
-    unavailable, record = connection.execute(_HEALTH, {"key": _CREDENTIALS_KEY.format(credentials)}).one()
+    [(unavailable, record)] = _HEALTH.rows(connection, {"key": _CREDENTIALS_KEY.format(credentials)})
     newest = _outcome(connection, _NEWEST) if unavailable == BREAKER_THRESHOLD else None
     limits = [circuit_throttle(newest, now)] if newest else []
     if credentials and record != _ACCEPTED:
@@ -165,7 +168,7 @@ def rejection_reason(connection: sa.Connection, credentials: str) -> str | None:
 
 def upstream(connection: sa.Connection, now: datetime) -> UpstreamHealth:
     """Return the state of Radar by the ledger."""
-    unavailable, _ = connection.execute(_HEALTH, {"key": ""}).one()
+    [(unavailable, _)] = _HEALTH.rows(connection, {"key": ""})
     newest, newest_ended = _outcome(connection, _NEWEST), _outcome(connection, _NEWEST_ENDED)
     return upstream_health(newest, newest_ended, is_open=unavailable == BREAKER_THRESHOLD, now=now)
 
@@ -242,15 +245,19 @@ _counted = sa.and_(
     fetches.c.replay_of.is_(None),
     sa.or_(fetches.c.finished_at.is_(None), fetches.c.finished_at > sa.bindparam("since")),
 )
-_STANDING = sa.select(
-    sa.select(sa.func.count()).where(_counted).scalar_subquery(),
-    sa.select(state_table.c.value).where(state_table.c.key == BLOCKED_UNTIL).scalar_subquery(),
+_STANDING = DriverSelect(
+    sa.select(
+        sa.select(sa.func.count()).where(_counted).scalar_subquery(),
+        sa.select(state_table.c.value).where(state_table.c.key == BLOCKED_UNTIL).scalar_subquery(),
+    )
 )
 _STAMPED_AHEAD = fetches.c.finished_at > sa.bindparam("ahead")
-_ON_RECORD = sa.select(
-    sa.select(sa.func.count()).where(_STAMPED_AHEAD).scalar_subquery(),
-    sa.select(state_table.c.value).where(state_table.c.key == BLOCKED_UNTIL).scalar_subquery(),
-    sa.select(state_table.c.value).where(state_table.c.key == _BLOCKED_AT).scalar_subquery(),
+_ON_RECORD = DriverSelect(
+    sa.select(
+        sa.select(sa.func.count()).where(_STAMPED_AHEAD).scalar_subquery(),
+        sa.select(state_table.c.value).where(state_table.c.key == BLOCKED_UNTIL).scalar_subquery(),
+        sa.select(state_table.c.value).where(state_table.c.key == _BLOCKED_AT).scalar_subquery(),
+    )
 )
 _RESTAMP = sa.update(fetches).where(_STAMPED_AHEAD).values(finished_at=sa.bindparam("present"))
 
@@ -281,14 +288,14 @@ def free_at(connection: sa.Connection, now: datetime, current: Budget) -> dateti
 
 def budget(connection: sa.Connection, now: datetime, limit: int) -> Budget:
     """Count the requests that are under way or ended less than 300 seconds ago, and read until when Radar blocks."""
-    used, text = connection.execute(_STANDING, {"since": now - WINDOW}).one()
+    [(used, text)] = _STANDING.rows(connection, {"since": now - WINDOW})
     until = min(utc(text), now + LONGEST_BLOCK) if text else now
     return Budget(limit, used, until if until > now else None)
 
 
 def repair_future_timestamps(connection: sa.Connection, now: datetime) -> None:
     """Correct timestamps ahead of *now* to *now*; the caller holds the lock BUDGET."""
-    stamped, until, since = connection.execute(_ON_RECORD, {"ahead": now + MAX_CLOCK_SKEW}).one()
+    [(stamped, until, since)] = _ON_RECORD.rows(connection, {"ahead": now + MAX_CLOCK_SKEW})
     if stamped:
         connection.execute(_RESTAMP, {"ahead": now + MAX_CLOCK_SKEW, "present": now})
     if until and (utc(until) > now + LONGEST_BLOCK or (since and utc(since) > now + MAX_CLOCK_SKEW)):

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from collector.store.checksums import CHECKSUMS, answered_range, checksum
 from collector.store.db.column_types import epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import (
     answers,
     fetches,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 _MOVED_AT_ONCE = 1_000
 _INSERT = sa.insert(answers)
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_SETS = sa.select(series_sets.c.digest, series_sets.c.id).where(series_sets.c.digest.in_(_IDS))
+_SETS = DriverSelect(sa.select(series_sets.c.digest, series_sets.c.id).where(series_sets.c.digest.in_(_IDS)))
 _MEMBERS = sa.select(series_set_members).where(series_set_members.c.set_id.in_(_IDS))
 
 
@@ -112,12 +113,12 @@ def insert(connection: sa.Connection, windows: Iterable[AnsweredWindow]) -> None
 def _set_ids(connection: sa.Connection, sets: Collection[tuple[int, ...]]) -> dict[tuple[int, ...], int]:
     """Return the set_id of each set of series, which is added if there is none."""
     digests = {_digest(members): members for members in sets}
-    known = {row.digest: row.id for row in connection.execute(_SETS, {"ids": list(digests)})}
+    known = {row.digest: row.id for row in _SETS.rows(connection, {"ids": list(digests)})}
     for digest in sorted(digests.keys() - known.keys()):
         adding = upsert(connection, series_sets).values(digest=digest).on_conflict_do_nothing()
         added = connection.execute(adding.returning(series_sets.c.id)).scalar()
         if added is None:  # another replica has added it just now
-            known |= {row.digest: row.id for row in connection.execute(_SETS, {"ids": [digest]})}
+            known |= {row.digest: row.id for row in _SETS.rows(connection, {"ids": [digest]})}
         else:
             known[digest] = added
             members = [{"set_id": added, "series_id": series_id} for series_id in digests[digest]]

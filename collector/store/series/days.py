@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from collector.interval import AggInterval
 from collector.store.db import sql
 from collector.store.db.column_types import epoch
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import points, series, series_days, stale_days, state
 from collector.store.db.sql import GRIDS, advisory_lock, upsert
 from collector.timestamps import from_epoch, rfc3339
@@ -202,12 +203,14 @@ def write(connection: sa.Connection, rows: Sequence[DayRow]) -> None:
         sql.put_state(connection, NEWEST_KEY, str(newest))
 
 
-_OPEN = sa.select(state.c.key, state.c.value).where(sa.or_(*(state.c.key == key for key in (UNTIL_KEY, NEWEST_KEY))))
+_OPEN = DriverSelect(
+    sa.select(state.c.key, state.c.value).where(sa.or_(*(state.c.key == key for key in (UNTIL_KEY, NEWEST_KEY))))
+)
 
 
 def open_from(connection: sa.Connection) -> int:
     """Return the day from which on no day has a row, or needs one. Read it when the series are locked."""
-    known = {key: int(value) for key, value in connection.execute(_OPEN)}
+    known = {key: int(value) for key, value in _OPEN.rows(connection, {})}
     return max(known.get(UNTIL_KEY, 0), known[NEWEST_KEY] + DAY if NEWEST_KEY in known else 0)
 
 

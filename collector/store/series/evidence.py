@@ -18,6 +18,7 @@ from collector.rules.edge import dump, load
 from collector.rules.finality import DEFAULT_SETTLE, Absence, Evidence, compact, judge_gap
 from collector.store.db import sql
 from collector.store.db.column_types import bucket, epoch, seconds
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import absences, fetches, finality, points, series, unfolded_ranges, vanished
 from collector.store.db.schema import state as state_table
 from collector.timestamps import from_epoch
@@ -37,9 +38,10 @@ _COLUMNS = [finality.c.series_id, epoch(finality.c.start), epoch(finality.c.end)
 _COLUMNS += [seconds(finality.c.asked_at), seconds(finality.c.told_at), finality.c.margin]
 _COLUMNS += [seconds(finality.c.changed_at), finality.c.confirmed]
 _IDS: sa.BindParameter[Any] = sa.bindparam("ids", expanding=True)
-_READ = sa.select(*_COLUMNS).where(finality.c.series_id.in_(_IDS)).order_by(finality.c.series_id, finality.c.start)
-_NEAR = _READ.where(finality.c.start <= sa.bindparam("until"), finality.c.end >= sa.bindparam("since"))
-_SETTLE = sa.select(series.c.id, series.c.settle).where(series.c.id.in_(_IDS))
+_ROWS = sa.select(*_COLUMNS).where(finality.c.series_id.in_(_IDS)).order_by(finality.c.series_id, finality.c.start)
+_READ = DriverSelect(_ROWS)
+_NEAR = DriverSelect(_ROWS.where(finality.c.start <= sa.bindparam("until"), finality.c.end >= sa.bindparam("since")))
+_SETTLE = DriverSelect(sa.select(series.c.id, series.c.settle).where(series.c.id.in_(_IDS)))
 _DELETE = {
     "sqlite": "DELETE FROM finality WHERE series_id = ? AND start = ?",
     "postgresql": """
@@ -63,7 +65,7 @@ _ABSENCE = ("start", "end", "window_start", "window_end")
 
 def settles(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
     """Read the longest `settle`, in seconds, of the profiles that want each series; absent if none has yet."""
-    rows = connection.execute(_SETTLE, {"ids": list(ids)})
+    rows = _SETTLE.rows(connection, {"ids": list(ids)})
     return {series_id: settle for series_id, settle in rows if settle is not None}
 
 
@@ -73,7 +75,7 @@ def read(connection: sa.Connection, ids: Iterable[int], hull: EpochWindow | None
     if hull:
         parameters |= {"since": from_epoch(hull[0]), "until": from_epoch(hull[1])}
     rows: Rows = defaultdict(list)
-    for series_id, *row, confirmed in connection.execute(_NEAR if hull else _READ, parameters):
+    for series_id, *row, confirmed in (_NEAR if hull else _READ).rows(connection, parameters):
         rows[series_id].append(Evidence._make((*row, bool(confirmed))))
     return rows
 
@@ -143,7 +145,7 @@ def set_settles(connection: sa.Connection, longest: Mapping[int, timedelta]) -> 
     """Record the longest `settle` of the profiles that want each series, if it has changed."""
     if not longest:
         return
-    known = {row.id: row.settle for row in connection.execute(_SETTLE, {"ids": list(longest)})}
+    known = {row.id: row.settle for row in _SETTLE.rows(connection, {"ids": list(longest)})}
     rows = [
         {"i": series_id, "n": int(settle.total_seconds())}
         for series_id, settle in sorted(longest.items())
@@ -219,12 +221,12 @@ def _without(rows: Sequence[Evidence], stamps: Sequence[_Stamp], step: int) -> l
 
 
 _PREFIX = "edge:"
-_ALL = sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.startswith(_PREFIX))
+_ALL = DriverSelect(sa.select(state_table.c.key, state_table.c.value).where(state_table.c.key.startswith(_PREFIX)))
 
 
 def edges_by_digest(connection: sa.Connection) -> dict[str, Edge]:
     """Read all edges by the digest of their question, accepted or not."""
-    rows = connection.execute(_ALL)
+    rows = _ALL.rows(connection, {})
     edges = {key.removeprefix(_PREFIX): load(text) for key, text in rows}
     return {digest: edge for digest, edge in edges.items() if edge}
 

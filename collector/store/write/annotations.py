@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.store.db.column_types import clean
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import annotations as table
 from collector.store.db.schema import withdrawals
 from collector.store.db.sql import ANNOTATIONS, advisory_lock
@@ -30,7 +31,7 @@ _end: sa.BindParameter[datetime] = sa.bindparam("end")
 _overlapping = sa.and_(table.c.start_date < _end, sa.or_(table.c.end_date.is_(None), table.c.end_date > _start))
 _inside = sa.and_(table.c.start_date > _start, table.c.start_date < _end)
 _answered = table.c.digest.in_(sa.bindparam("digests", expanding=True))
-_NEAR = (
+_NEAR = DriverSelect(
     sa.select(
         *(table.c[name] for name in _NAMES), withdrawals.c.last_updated.label("withdrawn"), withdrawals.c.withdrawn_at
     )
@@ -165,8 +166,7 @@ def _read(connection: sa.Connection, answers: Sequence[AnsweredAnnotations]) -> 
     end, start = max(window.end for window in windows), min(window.start for window in windows)
     digests = [digest for answer in answers for digest in answer.content]
     about = {"dataset": answers[0].dataset, "digests": digests, "start": start, "end": end}
-    rows = connection.execute(_NEAR, about)
-    return [StoredAnnotation(*tuple(row)) for row in rows]
+    return [StoredAnnotation(*row) for row in _NEAR.rows(connection, about)]
 
 
 def _write(connection: sa.Connection, answer: AnsweredAnnotations, decision: AnnotationChanges) -> None:

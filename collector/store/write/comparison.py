@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from collector.rules.finality import DEFAULT_SETTLE, Absence
+from collector.store.db.driver_select import DriverSelect
 from collector.store.db.schema import fetches as fetches_table
 from collector.store.ledger.fetches import DAY as ONE_DAY
 from collector.store.ledger.fetches import AnswerTime, SaveResult, overrules
@@ -45,7 +46,9 @@ if TYPE_CHECKING:
 _last_updated: sa.BindParameter[Any] = sa.bindparam("last_updated")
 _later = sa.and_(fetches_table.c.last_updated > _last_updated, fetches_table.c.finished_at >= sa.bindparam("since"))
 _alike = sa.and_(fetches_table.c.last_updated == _last_updated, fetches_table.c.id > sa.bindparam("fetch_id"))
-_NEWER = sa.union_all(*(select.where(which) for which in (_later, _alike) for select in coverage.OF_FETCHES))
+_NEWER = DriverSelect(
+    sa.union_all(*(select.where(which) for which in (_later, _alike) for select in coverage.OF_FETCHES))
+)
 """Ranges after the first request of equal lastUpdated are found by its id."""
 
 
@@ -322,6 +325,6 @@ def _newer_ranges(connection: sa.Connection, ids: Sequence[int], arrivals: Seque
         "ids": ids,
     }
     ranges: Newer = defaultdict(list)
-    for series_id, start, end, *times in connection.execute(_NEWER, parameters):
+    for series_id, start, end, *times in _NEWER.rows(connection, parameters):
         ranges[series_id].append(((start, end), AnswerTime(*times)))
     return ranges

@@ -160,7 +160,7 @@ LATER_AND_ALIKE = ("last_updated>?", "last_updated=? AND rowid>?")
 def test_whether_a_newer_answer_has_spoken_is_not_looked_up_in_all_ranges_there_are(sqlite_template):
     dialect = sqlite.dialect(paramstyle="named")
     arguments = {"last_updated": NOW, "since": DAY, "fetch_id": 7, "ids": [1, 2]}
-    asked = comparison._NEWER.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    asked = comparison._NEWER.select.params(arguments).compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     with closing(sqlite3.connect(sqlite_template)) as connection:
         plan = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {asked}")]
     later, alike = (f"SEARCH r USING INDEX ix_fetches_last_updated ({which})" for which in LATER_AND_ALIKE)
