@@ -4,6 +4,7 @@ cost ~ points ** exponent: 0 if the age of a store costs nothing, 1 if every poi
 """
 
 import asyncio
+import gc
 import logging
 import subprocess
 import sys
@@ -82,6 +83,7 @@ def measure(backends: tuple[str, ...], series: int, points: tuple[int, ...], run
     """Measure all work in a store of each size on each backend."""
     window = min(_WEEK, Size(series, min(points)).window.duration)
     results: Results = {}
+    gc.freeze()  # as the service does
     with ExitStack() as stack:
         stack.enter_context(_quiet())
         base_url = stack.enter_context(local_server())
