@@ -149,8 +149,9 @@ def _read_stored(
         if known == answered:
             until[i] = inf
         elif known == answered[: len(known)]:
-            first_new, whole = answered[len(known)][1], same.get(i)
-            if not whole or max(whole) < first_new:
+            first_new, whole = answered[len(known)][1], same.get(i, ())
+            # A stored point may come again, because windows of an answer may overlap.
+            if all(t < first_new for t in (*whole, *(t for _, t, _ in known[-1:]))):
                 until[i] = first_new - 1
     differing = [part for part in rest if part.series_id not in until and part.series_id in values]
     before = points.read(connection, differing) if differing else defaultdict(dict)

@@ -301,6 +301,12 @@ async def test_a_new_bucket_before_an_unchanged_day_is_the_only_one_that_is_adde
     assert await saved(store, asked, values_) == SaveResult(unchanged=50)
 
 
+async def test_windows_of_an_answer_may_overlap_where_it_continues_what_is_stored(store):
+    await saved(store, batch((ALL, hours(0, 2))), [1, 2])
+    asked = batch((ALL, hours(0, 3)), (ALL, hours(1, 2)))
+    assert await saved(store, asked, [1, 2, 3], [2]) == SaveResult(inserted=1, unchanged=2)
+
+
 async def life(store, chance):
     """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows.
 
