@@ -6,6 +6,7 @@ What SQLAlchemy does for each execution costs several times as much as a small r
 from __future__ import annotations
 
 from collections import namedtuple
+from contextlib import closing
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -40,12 +41,13 @@ class DriverSelect:
         assert driver is not None
         values = compiled.bind(parameters)
         try:
-            cursor = driver.execute(compiled.text, values)
-            rows = cursor.fetchall()
+            # It is closed after an error, too, because a SQLite connection would else keep the state that it reads.
+            with closing(driver.cursor()) as cursor:
+                cursor.execute(compiled.text, values)
+                return compiled.named(cursor.fetchall(), cursor)
         except connection.dialect.loaded_dbapi.Error as error:
             # It raises SQLAlchemy's error. If the connection is lost, it replaces those of the pool, too.
             connection._handle_dbapi_exception(error, compiled.text, values, None, None)  # noqa: SLF001
-        return compiled.named(rows, cursor)
 
 
 @lru_cache(maxsize=_MAX_COMPILED)

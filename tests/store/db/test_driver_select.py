@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from collector.store import Store, StoreUnavailable
 from collector.store.db.column_types import Timestamp, epoch
 from collector.store.db.driver_select import _LONGEST_LIST, DriverSelect, _Compiled
-from collector.store.db.schema import fetches, points, series
+from collector.store.db.schema import fetches, points, series, state
+from collector.store.db.sql import get_state, put_state
 from tests.harness.factories import NOW, filled
 
 IDS = sa.bindparam("ids", expanding=True)
@@ -77,6 +78,19 @@ async def test_a_value_that_the_database_refuses_is_said_as_ever(store_url):
     assert errors[0] == errors[1]
 
 
+async def test_a_connection_sees_later_writes_after_a_text_that_is_none(sqlite_url):
+    select = DriverSelect(sa.select(state.c.key, state.c.value).order_by(state.c.key))
+    async with Store.open(sqlite_url, owner="test") as store:
+        damage = "INSERT INTO state VALUES ('a', CAST(x'ff' AS TEXT)), ('b', ''), ('c', '')"
+        await store._database.write(lambda connection: connection.exec_driver_sql(damage).close())
+        with pytest.raises(StoreUnavailable, match="UTF-8") as raised, store._database.read() as connection:
+            select.rows(connection, {})
+        await store._database.write(lambda connection: put_state(connection, "new", "value"))
+        with store._database.read() as connection:
+            assert get_state(connection, "new") == "value"
+    assert raised.value  # it is still referred to, and with it the frame that read
+
+
 async def test_all_connections_are_replaced_if_one_is_lost(postgres_server, postgres_url):
     select, name = DriverSelect(OF_IDS), sa.make_url(postgres_url).database
     kill = f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'"
@@ -93,3 +107,13 @@ async def test_all_connections_are_replaced_if_one_is_lost(postgres_server, post
             work(connection, lost=True)
         with store._database.read() as connection:
             assert work(connection, lost=False) == ["all"]
+
+
+async def test_a_connection_that_the_driver_has_closed_is_said_to_be_lost(store_url):
+    select = DriverSelect(OF_IDS)
+    async with Store.open(await filled(store_url), owner=None) as store:
+        with pytest.raises(StoreUnavailable, match="closed"), store._database.read() as connection:
+            connection.connection.driver_connection.close()
+            select.rows(connection, {"ids": [1]})
+        with store._database.read() as connection:
+            assert [row.label for row in select.rows(connection, {"ids": [1]})] == ["all"]
