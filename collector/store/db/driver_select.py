@@ -58,6 +58,8 @@ class _Compiled:
         compiled: Any = statement.select.compile(dialect=dialect)
         lists = {name: [None] * length for name, length in lengths}
         required = {name: lists.get(name) for bind, name in compiled.bind_names.items() if bind.required}
+        if no_lists := {n for b, n in compiled.bind_names.items() if b.required and b.expanding} - lists.keys():
+            raise TypeError(f"{', '.join(sorted(no_lists))}: a list is needed")
         expanded = compiled.construct_expanded_state(required)
         self.text: str = expanded.statement
         self._order: Sequence[str] | None = expanded.positiontup

@@ -78,6 +78,12 @@ async def test_a_value_that_the_database_refuses_is_said_as_ever(store_url):
     assert errors[0] == errors[1]
 
 
+async def test_another_sequence_is_not_taken_for_a_list(store_url):
+    async with Store.open(await filled(store_url), owner=None) as store:
+        with pytest.raises(TypeError, match="ids: a list is needed"), store._database.read() as connection:
+            DriverSelect(OF_IDS).rows(connection, {"ids": (1, 2)})
+
+
 async def test_a_connection_sees_later_writes_after_a_text_that_is_none(sqlite_url):
     select = DriverSelect(sa.select(state.c.key, state.c.value).order_by(state.c.key))
     async with Store.open(sqlite_url, owner="test") as store:
