@@ -70,7 +70,7 @@ def add_changes(  # noqa: PLR0913, PLR0917 - what the rows follow from
     if stored:
         rows, partial = _after(series_id, answered, differences, stored, changed.kept)
     else:
-        rows = [row for part in answered for row in part.rows]
+        rows = [*{row.key: row for part in answered for row in part.rows}.values()]  # because windows may overlap
         brought = any(difference.inserted for difference in differences)
         partial = {day for part in answered for day in part.partial} if brought else set()
     over = [row for row in rows if days.is_over(row.day, now)]

@@ -307,6 +307,12 @@ async def test_windows_of_an_answer_may_overlap_where_it_continues_what_is_store
     assert await saved(store, asked, [1, 2, 3], [2]) == SaveResult(inserted=1, unchanged=2)
 
 
+async def test_windows_of_an_answer_may_overlap_in_a_day_that_gets_its_row(store):
+    asked = batch((ALL, hours(-48, 0)), (ALL, hours(-24, 0)))
+    assert await saved(store, asked, [1] * 48, [1] * 24) == SaveResult(inserted=48)
+    assert await saved(store, asked, [1] * 48, [1] * 24) == SaveResult(unchanged=48)
+
+
 async def life(store, chance):
     """Save answers that are mostly equal to what is stored; some differ, lack a bucket, or cover several windows.
 
