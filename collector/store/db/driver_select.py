@@ -51,11 +51,17 @@ class DriverSelect:
 
 
 @lru_cache(maxsize=_MAX_COMPILED)
+def _compile(select: Any, dialect: sa.Dialect) -> Any:
+    """Compile *select* for lists of any length, which takes several times as long as to fill in their places."""
+    return select.compile(dialect=dialect)
+
+
+@lru_cache(maxsize=_MAX_COMPILED)
 class _Compiled:
     """A statement for one database: its text, and how its values and its rows are converted."""
 
     def __init__(self, statement: DriverSelect, dialect: sa.Dialect, lengths: tuple[tuple[str, int], ...]) -> None:
-        compiled: Any = statement.select.compile(dialect=dialect)
+        compiled = _compile(statement.select, dialect)
         lists = {name: [None] * length for name, length in lengths}
         required = {name: lists.get(name) for bind, name in compiled.bind_names.items() if bind.required}
         if no_lists := {n for b, n in compiled.bind_names.items() if b.required and b.expanding} - lists.keys():
@@ -94,9 +100,14 @@ class _Compiled:
                 type_.result_processor(self._dialect, code) for type_, code in zip(self._types, codes, strict=True)
             ]
             conversions = [(position, convert) for position, convert in enumerate(processors) if convert]
-            row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc] # noqa: PYI024 - of a SELECT's columns
-            self._make_rows = partial(_make_rows, row._make, conversions)
+            self._make_rows = partial(_make_rows, _row_type(names)._make, conversions)
         return self._make_rows(rows)
+
+
+@lru_cache(maxsize=_MAX_COMPILED)
+def _row_type(names: tuple[str, ...]) -> Any:
+    """Return the named tuple with *names*, which takes longer to create than to read many rows."""
+    return namedtuple("Row", names, rename=True)  # noqa: PYI024 - of a SELECT's columns
 
 
 def _make_rows(make: Convert, conversions: Sequence[tuple[int, Convert]], rows: list[Any]) -> list[Any]:
