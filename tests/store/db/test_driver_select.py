@@ -117,9 +117,13 @@ async def test_all_connections_are_replaced_if_one_is_lost(postgres_server, post
 
 async def test_a_connection_that_the_driver_has_closed_is_said_to_be_lost(store_url):
     select = DriverSelect(OF_IDS)
+
+    def work(connection):
+        connection.connection.driver_connection.close()
+        select.rows(connection, {"ids": [1]})
+
     async with Store.open(await filled(store_url), owner=None) as store:
         with pytest.raises(StoreUnavailable, match="closed"), store._database.read() as connection:
-            connection.connection.driver_connection.close()
-            select.rows(connection, {"ids": [1]})
+            work(connection)
         with store._database.read() as connection:
             assert [row.label for row in select.rows(connection, {"ids": [1]})] == ["all"]
