@@ -17,9 +17,8 @@ if TYPE_CHECKING:
 
     Convert = Callable[[Any], Any]
 
-_MAX_COMPILED = 256
-"""Each length of a list is a statement of its own."""
-_LONGEST_LIST = 50
+_MAX_COMPILED = 512
+_LONGEST_LIST = 64
 """Statements with longer lists are not kept, because they are large."""
 
 
@@ -34,9 +33,11 @@ class DriverSelect:
 
     def rows(self, connection: sa.Connection, parameters: Mapping[str, Any]) -> list[Any]:
         """Read all rows, as named tuples."""
-        lengths = tuple((name, len(value)) for name, value in parameters.items() if isinstance(value, list))
-        if any(length > _LONGEST_LIST for _, length in lengths):
+        lists = {name: value for name, value in parameters.items() if isinstance(value, list)}
+        if any(len(value) > _LONGEST_LIST for value in lists.values()):
             return [*connection.execute(self.select, parameters)]
+        lists = {name: _filled(value) for name, value in lists.items()}
+        parameters, lengths = {**parameters, **lists}, tuple((name, len(value)) for name, value in lists.items())
         compiled, driver = _Compiled(self, connection.dialect, lengths), connection.connection.driver_connection
         assert driver is not None
         values = compiled.bind(parameters)
@@ -48,6 +49,12 @@ class DriverSelect:
         except connection.dialect.loaded_dbapi.Error as error:
             # It raises SQLAlchemy's error. If the connection is lost, it replaces those of the pool, too.
             connection._handle_dbapi_exception(error, compiled.text, values, None, None)  # noqa: SLF001
+
+
+def _filled(values: list[Any]) -> list[Any]:
+    """Repeat the last of *values* until there are 2, 4, 8 and so on, because each length is a statement of its own."""
+    length = 1 << (len(values) - 1).bit_length() if values else 0
+    return values + values[-1:] * (length - len(values))
 
 
 @lru_cache(maxsize=_MAX_COMPILED)
