@@ -9,7 +9,9 @@ Small facts that must outlive the process, by key.
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -78,6 +80,29 @@ def execute_many(connection: sa.Connection, by_backend: Mapping[str, str], rows:
         part = rows[first : first + _ROWS_AT_ONCE]
         parameters: Any = list(part) if backend == "sqlite" else tuple(map(list, zip(*part, strict=True)))
         connection.exec_driver_sql(by_backend[backend], parameters)
+
+
+def read_tuples(connection: sa.Connection, text: str, parameters: tuple[Any, ...]) -> list[Any]:
+    """Execute a SELECT and return rows as the driver has them: SQLAlchemy's rows cost as much as reading them."""
+    with closing(connection.exec_driver_sql(text, parameters)) as result:
+        return list(result.cursor.fetchall()) if result.cursor else []
+
+
+def about_windows(
+    connection: sa.Connection, by_backend: Mapping[str, str], windows: Sequence[tuple[int, int, int]]
+) -> tuple[str, tuple[Any, ...]]:
+    """Return text and parameters of a SELECT about *windows* (series_id, start, end), with at least one of them.
+
+    *by_backend* has the statement for each database. On SQLite `{rows}` stands for the values of all windows. On
+    Postgres the parameters are an array of each column, and the first start and the last end, so that no partition
+    beyond them is planned for.
+    """
+    backend = connection.dialect.name
+    if backend == "sqlite":
+        rows = ", ".join(["(?, ?, ?)"] * len(windows))
+        return by_backend[backend].replace("{rows}", rows), tuple(chain.from_iterable(windows))
+    ids, starts, ends = (list(column) for column in zip(*windows, strict=True))
+    return by_backend[backend], (ids, starts, ends, min(starts), max(ends))
 
 
 _OURS = 0x52444354 << 16

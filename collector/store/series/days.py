@@ -17,7 +17,7 @@ import zlib
 from bisect import bisect_left
 from contextlib import closing, suppress
 from functools import lru_cache
-from itertools import chain, groupby
+from itertools import groupby
 from math import fsum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -134,9 +134,8 @@ def read(connection: sa.Connection, ids: Collection[int], start: int, end: int) 
         backend = connection.dialect.name
         text = _READ[backend].format(ids=", ".join("?" * len(some))) if backend == "sqlite" else _READ[backend]
         parameters: tuple[Any, ...] = (*some,) if backend == "sqlite" else (some,)
-        result: Any = connection.exec_driver_sql(text, (*parameters, start // DAY * DAY, end))
-        rows |= {(row[0], row[1]): DayRow(*row) for row in result.cursor.fetchall()}
-        result.close()
+        found = sql.read_tuples(connection, text, (*parameters, start // DAY * DAY, end))
+        rows |= {(row[0], row[1]): DayRow(*row) for row in found}
     return rows
 
 
@@ -159,7 +158,7 @@ CROSS JOIN LATERAL (
     AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
 ) AS sums(number, total)""",
 }
-"""A range of the primary key for each day: to group the points of all days would sort them. See also `points.read`."""
+"""A range of the primary key for each day: to group the points of all days would sort them."""
 
 
 def sums_of_points(connection: sa.Connection, keys: Collection[Key]) -> dict[Key, tuple[int, float | None]]:
@@ -168,18 +167,11 @@ def sums_of_points(connection: sa.Connection, keys: Collection[Key]) -> dict[Key
     A row may be wrong if something else has changed the points. The sum is not rounded as that of a row is.
     """
     sums: dict[Key, tuple[int, float | None]] = {}
-    backend, ordered = connection.dialect.name, sorted(keys)
+    ordered = sorted(keys)
     for first in range(0, len(ordered), _ROWS_AT_ONCE):
         spans = [(series_id, day, day + DAY) for series_id, day in ordered[first : first + _ROWS_AT_ONCE]]
-        ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
-        if backend == "sqlite":
-            text = _SUMS[backend].format(rows=", ".join(["(?, ?, ?)"] * len(spans)))
-            parameters: tuple[Any, ...] = tuple(chain.from_iterable(spans))
-        else:
-            text, parameters = _SUMS[backend], (ids, starts, ends, min(starts), max(ends))
-        result: Any = connection.exec_driver_sql(text, parameters)
-        sums |= {(row[0], row[1]): (row[2], row[3]) for row in result.cursor.fetchall()}
-        result.close()
+        rows = sql.read_tuples(connection, *sql.about_windows(connection, _SUMS, spans))
+        sums |= {(row[0], row[1]): (row[2], row[3]) for row in rows}
     return sums
 
 

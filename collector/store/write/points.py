@@ -47,7 +47,6 @@ CROSS JOIN LATERAL (
     AND p.timestamp >= to_timestamp(%s) AND p.timestamp < to_timestamp(%s)
 ) t""",
 }
-"""On Postgres the ends of all windows are parameters, too, so that no partition beyond them is planned for."""
 _TIMESTAMP = {"sqlite": "t.timestamp", "postgresql": "date_part('epoch', t.timestamp)::bigint"}
 
 
@@ -82,7 +81,7 @@ def read_vanished(connection: sa.Connection, spans: Sequence[SeriesWindow]) -> d
     timestamps_by_series: dict[int, set[int]] = defaultdict(set)
     for first in range(0, len(spans), _VANISHED_SPANS_AT_ONCE):
         part = spans[first : first + _VANISHED_SPANS_AT_ONCE]
-        for series_id, timestamp, _ in _rows(connection, "vanished", part, "t.fetch_id"):
+        for series_id, timestamp, _ in _tuples(connection, "vanished", part, "t.fetch_id"):
             timestamps_by_series[series_id].add(timestamp)
     return timestamps_by_series
 
@@ -91,30 +90,12 @@ _SERIES_ID = itemgetter(0)
 
 
 def _tuples(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> list[Any]:
-    """Read rows as the driver has them: SQLAlchemy's rows cost as much as reading them."""
-    result = _execute(connection, table, spans, columns)
-    rows = list(result.cursor.fetchall()) if result.cursor else []
-    result.close()
-    return rows
-
-
-def _rows(connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str) -> Sequence[Any]:
-    return _execute(connection, table, spans, columns).all()
-
-
-def _execute(
-    connection: sa.Connection, table: str, spans: Sequence[SeriesWindow], columns: str
-) -> sa.CursorResult[Any]:
-    backend = connection.dialect.name
-    columns = f"t.series_id, {_TIMESTAMP[backend]}, {columns}"
-    if backend == "sqlite":
-        text = _READ[backend].format(rows=", ".join(["(?, ?, ?)"] * len(spans)), columns=columns, table=table)
-        parameters: tuple[Any, ...] = tuple(number for span in spans for number in span)
-    else:
-        text = _READ[backend].format(columns=columns, table=table)
-        ids, starts, ends = (list(column) for column in zip(*spans, strict=True))
-        parameters = (ids, starts, ends, min(starts), max(ends))
-    return connection.exec_driver_sql(text, parameters)
+    """Read (series_id, timestamp, *columns*) of the rows of *table* in *spans*."""
+    text = {
+        backend: select.format(columns=f"t.series_id, {_TIMESTAMP[backend]}, {columns}", table=table, rows="{rows}")
+        for backend, select in _READ.items()
+    }
+    return sql.read_tuples(connection, *sql.about_windows(connection, text, spans))
 
 
 _SPANS_AT_ONCE = 10
